@@ -1,0 +1,103 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The sanitizers bring an allocator of their own, so sanitizer builds leave jemalloc out:
+// EXEMPLAR_SANITIZE=1 swift test --sanitize=address --scratch-path .build-asan
+let usesJemalloc = Context.environment["EXEMPLAR_SANITIZE"] == nil
+
+/// The rules of the house, held by the compiler.
+let rules: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// One kernel source, compiled once per instruction set. `-Ounchecked` takes the overflow and exclusivity checks
+/// out of the inner loops; debug builds keep `-Onone`, and with it the checks.
+func kernels(_ name: String, _ architecture: [String], defining symbols: [String] = []) -> Target {
+    .target(
+        name: name,
+        dependencies: ["KernelInterface", "CPlatform"],
+        swiftSettings: rules
+            + symbols.map { .define($0) }
+            + [.unsafeFlags(architecture), .unsafeFlags(["-Ounchecked", "-wmo"], .when(configuration: .release))]
+    )
+}
+
+#if arch(x86_64)
+    let kernelTargets: [Target] = [
+        kernels("KernelsPortable", []),
+        kernels("KernelsAVX2", ["-Xcc", "-march=x86-64-v3"], defining: ["KERNELS_AVX2"]),
+        kernels("KernelsAVX512", ["-Xcc", "-march=x86-64-v4"], defining: ["KERNELS_AVX512"]),
+    ]
+#else
+    let kernelTargets: [Target] = [kernels("KernelsPortable", [])]
+#endif
+let kernelNames: [Target.Dependency] = kernelTargets.map { .init(stringLiteral: $0.name) }
+
+let package = Package(
+    name: "exemplar",
+    products: [
+        .executable(name: "exemplar", targets: ["exemplar"]),
+        .library(name: "ExemplarNetwork", targets: ["ExemplarNetwork"]),
+    ],
+    targets: [
+        // C libraries, by their headers alone.
+        .systemLibrary(name: "CJemalloc", pkgConfig: "jemalloc", providers: [.apt(["libjemalloc-dev"])]),
+        .systemLibrary(name: "CPlatform"),
+        .systemLibrary(name: "CPNG", pkgConfig: "spng", providers: [.apt(["libspng-dev"])]),
+        .systemLibrary(name: "CJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"])]),
+
+        // Numbers.
+        .target(name: "KernelInterface", swiftSettings: rules),
+        .target(
+            name: "Tensors", dependencies: usesJemalloc ? ["CJemalloc"] : [],
+            swiftSettings: rules + (usesJemalloc ? [.define("JEMALLOC")] : [])),
+        .target(name: "Safetensors", swiftSettings: rules),
+        .target(
+            name: "ExemplarNetwork",
+            dependencies: ["CPlatform", "KernelInterface", "Tensors", "Safetensors"] + kernelNames,
+            swiftSettings: rules),
+        .target(name: "Images", dependencies: ["CPNG", "CJPEG"], swiftSettings: rules),
+
+        // Serving.
+        .target(name: "Batching", swiftSettings: rules),
+        .target(name: "JSONRPC", swiftSettings: rules),
+        .target(
+            name: "ExemplarServer",
+            dependencies: ["CPlatform", "Batching", "JSONRPC", "ExemplarNetwork", "KernelInterface", "Tensors"],
+            swiftSettings: rules),
+        .target(name: "ExemplarClient", dependencies: ["JSONRPC"], swiftSettings: rules),
+        .executableTarget(
+            name: "exemplar",
+            dependencies: [
+                "ExemplarServer", "ExemplarClient", "ExemplarNetwork", "Images", "JSONRPC", "KernelInterface",
+            ],
+            swiftSettings: rules),
+
+        // Tests mirror the targets.
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: rules),
+        .testTarget(
+            name: "KernelsTests", dependencies: ["TestSupport", "KernelInterface", "ExemplarNetwork"] + kernelNames,
+            swiftSettings: rules),
+        .testTarget(name: "TensorsTests", dependencies: ["TestSupport", "Tensors"], swiftSettings: rules),
+        .testTarget(name: "SafetensorsTests", dependencies: ["TestSupport", "Safetensors"], swiftSettings: rules),
+        .testTarget(
+            name: "ExemplarNetworkTests",
+            dependencies: ["TestSupport", "ExemplarNetwork", "KernelInterface", "Safetensors", "Tensors"],
+            swiftSettings: rules),
+        .testTarget(name: "ImagesTests", dependencies: ["TestSupport", "Images"], swiftSettings: rules),
+        .testTarget(name: "BatchingTests", dependencies: ["TestSupport", "Batching"], swiftSettings: rules),
+        .testTarget(name: "JSONRPCTests", dependencies: ["TestSupport", "JSONRPC"], swiftSettings: rules),
+        .testTarget(
+            name: "ExemplarServerTests",
+            dependencies: [
+                "TestSupport", "ExemplarServer", "ExemplarClient", "ExemplarNetwork", "JSONRPC", "KernelInterface",
+                "Safetensors",
+            ],
+            swiftSettings: rules),
+        .testTarget(name: "CommandLineTests", dependencies: ["TestSupport", "exemplar"], swiftSettings: rules),
+    ] + kernelTargets,
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,3 @@
+// libjpeg-turbo: JPEG decoding.
+#pragma once
+#include <turbojpeg.h>

@@ -1,0 +1,3 @@
+// libspng: PNG decoding and encoding.
+#pragma once
+#include <spng.h>

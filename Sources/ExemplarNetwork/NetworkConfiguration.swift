@@ -1,0 +1,181 @@
+/// What a network is: the contents of a model folder's `config.json`, validated.
+///
+/// The network is a sequence of layers. A pixel p (0 … 255) enters as (p · scale − mean) / std of its channel; zero
+/// padding is applied after that, in the network's own units.
+public struct NetworkConfiguration: Sendable, Equatable {
+    /// The name under which the model is served.
+    public var name: String
+    /// The patch that the network was made for.
+    public var input: PatchShape
+    /// From pixels to the network's units.
+    public var preprocessing: Preprocessing
+    /// In order from the input to the output, the head (if any) last.
+    public var layers: [LayerConfiguration]
+    /// The layer whose output is g(x).
+    public var embedding: String
+    /// The linear layer over exemplars, where the file has one; it reads the embedding layer.
+    public var head: String?
+    /// One factor a layer for pooled features; a layer that is not named counts as 1.
+    public var featureScales: [String: Float]
+    /// The ranges from which α is drawn, where the file has them.
+    public var transformations: TransformationRanges?
+
+    /// A patch's shape: rows, columns, channels; pixels are stored row-major H × W × C.
+    public struct PatchShape: Sendable, Equatable {
+        public var height: Int
+        public var width: Int
+        public var channels: Int
+        /// H · W · C.
+        public var count: Int { height * width * channels }
+
+        public init(height: Int, width: Int, channels: Int) {
+            self.height = height
+            self.width = width
+            self.channels = channels
+        }
+    }
+
+    /// (p · scale − mean) / std, channel by channel.
+    public struct Preprocessing: Sendable, Equatable {
+        public var scale: Double
+        public var mean: [Double]
+        public var std: [Double]
+
+        public init(scale: Double, mean: [Double], std: [Double]) {
+            self.scale = scale
+            self.mean = mean
+            self.std = std
+        }
+    }
+
+    public init(
+        name: String, input: PatchShape, preprocessing: Preprocessing, layers: [LayerConfiguration],
+        embedding: String, head: String? = nil, featureScales: [String: Float] = [:],
+        transformations: TransformationRanges? = nil
+    ) {
+        self.name = name
+        self.input = input
+        self.preprocessing = preprocessing
+        self.layers = layers
+        self.embedding = embedding
+        self.head = head
+        self.featureScales = featureScales
+        self.transformations = transformations
+    }
+}
+
+/// One value for rows and one for columns.
+public struct Extent: Sendable, Equatable {
+    public var height: Int
+    public var width: Int
+
+    public init(_ height: Int, _ width: Int) {
+        self.height = height
+        self.width = width
+    }
+}
+
+/// One layer of a network.
+public struct LayerConfiguration: Sendable, Equatable {
+    /// Unique in the network; `<name>.weight` and `<name>.bias` are its tensors.
+    public var name: String
+    public var kind: Kind
+
+    public enum Kind: Sendable, Equatable {
+        case convolution(outChannels: Int, kernel: Extent, stride: Extent, padding: Extent, activation: Activation)
+        case maxPool(kernel: Extent, stride: Extent, padding: Extent, rounding: Rounding)
+        /// Over the flattened C, H, W of what comes in: a valid convolution over the whole map.
+        case linear(outFeatures: Int, activation: Activation)
+    }
+
+    public enum Activation: String, Sendable {
+        case none
+        case relu
+    }
+
+    /// How a pooling layer counts its windows. `ceil` clips the last windows at the border (Caffe, PyTorch's
+    /// `ceil_mode`) and drops one that would start at or beyond the input plus left padding.
+    public enum Rounding: String, Sendable {
+        case floor
+        case ceil
+    }
+
+    public init(name: String, kind: Kind) {
+        self.name = name
+        self.kind = kind
+    }
+
+    /// The word for this layer in `config.json` and on the wire.
+    public var type: String {
+        switch kind {
+        case .convolution: "convolution"
+        case .maxPool: "max_pool"
+        case .linear: "linear"
+        }
+    }
+}
+
+/// The ranges from which the transformation parameters α are drawn (Dosovitskiy et al. 2014, section 3.1).
+public struct TransformationRanges: Sendable, Equatable {
+    /// Translations are uniform in ± this, in units of the patch side.
+    public var translation: Double
+    /// Log-uniform; above 1 enlarges.
+    public var scale: ClosedRange<Double>
+    /// Angles are uniform in ± this.
+    public var rotationDegrees: Double
+    /// Factors 2^(σ·N(0,1)) on the principal components of RGB; colour networks only.
+    public var contrast: Contrast?
+    /// Powers, factors and offsets of saturation and value; colour networks only.
+    public var color: Color?
+    /// Uniform, added to the hue modulo 1; colour networks only.
+    public var hue: ClosedRange<Double>?
+    /// What lies beyond the pixels that were sent.
+    public var border: Border
+
+    public struct Contrast: Sendable, Equatable {
+        public var mean: [Double]
+        /// Orthonormal rows, the grey axis last.
+        public var components: [[Double]]
+        public var sigma: [Double]
+
+        public init(mean: [Double], components: [[Double]], sigma: [Double]) {
+            self.mean = mean
+            self.components = components
+            self.sigma = sigma
+        }
+    }
+
+    public struct Color: Sendable, Equatable {
+        /// Log-uniform.
+        public var power: ClosedRange<Double>
+        /// Log-uniform.
+        public var factor: ClosedRange<Double>
+        /// Uniform.
+        public var offset: ClosedRange<Double>
+
+        public init(power: ClosedRange<Double>, factor: ClosedRange<Double>, offset: ClosedRange<Double>) {
+            self.power = power
+            self.factor = factor
+            self.offset = offset
+        }
+    }
+
+    public enum Border: String, Sendable {
+        case reflect
+        case replicate
+        case zero
+    }
+
+    public init(
+        translation: Double, scale: ClosedRange<Double>, rotationDegrees: Double, contrast: Contrast?, color: Color?,
+        hue: ClosedRange<Double>?, border: Border
+    ) {
+        self.translation = translation
+        self.scale = scale
+        self.rotationDegrees = rotationDegrees
+        self.contrast = contrast
+        self.color = color
+        self.hue = hue
+        self.border = border
+    }
+}

@@ -1,0 +1,1 @@
+@main struct Exemplar { static func main() { print("exemplar") } }
