@@ -14,14 +14,14 @@ let rules: [SwiftSetting] = [
 ]
 
 /// One kernel source, compiled once per instruction set. `-Ounchecked` takes the overflow and exclusivity checks
-/// out of the inner loops; debug builds keep `-Onone`, and with it the checks.
+/// out of the inner loops, in debug builds too: there the schedules that call the kernels assert their bounds.
 func kernels(_ name: String, _ architecture: [String], defining symbols: [String] = []) -> Target {
     .target(
         name: name,
         dependencies: ["KernelInterface", "CPlatform"],
         swiftSettings: rules
             + symbols.map { .define($0) }
-            + [.unsafeFlags(architecture), .unsafeFlags(["-Ounchecked", "-wmo"], .when(configuration: .release))]
+            + [.unsafeFlags(architecture + ["-Ounchecked"])]
     )
 }
 
