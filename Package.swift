@@ -77,7 +77,9 @@ let package = Package(
             swiftSettings: rules),
 
         // Tests mirror the targets.
-        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: rules),
+        .target(
+            name: "TestSupport", dependencies: ["ExemplarNetwork", "Safetensors"], path: "Tests/TestSupport",
+            swiftSettings: rules),
         .testTarget(
             name: "KernelsTests", dependencies: ["TestSupport", "KernelInterface", "ExemplarNetwork"] + kernelNames,
             swiftSettings: rules),

@@ -2,7 +2,7 @@
 ///
 /// A convolution window is a list of segments: where channels lie next to each other and nothing separates two
 /// columns, a whole kernel row is one segment; a linear layer is one segment cut to the cache's size.
-public struct Segment: Sendable {
+public struct Segment: Sendable, Equatable {
     /// In elements, from the input address of a tile's row.
     public var offset: Int
     /// In elements.
