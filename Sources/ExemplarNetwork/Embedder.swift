@@ -1,0 +1,165 @@
+import KernelInterface
+import Tensors
+
+/// The forward pass of one thread: a model's plan with the memory to run it in. Use from one thread at a time.
+///
+/// A warm call allocates nothing.
+public final class Embedder {
+    /// The most patches in one call.
+    public let maximumBatch: Int
+
+    private let network: Network
+    private let memory: MemoryPlan
+    private let slab: Slab
+    private let outputs: Slab
+
+    /// - Parameter poisoned: whether memory starts as NaN where the plan does not ask for zeros, so that a test sees
+    ///   a value that was never written.
+    init(network: Network, maximumBatch: Int, poisoned: Bool = false) throws(ModelError) {
+        guard maximumBatch > 0, let memory = network.plan.memory(maximumBatch: maximumBatch) else {
+            throw ModelError("A batch of \(maximumBatch) patches cannot be planned: choose a smaller --max-batch.")
+        }
+        self.maximumBatch = maximumBatch
+        self.network = network
+        self.memory = memory
+        do {
+            let arena = try Arena()
+            slab = try arena.allocate(count: memory.count, zeroed: true)
+            outputs = try arena.allocate(count: network.outputCount * maximumBatch, zeroed: false)
+        } catch {
+            throw ModelError("No memory for batches of \(maximumBatch) patches. \(error)")
+        }
+        if poisoned { poison() }
+    }
+
+    /// Runs the network over `patches` (1 … `maximumBatch` of them), as far as the last layer of `selection`.
+    ///
+    /// - Returns: one row a patch, valid until the next call.
+    public func embed(_ patches: UnsafeBufferPointer<PatchPixels>, _ selection: LayerSelection) -> EmbeddingBatch {
+        let count = min(patches.count, maximumBatch)
+        let plan = network.plan
+        let dimension = network.dimension(of: selection)
+        let last = selection.indices.last.map { $0 + 1 } ?? 0
+        let perImage = min(plan.batchedFrom, last)
+        for image in 0..<count {
+            network.pixels.apply(to: patches[image], plan.layouts[0].view(buffer(0, of: image)))
+            for index in 0..<perImage {
+                run(index, images: image..<image + 1)
+                gather(index, selection, images: image..<image + 1, dimension: dimension)
+            }
+        }
+        for index in perImage..<last {
+            run(index, images: 0..<count)
+            gather(index, selection, images: 0..<count, dimension: dimension)
+        }
+        return EmbeddingBatch(rows: count, dimension: dimension, base: UnsafePointer(outputs.base))
+    }
+
+    /// Where the map that flows into step `index` lies, for one image.
+    private func buffer(_ index: Int, of image: Int) -> UnsafeMutablePointer<Float> {
+        let offset = memory.offsets[index] + image * network.plan.imageStride(of: index)
+        assert(offset >= 0 && offset + network.plan.layouts[index].count <= slab.count, "outside the slab")
+        return slab.base + offset
+    }
+
+    private func run(_ index: Int, images: Range<Int>) {
+        let plan = network.plan
+        let source = plan.layouts[index]
+        let target = plan.layouts[index + 1]
+        switch plan.steps[index] {
+        case .convolution(let step):
+            for image in images {
+                let input = UnsafePointer(buffer(index, of: image)) + (source.origin + step.windowOffset)
+                let output = buffer(index + 1, of: image) + target.origin
+                step.product.run(
+                    network.kernels, weights: network.parameters.base + step.parameters.weights,
+                    bias: network.parameters.base + step.parameters.bias, rows: target.height
+                ) { y in
+                    DirectProduct.Row(
+                        input: input + y * step.stride.height * source.rowStride,
+                        inputStep: step.stride.width * source.columnStride,
+                        output: output + y * target.rowStride, outputStep: target.columnStride, count: target.width)
+                }
+            }
+        case .maxPool(let kernel, let stride, let padding):
+            for image in images {
+                network.kernels.maxPool(
+                    PoolArguments(
+                        input: source.view(buffer(index, of: image)),
+                        output: target.view(buffer(index + 1, of: image)),
+                        channels: source.columnStride,
+                        kernelHeight: kernel.height, kernelWidth: kernel.width, strideHeight: stride.height,
+                        strideWidth: stride.width, paddingHeight: padding.height, paddingWidth: padding.width))
+            }
+        case .linear(let step):
+            let row = DirectProduct.Row(
+                input: UnsafePointer(buffer(index, of: images.lowerBound)) + source.origin,
+                inputStep: plan.imageStride(of: index),
+                output: buffer(index + 1, of: images.lowerBound) + target.origin,
+                outputStep: plan.imageStride(of: index + 1), count: images.count)
+            step.product.run(
+                network.kernels, weights: network.parameters.base + step.parameters.weights,
+                bias: network.parameters.base + step.parameters.bias, rows: 1
+            ) { _ in row }
+        }
+    }
+
+    /// Copies a layer's output into its place in the rows, where the selection asks for it.
+    private func gather(_ index: Int, _ selection: LayerSelection, images: Range<Int>, dimension: Int) {
+        var offset = 0
+        for selected in selection.indices {
+            if selected == index {
+                let layout = network.plan.layouts[index + 1]
+                for image in images {
+                    flatten(
+                        layout.view(buffer(index + 1, of: image)), channels: layout.channels,
+                        into: outputs.base + (image * dimension + offset))
+                }
+                return
+            }
+            offset += network.layers[selected].output.count
+        }
+    }
+
+    /// A map in C, H, W order.
+    private func flatten(_ map: MapView, channels: Int, into output: UnsafeMutablePointer<Float>) {
+        let plane = map.height * map.width
+        var position = 0
+        for y in 0..<map.height {
+            for x in 0..<map.width {
+                let pixel = map.address + (y * map.rowStride + x * map.columnStride)
+                for channel in 0..<channels {
+                    output[channel * plane + position] = pixel[channel]
+                }
+                position += 1
+            }
+        }
+    }
+
+    private func poison() {
+        for offset in 0..<outputs.count { outputs.base[offset] = .nan }
+        for (index, layout) in network.plan.layouts.enumerated() {
+            for image in 0..<(network.plan.imageStride(of: index) == 0 ? 1 : maximumBatch) {
+                let map = layout.view(buffer(index, of: image))
+                for y in 0..<map.height {
+                    for x in 0..<map.width {
+                        let pixel = map.address + (y * map.rowStride + x * map.columnStride)
+                        for channel in 0..<layout.columnStride { pixel[channel] = .nan }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// [rows, dimension] float32 in the embedder's arena, valid until its next call.
+public struct EmbeddingBatch {
+    public let rows: Int
+    public let dimension: Int
+    let base: UnsafePointer<Float>
+
+    /// Row `row`: the values of one patch.
+    public subscript(row: Int) -> UnsafeBufferPointer<Float> {
+        UnsafeBufferPointer(start: base + row * dimension, count: dimension)
+    }
+}

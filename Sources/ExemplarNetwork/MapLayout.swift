@@ -1,0 +1,31 @@
+import KernelInterface
+
+/// How one image's map lies in memory: NHWC, with the zero border that the next layer's padding wants around it.
+struct MapLayout: Sendable, Equatable {
+    let height: Int
+    let width: Int
+    /// The map's own channels.
+    let channels: Int
+    /// Elements from one column to the next: `channels`, padded to whole vectors where kernels write it.
+    let columnStride: Int
+    /// Zeros before the first row and the first column, and after the last.
+    let border: Extent
+
+    /// Elements from one row to the next, the border included.
+    var rowStride: Int { (width + 2 * border.width) * columnStride }
+    /// Elements from the buffer's start to row 0, column 0.
+    var origin: Int { border.height * rowStride + border.width * columnStride }
+    /// Elements of one image.
+    var count: Int { (height + 2 * border.height) * rowStride }
+
+    /// The map of the image whose buffer starts at `buffer`.
+    func view(_ buffer: UnsafeMutablePointer<Float>) -> MapView {
+        MapView(
+            address: buffer + origin, height: height, width: width, rowStride: rowStride, columnStride: columnStride)
+    }
+
+    /// A channel count rounded up to whole vectors.
+    static func padded(_ channels: Int) -> Int {
+        (channels + KernelTable.lanes - 1) / KernelTable.lanes * KernelTable.lanes
+    }
+}

@@ -1,0 +1,78 @@
+import KernelInterface
+import Tensors
+
+/// A network's plan with its packed parameters: all that a forward pass reads, shared by every thread.
+struct Network: Sendable {
+    let layers: [PlannedLayer]
+    let plan: ExecutionPlan
+    let kernels: KernelTable
+    let pixels: PixelTable
+    let parameters: Slab
+    /// The floats of every selectable layer of one patch: the longest row that can be asked for.
+    let outputCount: Int
+
+    /// Plans `configuration` for `kernels` and packs its parameters.
+    ///
+    /// - Parameter source: the tensors by name, in the layout of the file.
+    init(
+        configuration: NetworkConfiguration, layers: [PlannedLayer], kernels: KernelTable,
+        parameters source: (_ tensor: String) throws(ModelError) -> [Float]
+    ) throws(ModelError) {
+        self.layers = layers
+        self.kernels = kernels
+        pixels = PixelTable(configuration.preprocessing, channels: configuration.input.channels)
+        plan = ExecutionPlan(
+            layers: layers,
+            input: FeatureShape(
+                channels: configuration.input.channels, height: configuration.input.height,
+                width: configuration.input.width),
+            kernels: kernels, caches: .current)
+        outputCount = layers.reduce(0) { $0 + ($1.isSelectable ? $1.output.count : 0) }
+        do {
+            parameters = try Arena().allocate(count: plan.parameterCount, zeroed: false)
+        } catch {
+            throw ModelError("No memory for the weights of \(configuration.name). \(error)")
+        }
+        for (layer, step) in zip(layers, plan.steps) {
+            switch step {
+            case .convolution(let step):
+                try pack(layer, step.product, step.parameters, source)
+            case .linear(let step):
+                try pack(layer, step.product, step.parameters, source)
+            case .maxPool:
+                break
+            }
+        }
+    }
+
+    /// Brings one layer's parameters from [out][in][height][width] into the order of its reduction: rows, columns,
+    /// then channels. A linear layer's inputs are its map flattened in C, H, W, so they read alike.
+    private func pack(
+        _ layer: PlannedLayer, _ product: DirectProduct, _ place: ExecutionPlan.Parameters,
+        _ source: (_ tensor: String) throws(ModelError) -> [Float]
+    ) throws(ModelError) {
+        let weights = try source(layer.configuration.name + ".weight")
+        let bias = try source(layer.configuration.name + ".bias")
+        let channels = layer.input.channels
+        let inputs = product.reduction.count
+        let window = inputs / channels
+        product.pack(
+            into: parameters.base + place.weights, bias: parameters.base + place.bias,
+            weight: { channel, input in
+                weights[channel * inputs + input % channels * window + input / channels]
+            },
+            bias: { bias[$0] })
+    }
+
+    /// Values in one row of this selection.
+    func dimension(of selection: LayerSelection) -> Int {
+        selection.indices.reduce(0) { $0 + layers[$1].output.count }
+    }
+}
+
+extension PlannedLayer {
+    /// Whether a request may ask for this layer's output: convolution and linear layers.
+    var isSelectable: Bool {
+        if case .maxPool = configuration.kind { false } else { true }
+    }
+}

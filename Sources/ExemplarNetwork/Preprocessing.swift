@@ -1,0 +1,68 @@
+import KernelInterface
+
+/// From pixels to the network's input: (p · scale − mean) / std of each channel, computed in double and rounded once.
+struct PixelTable: Sendable {
+    private let channels: Int
+    /// [256][channels]: the value of each 8-bit pixel.
+    private let values: [Float]
+    /// The same map for a fraction v = p / 255, as v · factor + offset.
+    private let factors: [Double]
+    private let offsets: [Double]
+
+    init(_ preprocessing: NetworkConfiguration.Preprocessing, channels: Int) {
+        self.channels = channels
+        var values: [Float] = []
+        for pixel in 0..<256 {
+            for channel in 0..<channels {
+                values.append(
+                    Float(
+                        (Double(pixel) * preprocessing.scale - preprocessing.mean[channel])
+                            / preprocessing.std[channel]))
+            }
+        }
+        self.values = values
+        factors = preprocessing.std.map { 255 * preprocessing.scale / $0 }
+        offsets = zip(preprocessing.mean, preprocessing.std).map { -$0 / $1 }
+    }
+
+    /// Writes one patch into a map of the same size.
+    func apply(to pixels: PatchPixels, _ map: MapView) {
+        switch pixels.format {
+        case .uint8: applyBytes(pixels.address, map)
+        case .float32: applyFractions(pixels.address, map)
+        }
+    }
+
+    private func applyBytes(_ pixels: UnsafeRawPointer, _ map: MapView) {
+        values.withUnsafeBufferPointer { values in
+            var source = pixels
+            for y in 0..<map.height {
+                var target = map.address + y * map.rowStride
+                for _ in 0..<map.width {
+                    for channel in 0..<channels {
+                        let pixel = Int(source.load(as: UInt8.self))
+                        target[channel] = values[pixel * channels + channel]
+                        source += 1
+                    }
+                    target += map.columnStride
+                }
+            }
+        }
+    }
+
+    private func applyFractions(_ pixels: UnsafeRawPointer, _ map: MapView) {
+        var source = pixels
+        for y in 0..<map.height {
+            var target = map.address + y * map.rowStride
+            for _ in 0..<map.width {
+                for channel in 0..<channels {
+                    let bits = UInt32(littleEndian: source.loadUnaligned(as: UInt32.self))
+                    let fraction = Double(Float(bitPattern: bits))
+                    target[channel] = Float(fraction * factors[channel] + offsets[channel])
+                    source += 4
+                }
+                target += map.columnStride
+            }
+        }
+    }
+}

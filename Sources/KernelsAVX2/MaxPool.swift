@@ -1,0 +1,1 @@
+../KernelsPortable/MaxPool.swift

@@ -1,0 +1,17 @@
+public import KernelInterface
+
+/// The kernels of this module. The caller has checked that the CPU can run them: `KernelsAVX2.kernelTable()` and
+/// its sisters differ by nothing but the instruction set that they were compiled for.
+@inline(never)
+public func kernelTable() -> KernelTable {
+    #if KERNELS_AVX512
+        let instructionSet = InstructionSet.avx512
+    #elseif KERNELS_AVX2
+        let instructionSet = InstructionSet.avx2
+    #else
+        let instructionSet = InstructionSet.portable
+    #endif
+    return KernelTable(
+        instructionSet: instructionSet, tileRows: RegisterTile.rows, tileVectors: RegisterTile.vectors,
+        multiplyTile: { multiplyTile($0) }, maxPool: { maxPool($0) })
+}

@@ -1,0 +1,56 @@
+/// Sixteen floats: one zmm register, two ymm, four xmm or four NEON registers.
+typealias Vector = SIMD16<Float>
+
+/// What the register file of this variant holds without spilling: accumulators, one row of weights, one broadcast.
+enum RegisterTile {
+    #if KERNELS_AVX512
+        static let rows = 12
+        static let vectors = 2
+    #elseif KERNELS_AVX2
+        static let rows = 6
+        static let vectors = 1
+    #elseif arch(arm64)
+        static let rows = 5
+        static let vectors = 1
+    #else
+        static let rows = 2
+        static let vectors = 1
+    #endif
+}
+
+extension UnsafePointer<Float> {
+    @inline(__always)
+    func vector(at offset: Int) -> Vector {
+        UnsafeRawPointer(self + offset).loadUnaligned(as: Vector.self)
+    }
+}
+
+extension UnsafeMutablePointer<Float> {
+    @inline(__always)
+    func vector(at offset: Int) -> Vector {
+        UnsafeRawPointer(self + offset).loadUnaligned(as: Vector.self)
+    }
+
+    @inline(__always)
+    func store(_ vector: Vector, at offset: Int) {
+        UnsafeMutableRawPointer(self + offset).storeBytes(of: vector, as: Vector.self)
+    }
+}
+
+extension Vector {
+    /// self + x · y: fused where the instruction set fuses. Baseline x86-64 has no fused multiply-add, and the
+    /// library's stand-in is a call a lane.
+    @inline(__always)
+    mutating func accumulate(_ x: Vector, _ y: Vector) {
+        #if KERNELS_AVX512 || KERNELS_AVX2 || arch(arm64)
+            addProduct(x, y)
+        #else
+            self += x * y
+        #endif
+    }
+
+    @inline(__always)
+    func maximum(_ other: Vector) -> Vector {
+        replacing(with: other, where: self .< other)
+    }
+}

@@ -1,0 +1,102 @@
+#if JEMALLOC
+    import CJemalloc
+#else
+    import Glibc
+#endif
+
+/// Memory for numbers: an arena of jemalloc's own, apart from the process's other allocations, so that weights and
+/// activations neither fragment the heap nor are fragmented by it, and can be counted by themselves.
+///
+/// Only this module allocates numeric memory. Slabs are taken when a model is loaded and never while it serves.
+public final class Arena: Sendable {
+    private let index: UInt32
+
+    /// Makes a new arena.
+    ///
+    /// - Throws: `AllocationError` if jemalloc refuses, which it does when it cannot map memory.
+    public init() throws(AllocationError) {
+        #if JEMALLOC
+            var index: UInt32 = 0
+            var size = MemoryLayout<UInt32>.size
+            guard mallctl("arenas.create", &index, &size, nil, 0) == 0 else {
+                throw AllocationError(byteCount: 0)
+            }
+            self.index = index
+        #else
+            index = 0
+        #endif
+    }
+
+    /// Memory for `count` floats, 64-byte aligned and followed by a readable tail of `Slab.tailCount` floats, so that
+    /// kernels may read whole vectors. Pages that are never touched are never resident.
+    ///
+    /// - Parameter zeroed: whether the floats start as 0; otherwise they hold anything.
+    /// - Throws: `AllocationError` when there is not so much memory.
+    public func allocate(count: Int, zeroed: Bool) throws(AllocationError) -> Slab {
+        let (total, overflow) = (count + Slab.tailCount).multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
+        guard count >= 0, !overflow else { throw AllocationError(byteCount: Int.max) }
+        #if JEMALLOC
+            let memory = mallocx(total, exemplar_mallocx_flags(index, Slab.alignment, zeroed ? 1 : 0))
+        #else
+            var memory: UnsafeMutableRawPointer?
+            guard posix_memalign(&memory, Slab.alignment, total) == 0 else {
+                throw AllocationError(byteCount: total)
+            }
+            if zeroed, let memory { memset(memory, 0, total) }
+        #endif
+        guard let memory else { throw AllocationError(byteCount: total) }
+        return Slab(arena: self, memory: memory, count: count)
+    }
+
+    fileprivate func deallocate(_ memory: UnsafeMutableRawPointer) {
+        #if JEMALLOC
+            dallocx(memory, exemplar_dallocx_flags(index))
+        #else
+            free(memory)
+        #endif
+    }
+
+    deinit {
+        #if JEMALLOC
+            // Slabs keep their arena alive, so nothing is allocated here any more.
+            mallctl("arena.\(index).destroy", nil, nil, nil, 0)
+        #endif
+    }
+}
+
+/// A piece of an arena: `count` floats, given back when the last reference goes.
+public final class Slab: @unchecked Sendable {
+    // Unchecked: the memory itself is shared; who may write it when is the owner's rule (weights are written before
+    // they are shared, activations belong to one embedder).
+
+    /// Bytes; a cache line, and a whole vector of the widest instruction set.
+    public static let alignment = 64
+    /// Floats that may be read past the end.
+    public static let tailCount = 16
+
+    public let base: UnsafeMutablePointer<Float>
+    public let count: Int
+    private let arena: Arena
+
+    fileprivate init(arena: Arena, memory: UnsafeMutableRawPointer, count: Int) {
+        self.arena = arena
+        self.count = count
+        base = memory.bindMemory(to: Float.self, capacity: count + Slab.tailCount)
+    }
+
+    /// Bytes, without the tail.
+    public var byteCount: Int { count * MemoryLayout<Float>.stride }
+
+    deinit { arena.deallocate(base) }
+}
+
+/// There is not enough memory, or the size asked for has no meaning.
+public struct AllocationError: Error, Sendable, CustomStringConvertible {
+    public let byteCount: Int
+
+    init(byteCount: Int) { self.byteCount = byteCount }
+
+    public var description: String {
+        "Cannot allocate \(byteCount) bytes: give the process more memory or load fewer or smaller models."
+    }
+}

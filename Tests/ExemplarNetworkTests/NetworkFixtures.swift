@@ -1,0 +1,83 @@
+import KernelInterface
+import TestSupport
+
+@testable import ExemplarNetwork
+
+extension LayerConfiguration {
+    static func convolution(
+        _ name: String, _ outChannels: Int, kernel: Int, stride: Int = 1, padding: Int = 0,
+        activation: Activation = .relu
+    ) -> LayerConfiguration {
+        LayerConfiguration(
+            name: name,
+            kind: .convolution(
+                outChannels: outChannels, kernel: Extent(kernel, kernel), stride: Extent(stride, stride),
+                padding: Extent(padding, padding), activation: activation))
+    }
+
+    static func maxPool(
+        _ name: String, kernel: Int, stride: Int, padding: Int = 0, rounding: Rounding = .floor
+    ) -> LayerConfiguration {
+        LayerConfiguration(
+            name: name,
+            kind: .maxPool(
+                kernel: Extent(kernel, kernel), stride: Extent(stride, stride), padding: Extent(padding, padding),
+                rounding: rounding))
+    }
+
+    static func linear(_ name: String, _ outFeatures: Int, _ activation: Activation = .relu) -> LayerConfiguration {
+        LayerConfiguration(name: name, kind: .linear(outFeatures: outFeatures, activation: activation))
+    }
+}
+
+extension NetworkConfiguration {
+    static func sequence(
+        _ layers: [LayerConfiguration], height: Int, width: Int, channels: Int
+    ) -> NetworkConfiguration {
+        NetworkConfiguration(
+            name: "test", input: PatchShape(height: height, width: width, channels: channels),
+            preprocessing: Preprocessing(
+                scale: 1.0 / 255, mean: (0..<channels).map { 0.4 + 0.01 * Double($0) },
+                std: (0..<channels).map { 0.25 + 0.01 * Double($0) }),
+            layers: layers, embedding: layers[layers.count - 1].name)
+    }
+}
+
+extension Network {
+    init(_ oracle: Oracle, _ instructionSet: InstructionSet) throws {
+        guard let kernels = KernelTable.table(for: instructionSet) else {
+            throw ModelError("This machine cannot run \(instructionSet).")
+        }
+        try self.init(
+            configuration: oracle.configuration, layers: LayerShapes.plan(oracle.configuration), kernels: kernels
+        ) { tensor throws(ModelError) in
+            guard let values = oracle.parameters[tensor] else { throw ModelError("no \(tensor)") }
+            return values.map { Float($0) }
+        }
+    }
+}
+
+/// Seeded 8-bit patches.
+struct RandomPatches {
+    private let shape: NetworkConfiguration.PatchShape
+    private let bytes: [UInt8]
+
+    init(_ shape: NetworkConfiguration.PatchShape, count: Int, seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        self.shape = shape
+        bytes = (0..<count * shape.count).map { _ in UInt8.random(in: 0...255, using: &random) }
+    }
+
+    func pixels(_ index: Int) -> [Double] {
+        bytes[index * shape.count..<(index + 1) * shape.count].map(Double.init)
+    }
+
+    func withPixels<Result>(_ body: (UnsafeBufferPointer<PatchPixels>) -> Result) -> Result {
+        bytes.withUnsafeBytes { bytes in
+            let patches = stride(from: 0, to: bytes.count, by: shape.count).compactMap { offset in
+                bytes.baseAddress.map { PatchPixels(address: $0 + offset, format: .uint8) }
+            }
+            return patches.withUnsafeBufferPointer(body)
+        }
+    }
+}

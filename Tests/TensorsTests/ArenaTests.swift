@@ -1,0 +1,35 @@
+import Tensors
+import Testing
+
+@Suite struct ArenaTests {
+    @Test func slabsAreAlignedZeroedAndReadablePastTheirEnd() throws {
+        let arena = try Arena()
+        for count in [0, 1, 15, 16, 17, 100_003] {
+            let slab = try arena.allocate(count: count, zeroed: true)
+            #expect(Int(bitPattern: slab.base) % Slab.alignment == 0)
+            #expect((0..<count + Slab.tailCount).allSatisfy { slab.base[$0] == 0 })
+        }
+    }
+
+    @Test func sizesThatCannotBeAreErrors() throws {
+        let arena = try Arena()
+        #expect(throws: AllocationError.self) { try arena.allocate(count: -1, zeroed: false) }
+        #expect(throws: AllocationError.self) { try arena.allocate(count: Int.max - 100, zeroed: false) }
+        #expect(throws: AllocationError.self) { try arena.allocate(count: 1 << 55, zeroed: false) }
+    }
+
+    @Test func slabsOutliveTheReferenceToTheirArena() throws {
+        let slab = try Arena().allocate(count: 1000, zeroed: true)
+        slab.base[999] = 1
+        #expect(slab.base[999] == 1)
+    }
+
+    @Test func theAllocatorCountsWhatAThreadAllocates() throws {
+        guard let before = AllocatorStatistics.bytesAllocatedByThread() else { return }  // Sanitizer builds.
+        let array = [UInt8](repeating: 1, count: 1 << 20)
+        let after = try #require(AllocatorStatistics.bytesAllocatedByThread())
+        #expect(after - before >= 1 << 20)
+        #expect(array.count == 1 << 20)
+        #expect(try #require(AllocatorStatistics.current()).allocated > 0)
+    }
+}

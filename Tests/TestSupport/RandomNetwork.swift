@@ -1,0 +1,40 @@
+public import ExemplarNetwork
+
+extension Oracle {
+    /// `configuration` with seeded weights of the scale that keeps activations near 1 (He et al. 2015), exact in
+    /// float32, so that the oracle and the kernels start from the same numbers.
+    public static func random(_ configuration: NetworkConfiguration, seed: UInt64) -> Oracle {
+        var random = SeededGenerator(seed: seed)
+        var parameters: [String: [Double]] = [:]
+        let input = configuration.input
+        var map = Map(channels: input.channels, height: input.height, width: input.width)
+        for layer in configuration.layers {
+            let output = shape(of: layer, over: map)
+            let window: Int? =
+                switch layer.kind {
+                case .convolution(_, let kernel, _, _, _): kernel.height * kernel.width
+                case .linear: map.height * map.width
+                case .maxPool: nil
+                }
+            if let window {
+                let inputs = map.channels * window
+                let deviation = (2 / Double(inputs)).squareRoot()
+                parameters[layer.name + ".weight"] = (0..<output.channels * inputs).map { _ in
+                    Double(Float(random.normal() * deviation))
+                }
+                parameters[layer.name + ".bias"] = (0..<output.channels).map { _ in
+                    Double(Float(random.normal() * 0.1))
+                }
+            }
+            map = output
+        }
+        return Oracle(configuration: configuration, parameters: parameters)
+    }
+}
+
+extension SeededGenerator {
+    /// A standard normal variate, near enough for weights: the sum of twelve uniforms (Irwin–Hall).
+    mutating func normal() -> Double {
+        (0..<12).reduce(-6) { sum, _ in sum + Double.random(in: 0..<1, using: &self) }
+    }
+}
