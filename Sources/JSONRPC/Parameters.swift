@@ -1,0 +1,99 @@
+/// The members of a parameter object, taken out by name and type; each error names its parameter.
+struct Parameters {
+    private let members: [(key: EncodedString, value: JSONNode)]
+    /// What stands before a name in an error: empty, or the path of this object and a dot.
+    private let prefix: String
+
+    /// The members of `node`; none where it is nil.
+    init(_ node: JSONNode?, prefix: String = "") {
+        members = node?.members.map(Array.init) ?? []
+        self.prefix = prefix
+    }
+
+    /// Refuses every name that is not among `known`: a typo must not be silent.
+    func allow(_ known: [String]) throws(ResponseError) {
+        for member in members {
+            let name = member.key.string
+            guard known.contains(name) else {
+                let names = known.isEmpty ? "it takes none" : "there are \(known.joined(separator: ", "))"
+                throw invalid(name, "is not a parameter; \(names).")
+            }
+        }
+    }
+
+    func invalid(_ name: String, _ clause: String) -> ResponseError {
+        .invalidParameter(prefix + name, "`\(prefix)\(name)` \(clause)")
+    }
+
+    func path(_ name: String) -> String { "\(prefix)\(name)." }
+
+    func node(_ name: String) -> JSONNode? {
+        for member in members where member.key.string == name { return member.value }
+        return nil
+    }
+
+    func has(_ name: String) -> Bool { node(name) != nil }
+
+    /// Refuses the parameters `names` where the choice of `reason` leaves them without a meaning.
+    func refuse(_ names: [String], with reason: String) throws(ResponseError) {
+        for name in names where has(name) { throw invalid(name, "does not go with \(reason); leave it out.") }
+    }
+
+    func string(_ name: String) throws(ResponseError) -> String? {
+        guard let node = node(name) else { return nil }
+        guard let string = node.string else { throw invalid(name, "must be a string.") }
+        return string
+    }
+
+    func bool(_ name: String) throws(ResponseError) -> Bool? {
+        guard let node = node(name) else { return nil }
+        guard let bool = node.bool else { throw invalid(name, "must be true or false.") }
+        return bool
+    }
+
+    func int(_ name: String, in range: ClosedRange<Int>) throws(ResponseError) -> Int? {
+        guard let node = node(name) else { return nil }
+        guard let int = node.int, range.contains(int) else {
+            throw invalid(name, "must be a whole number from \(range.lowerBound) to \(range.upperBound).")
+        }
+        return int
+    }
+
+    func double(_ name: String) throws(ResponseError) -> Double? {
+        guard let node = node(name) else { return nil }
+        guard let double = node.double else { throw invalid(name, "must be a number that a double holds.") }
+        return double
+    }
+
+    func doubles(_ name: String, count: Int) throws(ResponseError) -> [Double] {
+        let doubles = node(name)?.elements?.map(\.double) ?? []
+        let numbers = doubles.compactMap(\.self)
+        guard numbers.count == count, doubles.count == count else {
+            throw invalid(name, "must be an array of \(count) numbers.")
+        }
+        return numbers
+    }
+
+    /// One of the raw values of `Choice`.
+    func choice<Choice: RawRepresentable & CaseIterable>(
+        _ name: String, default: Choice
+    ) throws(ResponseError) -> Choice where Choice.RawValue == String {
+        guard let node = node(name) else { return `default` }
+        guard let choice = node.string.flatMap(Choice.init) else {
+            let names = Choice.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
+            throw invalid(name, "must be one of \(names).")
+        }
+        return choice
+    }
+
+    func object(_ name: String) throws(ResponseError) -> Parameters? {
+        guard let node = node(name) else { return nil }
+        guard node.kind == .object else { throw invalid(name, "must be an object.") }
+        return Parameters(node, prefix: path(name))
+    }
+
+    func required<Value>(_ name: String, _ value: Value?) throws(ResponseError) -> Value {
+        guard let value else { throw invalid(name, "is missing.") }
+        return value
+    }
+}

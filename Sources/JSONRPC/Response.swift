@@ -1,0 +1,163 @@
+/// A reply: an id and a result or an error.
+public struct Response {
+    /// What is answered.
+    public enum Content {
+        /// A result of few values.
+        case result(JSONValue)
+        /// The result of `embed`.
+        case embeddings(EmbeddingResult)
+        /// An error.
+        case failure(ResponseError)
+    }
+
+    /// The id of the request.
+    public var id: RequestID
+    /// What is answered.
+    public var content: Content
+
+    /// A reply.
+    public init(id: RequestID, content: Content) {
+        self.id = id
+        self.content = content
+    }
+
+    /// Appends the reply as one JSON object, without an LF.
+    public func write(to buffer: inout ByteBuffer) {
+        buffer.append("{\"jsonrpc\":\"2.0\",\"id\":")
+        id.json.withUnsafeBytes { buffer.append(contentsOf: $0) }
+        switch content {
+        case .result(let value):
+            buffer.append(",\"result\":")
+            buffer.append(json: value)
+        case .embeddings(let result):
+            buffer.append(",\"result\":")
+            result.write(to: &buffer)
+        case .failure(let error):
+            buffer.append(",\"error\":{\"code\":")
+            buffer.append(utf8: error.code.rawValue.description)
+            buffer.append(",\"message\":")
+            buffer.append(jsonString: error.message)
+            if !error.data.isEmpty {
+                buffer.append(",\"data\":")
+                buffer.append(json: .object(error.data))
+            }
+            buffer.append(UInt8(ascii: "}"))
+        }
+        buffer.append(UInt8(ascii: "}"))
+    }
+
+    /// Appends the reply as a line of its own, with its LF.
+    public func writeLine(to buffer: inout ByteBuffer) {
+        write(to: &buffer)
+        buffer.append(UInt8(ascii: "\n"))
+    }
+}
+
+/// The result of `embed`.
+public struct EmbeddingResult {
+    /// The name of the model that answered.
+    public var model: String
+    /// The layers concatenated, in the order of the network.
+    public var layers: [String]
+    /// The length of one embedding.
+    public var dimension: Int
+    /// How the embeddings are written.
+    public var encoding: EmbedRequest.Encoding
+    /// The embeddings, row-major [count, dimension], one row for each entry in the order sent. Borrowed: it must live
+    /// until the reply is written.
+    public var values: UnsafeBufferPointer<Float>
+    /// What the member `transform` says, or nil for no such member.
+    public var transform: JSONValue?
+
+    /// A result.
+    public init(
+        model: String, layers: [String], dimension: Int, encoding: EmbedRequest.Encoding,
+        values: UnsafeBufferPointer<Float>, transform: JSONValue? = nil
+    ) {
+        self.model = model
+        self.layers = layers
+        self.dimension = dimension
+        self.encoding = encoding
+        self.values = values
+        self.transform = transform
+    }
+
+    /// At most how many bytes `count` embeddings of `dimension` values take in a reply, its other members left out.
+    public static func byteCount(count: Int, dimension: Int, encoding: EmbedRequest.Encoding) -> Int {
+        // A float32 takes at most 15 characters ("-1.17549435e-38") and a comma.
+        let row = encoding == .base64 ? Base64.encodedCount(dimension * 4) + 3 : dimension * 16 + 3
+        return count * row
+    }
+
+    func write(to buffer: inout ByteBuffer) {
+        buffer.append("{\"model\":")
+        buffer.append(jsonString: model)
+        buffer.append(",\"layers\":")
+        buffer.append(json: .array(layers.map(JSONValue.string)))
+        buffer.append(",\"dim\":")
+        buffer.append(utf8: dimension.description)
+        buffer.append(",\"encoding\":\"")
+        buffer.append(utf8: encoding.rawValue)
+        buffer.append("\",\"embeddings\":[")
+        let count = dimension > 0 ? values.count / dimension : 0
+        for row in 0..<count {
+            if row > 0 { buffer.append(UInt8(ascii: ",")) }
+            let row = UnsafeBufferPointer(rebasing: values[(row * dimension)..<((row + 1) * dimension)])
+            switch encoding {
+            case .base64: write(base64: row, to: &buffer)
+            case .float: write(numbers: row, to: &buffer)
+            }
+        }
+        buffer.append(UInt8(ascii: "]"))
+        if let transform {
+            buffer.append(",\"transform\":")
+            buffer.append(json: transform)
+        }
+        buffer.append(UInt8(ascii: "}"))
+    }
+
+    private func write(base64 row: UnsafeBufferPointer<Float>, to buffer: inout ByteBuffer) {
+        buffer.append(UInt8(ascii: "\""))
+        #if _endian(little)
+            buffer.append(base64: UnsafeRawBufferPointer(row))
+        #else
+            row.map(\.bitPattern.littleEndian).withUnsafeBytes { buffer.append(base64: $0) }
+        #endif
+        buffer.append(UInt8(ascii: "\""))
+    }
+
+    private func write(numbers row: UnsafeBufferPointer<Float>, to buffer: inout ByteBuffer) {
+        buffer.append(UInt8(ascii: "["))
+        for (index, value) in row.enumerated() {
+            if index > 0 { buffer.append(UInt8(ascii: ",")) }
+            buffer.append(jsonNumber: value)
+        }
+        buffer.append(UInt8(ascii: "]"))
+    }
+}
+
+/// Collects the replies to a JSON-RPC batch, which may come in any order, into one line.
+public struct BatchReply: Sendable {
+    private var buffer = ByteBuffer()
+    private var missing: Int
+
+    /// Waits for `count` replies: as many as the batch has entries with an id.
+    public init(expecting count: Int) {
+        missing = max(count, 0)
+    }
+
+    /// Adds a reply. Returns the finished line, with its LF, when it is the last one expected.
+    public mutating func add(_ response: Response) -> ByteBuffer? {
+        guard missing > 0 else { return nil }
+        buffer.append(buffer.isEmpty ? UInt8(ascii: "[") : UInt8(ascii: ","))
+        response.write(to: &buffer)
+        missing -= 1
+        guard missing == 0 else { return nil }
+        buffer.append("]\n")
+        defer { buffer = ByteBuffer() }
+        return buffer
+    }
+
+    /// The bytes collected so far.
+    public var byteCount: Int { buffer.count }
+}

@@ -1,0 +1,97 @@
+extension TransformOptions {
+    private static let names = [
+        "mode", "samples", "seed", "index", "tolerance", "steps", "border", "parameters", "standard_errors",
+    ]
+
+    /// Seeds are whole numbers that every JSON reader holds exactly.
+    private static let seeds = 0...(1 << 53 - 1)
+
+    /// Reads the parameter `transform`, or nil where it is absent.
+    init?(_ parameters: Parameters) throws(ResponseError) {
+        guard let options = try parameters.object("transform") else { return nil }
+        try options.allow(Self.names)
+        border = try options.choice("border", default: .reflect)
+        wantsStandardErrors = try options.bool("standard_errors") ?? false
+        steps = try Steps(options)
+        if options.has("parameters") {
+            try options.refuse(
+                ["mode", "samples", "seed", "index", "tolerance", "steps"], with: "`transform.parameters`")
+            mode = .parameters(try Self.explicit(options))
+            return
+        }
+        let seed = try options.int("seed", in: Self.seeds)
+        switch try options.string("mode") {
+        case "sample":
+            try options.refuse(["samples", "tolerance"], with: "the mode \"sample\"")
+            mode = .sample(seed: seed, index: try options.int("index", in: Self.seeds) ?? 0)
+        case "mean":
+            try options.refuse(["index"], with: "the mode \"mean\"")
+            let samples = try options.int("samples", in: 1...1_000_000)
+            let tolerance = try options.double("tolerance")
+            guard tolerance.map({ $0 > 0 }) ?? true else {
+                throw options.invalid("tolerance", "must be a number above 0.")
+            }
+            mode = .mean(samples: try options.required("samples", samples), seed: seed, tolerance: tolerance)
+        default:
+            throw options.invalid("mode", "must be \"sample\" or \"mean\", unless `transform.parameters` are given.")
+        }
+    }
+
+    private static func explicit(_ options: Parameters) throws(ResponseError) -> [ExplicitTransformation] {
+        guard let elements = options.node("parameters")?.elements else {
+            throw options.invalid("parameters", "must be an array of objects.")
+        }
+        var result: [ExplicitTransformation] = []
+        for (index, element) in elements.enumerated() {
+            guard element.kind == .object else {
+                throw options.invalid("parameters[\(index)]", "must be an object.")
+            }
+            result.append(
+                try ExplicitTransformation(Parameters(element, prefix: options.path("parameters[\(index)]"))))
+        }
+        guard !result.isEmpty else { throw options.invalid("parameters", "must hold at least one object.") }
+        return result
+    }
+}
+
+extension TransformOptions.Steps {
+    fileprivate init(_ options: Parameters) throws(ResponseError) {
+        guard let node = options.node("steps") else {
+            self = .all
+            return
+        }
+        let error = options.invalid(
+            "steps", "must be an array of some of \(Self.names.map { "\"\($0)\"" }.joined(separator: ", ")).")
+        guard let elements = node.elements else { throw error }
+        var steps: Self = []
+        for element in elements {
+            guard let name = element.string, let bit = Self.names.firstIndex(of: name) else { throw error }
+            steps.formUnion(Self(rawValue: 1 << UInt8(bit)))
+        }
+        self = steps
+    }
+}
+
+extension ExplicitTransformation {
+    fileprivate init(_ parameters: Parameters) throws(ResponseError) {
+        try parameters.allow(["translation", "scale", "rotation_degrees", "contrast", "color", "hue"])
+        let translation = try parameters.doubles("translation", count: 2)
+        translationX = translation[0]
+        translationY = translation[1]
+        scale = try parameters.required("scale", try parameters.double("scale"))
+        guard scale > 0 else { throw parameters.invalid("scale", "must be above 0.") }
+        rotationDegrees = try parameters.required("rotation_degrees", try parameters.double("rotation_degrees"))
+        contrast = try parameters.doubles("contrast", count: 3)
+        let color = try parameters.required("color", try parameters.object("color"))
+        try color.allow(["power", "factor", "offset"])
+        power = SaturationValue(try color.doubles("power", count: 2))
+        factor = SaturationValue(try color.doubles("factor", count: 2))
+        offset = SaturationValue(try color.doubles("offset", count: 2))
+        hue = try parameters.required("hue", try parameters.double("hue"))
+    }
+}
+
+extension ExplicitTransformation.SaturationValue {
+    /// From an array of two.
+    fileprivate init(_ pair: [Double]) { self.init(saturation: pair[0], value: pair[1]) }
+}
