@@ -1,0 +1,78 @@
+# exemplar: `make serve` builds what is needed and serves models/; `make test` runs every test; `make` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# One set of flags for everything in release, so that no two targets build over each other.
+RELEASE := --configuration release --static-swift-stdlib
+BINARY := .build/release/exemplar
+MODELS ?= models
+MODEL ?= small
+ARGS ?=
+SWIFT_FILES := Package.swift Sources Tests $(wildcard benchmarks/Package.swift benchmarks/Sources)
+IMAGE ?= exemplar
+
+VENV := .build/venv
+PYTHON := $(VENV)/bin/python
+
+.PHONY: help
+help: ## List the targets
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+.PHONY: toolchain
+toolchain:
+	@.ci/check-toolchain
+	@.ci/install-dependencies build
+
+.PHONY: build
+build: toolchain ## Install what is missing and build the release binary, .build/release/exemplar
+	@swift build $(RELEASE) --product exemplar
+
+.PHONY: serve
+serve: build ## Build if needed and serve models/ on 127.0.0.1:7350; ARGS='--port 7351' passes flags on
+	@exec $(BINARY) serve --models $(MODELS) $(ARGS)
+
+.PHONY: test
+test: test-swift test-python ## Run every test: Swift, the Python client, the documented examples
+
+.PHONY: test-swift
+test-swift: toolchain ## Run the Swift tests; ARGS='--filter JSONRPC' chooses
+	@swift test $(ARGS)
+
+.PHONY: test-python
+test-python: build $(VENV)/ready ## Run the Python client's tests against the release binary
+	@EXEMPLAR_BINARY=$(abspath $(BINARY)) EXEMPLAR_MODELS=$(abspath $(MODELS)) \
+		$(PYTHON) -m unittest discover --start-directory clients/python/tests --verbose
+
+$(VENV)/ready: clients/python/pyproject.toml
+	@.ci/install-dependencies test
+	@python3 -m venv --clear $(VENV)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable clients/python
+	@touch $@
+
+.PHONY: bench
+bench: toolchain ## Measure kernels, network and server; ARGS passes flags on
+	@benchmarks/run $(ARGS)
+
+.PHONY: train
+train: ## Train models/$(MODEL) from its recipe (resumes where it stopped); MODEL=small
+	@models/training/train $(MODEL) $(ARGS)
+
+.PHONY: format
+format: ## Rewrite the Swift sources in the house's format
+	@swift format --in-place --parallel --recursive $(SWIFT_FILES)
+
+.PHONY: lint
+lint: ## Say where the Swift sources are not in the house's format
+	@swift format lint --strict --parallel --recursive $(SWIFT_FILES)
+
+.PHONY: container
+container: ## Build the container image; IMAGE=exemplar names it
+	@builder=$$(command -v docker || command -v podman || command -v buildah) \
+		|| { echo "Building the image needs docker, podman or buildah." >&2; exit 1; }; \
+	exec "$$builder" build --tag $(IMAGE) .
+
+.PHONY: clean
+clean: ## Remove everything that was built
+	@rm -rf .build .build-* benchmarks/.build
