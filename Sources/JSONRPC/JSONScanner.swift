@@ -262,7 +262,7 @@ private struct Pass {
                 }
                 position += width
             default:
-                throw expected(position == text.count ? "the closing quote" : "no control character")
+                throw expected(position == text.count ? "the closing quote" : "an escape for a control character")
             }
         }
     }
@@ -301,7 +301,7 @@ private struct Pass {
                 position += 1
             }
         default:
-            throw expected("one of \"\\/bfnrtu after a backslash")
+            throw expected("one of \" \\ / b f n r t u after the backslash")
         }
     }
 
