@@ -99,7 +99,10 @@ let package = Package(
                 "Safetensors",
             ],
             swiftSettings: rules),
-        .testTarget(name: "CommandLineTests", dependencies: ["TestSupport", "exemplar"], swiftSettings: rules),
+        .testTarget(
+            name: "CommandLineTests",
+            dependencies: ["TestSupport", "exemplar", "ExemplarNetwork", "JSONRPC", "KernelInterface", "Safetensors"],
+            swiftSettings: rules),
     ] + kernelTargets,
     swiftLanguageModes: [.v6]
 )

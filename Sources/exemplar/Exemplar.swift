@@ -1,1 +1,76 @@
-@main struct Exemplar { static func main() { print("exemplar") } }
+import FoundationEssentials
+import Glibc
+
+/// The command line: finds the subcommand in the table, parses its arguments, runs it, explains what went wrong.
+@main
+struct Exemplar {
+    static let version = "0.1.0"
+
+    /// A new subcommand is one row.
+    static let commands: [Command] = [.serve, .embed, .model, .health]
+
+    static func main() {
+        exit(run(Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment))
+    }
+
+    /// Runs one command line and returns its exit status: 0, 1 for a failure, 64 for a misuse (sysexits' EX_USAGE).
+    static func run(_ arguments: [String], environment: [String: String]) -> Int32 {
+        var name = "exemplar"
+        do throws(CommandError) {
+            guard let first = arguments.first else { throw CommandError.usage("no command") }
+            switch first {
+            case "--help", "-h", "help":
+                guard arguments.count > 1, first == "help" else {
+                    try writeOutput(overview)
+                    return 0
+                }
+                try writeOutput(command(arguments[1]).help)
+                return 0
+            case "--version":
+                try writeOutput("exemplar \(version)\n")
+                return 0
+            default: break
+            }
+            let command = try command(first)
+            name = "exemplar \(command.name)"
+            let rest = Array(arguments.dropFirst())
+            if ParsedArguments.asksForHelp(rest) {
+                try writeOutput(command.help)
+                return 0
+            }
+            return try command.run(
+                try ParsedArguments(
+                    rest, options: command.options, operands: command.operands, environment: environment))
+        } catch {
+            writeError("\(name): \(error.message)")
+            if error.isMisuse { writeError("See `\(name) --help`.") }
+            return error.status
+        }
+    }
+
+    static func command(_ name: String) throws(CommandError) -> Command {
+        if let command = commands.first(where: { $0.name == name }) { return command }
+        let kind = name.hasPrefix("-") ? "option" : "command"
+        let known = commands.map(\.name) + ["--help", "--version"]
+        throw .usage("there is no \(kind) \(name)\(didYouMean(name, among: known))")
+    }
+
+    /// The text of `exemplar --help`.
+    static var overview: String {
+        let rows = commands.map { ($0.name, $0.summary) }
+        return """
+            exemplar \(version): embeddings of image patches by Exemplar-CNNs, on CPUs
+
+            Usage: exemplar COMMAND [ARGUMENTS]
+
+            Commands:
+            \(HelpText.table(rows))
+            Options:
+            \(HelpText.table([("--help, -h", "Show this, or a command's own help after its name"),
+                              ("--version", "Show the version")]))
+            Most options can also be given in the environment, as EXEMPLAR_ and the option's name: EXEMPLAR_PORT=7351.
+            Exit status: 0, or 1 when something failed, or 64 when the command line was wrong.
+
+            """
+    }
+}

@@ -107,6 +107,15 @@ import Testing
         #expect(unknown.map(\.parameter) == ["ab"])
     }
 
+    @Test func errorsQuoteOnlyTheBeginningOfLongNames() {
+        let name = String(repeating: "x", count: 100_000)
+        let found = outcome(#"{"jsonrpc":"2.0","id":1,"method":"live","params":{"\#(name)":1}}"#)
+        #expect(found.map(\.code) == [.invalidParams])
+        #expect(found.allSatisfy { ($0.message ?? name).utf8.count < 300 && ($0.parameter ?? name).utf8.count < 200 })
+        let repeated = outcome(#"{"\#(name)":1,"\#(name)":1}"#)
+        #expect(repeated.allSatisfy { $0.code == .parseError && ($0.message ?? name).utf8.count < 300 })
+    }
+
     @Test func membersBeyondTheProtocolAreLeftAlone() {
         #expect(outcome(#"{"jsonrpc":"2.0","id":1,"method":"live","trace":{"x":[1]}}"#).map(\.method) == [.live])
     }

@@ -1,0 +1,49 @@
+import Glibc
+
+/// Writes a line to standard error. Where that fails there is nobody left to tell.
+func writeError(_ line: String) {
+    var line = line + "\n"
+    line.withUTF8 { _ = writeAll(UnsafeRawBufferPointer($0), to: STDERR_FILENO) }
+}
+
+/// Writes text to standard output.
+func writeOutput(_ text: String) throws(CommandError) {
+    var text = text
+    let failure: Int32 = text.withUTF8 { writeAll(UnsafeRawBufferPointer($0), to: STDOUT_FILENO) }
+    guard failure == 0 else { throw .failure("Standard output cannot be written: \(systemMessage(failure)).") }
+}
+
+/// Writes all of `bytes` to `path`, or to standard output where it is nil.
+func writeOutput(_ bytes: UnsafeRawBufferPointer, to path: String?) throws(CommandError) {
+    var descriptor = STDOUT_FILENO
+    if let path {
+        descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        guard descriptor >= 0 else { throw .failure("\(path) cannot be written: \(systemMessage(errno)).") }
+    }
+    var failure = writeAll(bytes, to: descriptor)
+    // A full disk may be reported only now.
+    if path != nil, close(descriptor) != 0, failure == 0 { failure = errno }
+    guard failure == 0 else {
+        throw .failure("\(path ?? "Standard output") cannot be written: \(systemMessage(failure)).")
+    }
+}
+
+/// Writes until everything is written; returns 0 or the system's error number.
+private func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Int32 {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+        let count = write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+        if count >= 0 {
+            rest = rest.dropFirst(count)
+        } else if errno != EINTR {
+            return errno
+        }
+    }
+    return 0
+}
+
+/// Whether standard output is a terminal.
+var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
+
+/// The system's words for an error number.
+func systemMessage(_ number: Int32) -> String { String(cString: strerror(number)) }

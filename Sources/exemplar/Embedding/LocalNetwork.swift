@@ -1,0 +1,61 @@
+import ExemplarNetwork
+
+/// A model folder, loaded into this process: embeddings without a server.
+struct LocalNetwork: EmbeddingSource {
+    let network: Model
+
+    init(folder: String, options: ModelOptions = ModelOptions()) throws(CommandError) {
+        do {
+            network = try Model.load(folder: folder, options: options)
+        } catch {
+            throw .failure(error.description)
+        }
+    }
+
+    var patchShape: NetworkConfiguration.PatchShape { network.configuration.input }
+
+    func embed(_ patches: [[UInt8]], layers: LayerChoice, normalized: Bool) throws(CommandError) -> EmbeddingTable {
+        let selection = try selection(layers)
+        var table = EmbeddingTable(
+            model: network.description.name, layers: network.names(of: selection),
+            dimension: network.dimension(of: selection), values: [])
+        let embedder: Embedder
+        do {
+            embedder = try network.makeEmbedder(maximumBatch: max(1, min(patches.count, 16)))
+        } catch {
+            throw .failure(error.description)
+        }
+        var rest = patches[...]
+        while !rest.isEmpty {
+            let batch = rest.prefix(embedder.maximumBatch)
+            rest = rest.dropFirst(batch.count)
+            let pixels = Array(batch.joined())
+            pixels.withUnsafeBytes { pixels in
+                guard let start = pixels.baseAddress else { return }
+                let inputs = (0..<batch.count).map {
+                    PatchPixels(address: start + $0 * patchShape.count, format: .uint8)
+                }
+                inputs.withUnsafeBufferPointer { inputs in
+                    let rows = embedder.embed(inputs, selection)
+                    for row in 0..<rows.rows { table.values += rows[row] }
+                }
+            }
+        }
+        if normalized { table.normalize() }
+        return table
+    }
+
+    private func selection(_ layers: LayerChoice) throws(CommandError) -> LayerSelection {
+        switch layers {
+        case .embedding: return network.embeddingOnly
+        case .all: return network.allLayers
+        case .named(let names):
+            if let selection = network.selection(of: names) { return selection }
+            let known = network.description.layers.map(\.name).filter { network.selection(of: [$0]) != nil }
+            let wrong = names.first { network.selection(of: [$0]) == nil } ?? ""
+            throw .failure(
+                "\(network.description.name) has no layer \(wrong) to embed with\(didYouMean(wrong, among: known)) "
+                    + "It has \(known.joined(separator: ", ")).")
+        }
+    }
+}

@@ -1,0 +1,53 @@
+import ExemplarNetwork
+import KernelInterface
+
+/// Which model answers: a folder loaded into this process, or one that a server has loaded.
+enum ModelChoice {
+    case folder(String, ModelOptions)
+    /// By name; nil for the server's default.
+    case served(String?)
+
+    static let options = [
+        Option("model", "FOLDER", help: "Load this model folder and do without a server"),
+        Option(
+            "isa", "NAME", environment: "EXEMPLAR_ISA",
+            help: "With --model: \(words(InstructionSet.self)); without it, the widest that this CPU has"),
+        Option(
+            "accuracy", "NAME", environment: "EXEMPLAR_ACCURACY", default: Accuracy.standard.rawValue,
+            help: "With --model: \(words(Accuracy.self))"),
+        Option("model-name", "NAME", help: "Ask the server for this one of its models; without it, for its default"),
+    ]
+
+    init(_ arguments: ParsedArguments) throws(CommandError) {
+        guard let folder = arguments.value("model") else {
+            for name in ["isa", "accuracy"] where arguments.isGiven(name) {
+                throw .usage("--\(name) is for --model; a server was given its own when it was started")
+            }
+            self = .served(arguments.value("model-name"))
+            return
+        }
+        for name in ["host", "port", "unix", "token-file", "model-name"] where arguments.isGiven(name) {
+            throw .usage("--model does without a server, so --\(name) means nothing beside it")
+        }
+        self = .folder(
+            folder,
+            ModelOptions(
+                instructionSet: try arguments.choice("isa", of: InstructionSet.self),
+                accuracy: try arguments.choice("accuracy", of: Accuracy.self) ?? .standard))
+    }
+
+    private static func words<Word: RawRepresentable & CaseIterable>(_ type: Word.Type) -> String
+    where Word.RawValue == String {
+        Word.allCases.map(\.rawValue).joined(separator: ", ")
+    }
+}
+
+extension ModelChoice {
+    /// The folder loaded, or the server connected to.
+    func source(_ arguments: ParsedArguments) throws(CommandError) -> any EmbeddingSource {
+        switch self {
+        case .folder(let folder, let options): try LocalNetwork(folder: folder, options: options)
+        case .served(let name): try RemoteServer(arguments, model: name)
+        }
+    }
+}

@@ -1,0 +1,37 @@
+/// Where the server listens, from --host, --port and --unix or their environment variables.
+enum ServerAddress: Equatable, Sendable {
+    case tcp(host: String, port: Int)
+    case unix(path: String)
+
+    static let options = [
+        Option("host", "HOST", environment: "EXEMPLAR_HOST", default: "127.0.0.1", help: "The server's address"),
+        Option("port", "PORT", environment: "EXEMPLAR_PORT", default: "7350", help: "The server's port"),
+        Option("unix", "PATH", environment: "EXEMPLAR_UNIX", help: "The server's Unix domain socket, instead"),
+        Option(
+            "token-file", "FILE", environment: "EXEMPLAR_TOKEN_FILE",
+            help: "A file with the token that the server asks for"),
+    ]
+
+    /// A flag wins over the environment: `--port` on the command line means TCP even where EXEMPLAR_UNIX is set.
+    init(_ arguments: ParsedArguments) throws(CommandError) {
+        let port = try arguments.integer("port", in: 1...65_535) ?? 7350
+        let namesTCP = arguments.isGiven("host") || arguments.isGiven("port")
+        guard !namesTCP || !arguments.isGiven("unix") else {
+            throw .usage("--unix and --host or --port were given: a server is reached by one of them")
+        }
+        if !namesTCP, let path = arguments.value("unix") {
+            self = .unix(path: path)
+        } else {
+            self = .tcp(host: arguments.value("host") ?? "127.0.0.1", port: port)
+        }
+    }
+}
+
+extension ServerAddress: CustomStringConvertible {
+    var description: String {
+        switch self {
+        case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        case .unix(let path): path
+        }
+    }
+}
