@@ -98,7 +98,9 @@ import Testing
 }
 
 @Suite struct SuggestionTests {
-    @Test(arguments: [("serve", "serve", 0), ("sreve", "serve", 1), ("serv", "serve", 1), ("", "abc", 3), ("ab", "cd", 2)])
+    @Test(arguments: [
+        ("serve", "serve", 0), ("sreve", "serve", 1), ("serv", "serve", 1), ("", "abc", 3), ("ab", "cd", 2),
+    ])
     func distances(a: String, b: String, distance: Int) {
         #expect(editDistance(a, b) == distance)
         #expect(editDistance(b, a) == distance)

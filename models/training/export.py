@@ -1,114 +1,127 @@
-"""Writes the model folder: weights, config.json, float64 golden vectors, a subset of the exemplars."""
+"""Writes the model folder: config.json, weights, golden vectors, a subset of the exemplars, the card."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
+from safetensors.torch import load_file, save_file
 
-from . import train
-from .network import ExemplarNetwork
+from . import card, evaluate, exemplars, network, train
 
-GOLDEN_PATCHES = 4
-KEPT_EXEMPLARS = 512
+GOLDEN_PATCHES = 3
+EXEMPLARS_KEPT = 512
+MARGIN = (exemplars.CONTEXT - exemplars.PATCH) // 2
+HALF_PRECISION = {"medium": ("fc", "head"), "large": ("fc", "head")}  # Keeps every file below 40 MB.
 
 
 def write(configuration: train.Configuration, folder: Path, output: Path) -> None:
-    """Exports ``folder``'s checkpoint to ``output``; raises CheckpointError where there is none."""
+    """Exports ``folder``'s checkpoint, whole or half-trained, to the model folder ``output``."""
     checkpoint = train.read_checkpoint(configuration, folder)
     if checkpoint is None:
-        raise train.CheckpointError(f"{folder} holds no checkpoint: train first")
+        raise train.CheckpointError(f"{folder} has no checkpoint: train first")
     data = train.Data.load(configuration)
-    network = ExemplarNetwork(configuration.model, configuration.exemplars, configuration.dropout)
-    network.load_state_dict(checkpoint["network"])
-    network.eval()
     output.mkdir(parents=True, exist_ok=True)
-    weights = {name: np.ascontiguousarray(value.numpy()) for name, value in network.state_dict().items()}
-    save_file(weights, output / "model.safetensors")
-    mean, std = data.mean.tolist(), data.std.tolist()
-    config = {
-        "format": "exemplar-network/1",
-        "name": configuration.model,
-        "input": {"channels": 3, "height": 32, "width": 32},
-        "preprocessing": {"scale": 1 / 255, "mean": mean, "std": std},
-        "layers": network.specification,
-        "embedding": "fc",
-        "head": "head",
-        "feature_scales": feature_scales(network, data),
-        "transformations": transformations(configuration, data),
-    }
-    (output / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    save_file(golden(network, data), output / "golden.safetensors")
-    generator = torch.Generator().manual_seed(configuration.seed)
-    kept = torch.randperm(configuration.exemplars, generator=generator)[:KEPT_EXEMPLARS].sort().values
+    save_file(stored(configuration, checkpoint["network"]), output / "model.safetensors")
+    trained = load(configuration, output / "model.safetensors")
+    patches = data.contexts[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN]
+    text = json.dumps(description(configuration, data, feature_scales(trained, normalised(patches, data))), indent=2)
+    (output / "config.json").write_text(text + "\n")
+    save_file(golden(trained, patches[:GOLDEN_PATCHES], json.loads(text)), output / "golden.safetensors")
+    kept = np.random.default_rng(configuration.seed).choice(
+        configuration.exemplars, min(EXEMPLARS_KEPT, configuration.exemplars), replace=False
+    )
+    kept = torch.from_numpy(np.sort(kept))
     save_file(
-        {"patches": np.ascontiguousarray(data.contexts[kept].permute(0, 2, 3, 1).numpy()),
-         "index": kept.numpy().astype(np.int32)},
+        {"patches": data.contexts[kept].permute(0, 2, 3, 1).contiguous(), "index": kept.to(torch.int32)},
         output / "exemplars.safetensors",
     )
-    print(f"wrote {output} from step {checkpoint['step']} of {configuration.steps}", file=sys.stderr)
+    print("measuring on fresh transformations", file=sys.stderr)
+    figures = {
+        "trained": evaluate.surrogate(trained, data, configuration),
+        "random": evaluate.surrogate(evaluate.untrained(configuration), data, configuration, draws=4),
+    }
+    digest = hashlib.sha256((output / "model.safetensors").read_bytes()).hexdigest()
+    (output / "README.md").write_text(card.text(configuration, checkpoint, data, figures, digest))
+    print(f"wrote {output}", file=sys.stderr)
 
 
-def centres(data: train.Data) -> torch.Tensor:
-    """The exemplars themselves: uint8 [N, 3, 32, 32]."""
-    return data.contexts[:, :, 21:53, 21:53]
+def stored(configuration: train.Configuration, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The state dict as model.safetensors holds it: F32, F16 for the wide layers of the larger networks."""
+    half = HALF_PRECISION.get(configuration.model, ())
+    return {
+        name: tensor.to(torch.float16 if name.split(".")[0] in half else torch.float32).contiguous()
+        for name, tensor in state.items()
+    }
 
 
-def golden(network: ExemplarNetwork, data: train.Data) -> dict[str, np.ndarray]:
-    """Patches, and every layer's output in float64 from the weights as stored."""
-    patches = centres(data)[:GOLDEN_PATCHES]
-    wide = {name: value.double() for name, value in network.state_dict().items()}
-    x = (patches.double() / 255 - data.mean[:, None, None]) / data.std[:, None, None]
-    result = {"patches": np.ascontiguousarray(patches.permute(0, 2, 3, 1).numpy())}
-    outputs = torch.func.functional_call(Outputs(network), {f"network.{k}": v for k, v in wide.items()}, (x,))
-    for name, value in outputs.items():
-        result[name] = np.ascontiguousarray(value.float().numpy())
-    return result
+def load(configuration: train.Configuration, path: Path) -> network.ExemplarNetwork:
+    """The network with the weights as stored, in float32, ready for inference."""
+    result = network.ExemplarNetwork(configuration.model, configuration.exemplars, configuration.dropout)
+    result.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
+    return result.eval()
 
 
-class Outputs(torch.nn.Module):
-    """The network, answering with every layer."""
-
-    def __init__(self, network: ExemplarNetwork):
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        return self.network.outputs(x)
+def normalised(patches: torch.Tensor, data: train.Data) -> torch.Tensor:
+    """uint8 [B, 3, 32, 32] in the network's own units, float32."""
+    return (patches.float() / 255 - data.mean.float()[:, None, None]) / data.std.float()[:, None, None]
 
 
-@torch.no_grad()
-def feature_scales(network: ExemplarNetwork, data: train.Data) -> dict[str, float]:
-    """1 / RMS norm of each layer's quadrant-pooled features over 256 exemplars, so that layers weigh alike."""
-    x = (centres(data)[:256].float() / 255 - data.mean.float()[:, None, None]) / data.std.float()[:, None, None]
-    scales = {}
-    for name, value in network.outputs(x).items():
-        if name.startswith("pool") or name == "head":
-            continue
-        if value.ndim == 2:
-            value = value[:, :, None, None]
-        pooled = torch.nn.functional.adaptive_max_pool2d(value, 2).flatten(1)
-        scales[name] = float(f"{1 / pooled.square().sum(1).mean().sqrt().item():.6g}")
-    return scales
+@torch.inference_mode()
+def feature_scales(trained: network.ExemplarNetwork, inputs: torch.Tensor) -> dict[str, float]:
+    """One constant for every layer with weights, the head excluded: 1 / RMS over the training exemplars of the
+    Euclidean norm of the layer's features (maps max-pooled over four quadrants), so that each layer weighs the same
+    in a concatenation."""
+    squares: dict[str, float] = {}
+    for batch in inputs.split(500):
+        for name, output in trained.outputs(batch).items():
+            if name == "head" or name.startswith("pool"):
+                continue
+            pooled = torch.nn.functional.adaptive_max_pool2d(output, 2) if output.ndim == 4 else output
+            squares[name] = squares.get(name, 0.0) + pooled.double().square().sum().item()
+    return {name: (total / len(inputs)) ** -0.5 for name, total in squares.items()}
 
 
-def transformations(configuration: train.Configuration, data: train.Data) -> dict:
-    """config.json's ``transformations``: the ranges that training drew from."""
+def description(configuration: train.Configuration, data: train.Data, scales: dict[str, float]) -> dict:
+    """config.json."""
     ranges = configuration.ranges
     return {
-        "translation": ranges.translation,
-        "scale": list(ranges.scale),
-        "rotation_degrees": ranges.rotation_degrees,
-        "contrast": {
-            "mean": data.colour_mean.tolist(),
-            "components": data.components.tolist(),
-            "sigma": list(ranges.contrast_sigma),
+        "format": "exemplar-network/1",
+        "name": configuration.model,
+        "input": {"channels": 3, "height": exemplars.PATCH, "width": exemplars.PATCH},
+        "preprocessing": {"scale": 1 / 255, "mean": data.mean.tolist(), "std": data.std.tolist()},
+        "layers": network.layers(configuration.model, configuration.exemplars),
+        "embedding": "fc",
+        "head": "head",
+        "feature_scales": scales,
+        "transformations": {
+            "translation": ranges.translation,
+            "scale": list(ranges.scale),
+            "rotation_degrees": ranges.rotation_degrees,
+            "contrast": {
+                "mean": data.colour_mean.tolist(),
+                "components": data.components.tolist(),
+                "sigma": list(ranges.contrast_sigma),
+            },
+            "color": {"power": list(ranges.power), "factor": list(ranges.factor), "offset": list(ranges.offset)},
+            "hue": list(ranges.hue),
+            "border": "reflect",
         },
-        "color": {"power": list(ranges.power), "factor": list(ranges.factor), "offset": list(ranges.offset)},
-        "hue": list(ranges.hue),
-        "border": "reflect",
     }
+
+
+@torch.inference_mode()
+def golden(trained: network.ExemplarNetwork, patches: torch.Tensor, config: dict) -> dict[str, torch.Tensor]:
+    """The self-test: ``patches`` U8 [n, 32, 32, 3] and every layer's output in float64 arithmetic from the weights as
+    stored and the preprocessing as config.json says it, kept as F32."""
+    exact = network.ExemplarNetwork(config["name"], trained.head.out_features, 0.0).double().eval()
+    exact.load_state_dict({name: tensor.double() for name, tensor in trained.state_dict().items()})
+    preprocessing = config["preprocessing"]
+    mean, std = (torch.tensor(preprocessing[key], dtype=torch.float64)[:, None, None] for key in ("mean", "std"))
+    inputs = (patches.double() * preprocessing["scale"] - mean) / std
+    result = {name: output.float().contiguous() for name, output in exact.outputs(inputs).items()}
+    return {"patches": patches.permute(0, 2, 3, 1).contiguous(), **result}

@@ -25,7 +25,7 @@ class Configuration:
     exemplars: int = 2000
     distance: float = 0.5
     seed: int = 1406
-    steps: int = 12000
+    steps: int = 40000
     batch: int = 128
     learning_rate: float = 0.05
     warm_up: int = 500
