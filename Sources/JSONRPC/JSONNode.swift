@@ -163,7 +163,8 @@ public struct JSONNode {
     /// The string, escapes and all; of another kind of value, its bytes.
     var encodedString: EncodedString {
         EncodedString(
-            bytes: UnsafeRawBufferPointer(rebasing: text[Int(entry.start)..<Int(entry.end)]), isEscaped: entry.isEscaped)
+            bytes: UnsafeRawBufferPointer(rebasing: text[Int(entry.start)..<Int(entry.end)]), isEscaped: entry.isEscaped
+        )
     }
 
     /// The string, escapes and all, or nil if this is no string.

@@ -14,9 +14,9 @@ struct Parameters {
     func allow(_ known: [String]) throws(ResponseError) {
         for member in members {
             let name = member.key.string
-            guard known.contains(name) else {
+            if !known.contains(name) {
                 let names = known.isEmpty ? "it takes none" : "there are \(known.joined(separator: ", "))"
-                throw invalid(name, "is not a parameter; \(names).")
+                throw invalid(name.excerpt, "is not a parameter; \(names).")
             }
         }
     }
@@ -95,5 +95,14 @@ struct Parameters {
     func required<Value>(_ name: String, _ value: Value?) throws(ResponseError) -> Value {
         guard let value else { throw invalid(name, "is missing.") }
         return value
+    }
+}
+
+extension String {
+    /// The beginning, enough to recognise it: what a client sent goes back to it, and should not grow on the way.
+    var excerpt: String {
+        let limit = 100
+        let scalars = unicodeScalars.prefix(limit + 1)
+        return scalars.count <= limit ? self : String(String.UnicodeScalarView(scalars.dropLast())) + "..."
     }
 }

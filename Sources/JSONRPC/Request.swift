@@ -244,6 +244,14 @@ public struct TransformOptions: Equatable, Sendable {
     public var border: Border
     /// Whether the reply holds the standard error of each dimension.
     public var wantsStandardErrors: Bool
+
+    /// Options.
+    public init(mode: Mode, steps: Steps = .all, border: Border = .reflect, wantsStandardErrors: Bool = false) {
+        self.mode = mode
+        self.steps = steps
+        self.border = border
+        self.wantsStandardErrors = wantsStandardErrors
+    }
 }
 
 /// Transformation parameters given by the client in place of drawn ones; every number is finite.

@@ -15,7 +15,7 @@ public struct Incoming {
 }
 
 /// Reads lines as JSON-RPC 2.0 requests of this protocol.
-public struct RequestParser {
+public struct RequestParser: ~Copyable {
     /// The most entries of a batch.
     public static let maxBatchCount = 1000
 

@@ -1,0 +1,131 @@
+import JSONRPC
+import Testing
+
+@Suite struct ResponseTests {
+    private func line(_ response: Response) -> String {
+        var buffer = ByteBuffer()
+        response.writeLine(to: &buffer)
+        return buffer.text
+    }
+
+    @Test func goldenReplies() {
+        #expect(
+            line(Response(id: RequestID(7), content: .result(["status": "ok", "n": 1.5, "list": [1, nil, true]])))
+                == #"{"jsonrpc":"2.0","id":7,"result":{"status":"ok","n":1.5,"list":[1,null,true]}}"# + "\n")
+        #expect(
+            line(Response(id: .null, content: .failure(ResponseError(.parseError, "No \"JSON\".\n"))))
+                == #"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"No \"JSON\".\n"}}"# + "\n")
+        #expect(
+            line(Response(id: RequestID(1), content: .failure(.invalidParameter("a.b", "`a.b` must be a string."))))
+                == #"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"`a.b` must be a string.","#
+                + #""data":{"param":"a.b"}}}"# + "\n")
+    }
+
+    @Test func controlCharactersNeverReachTheLine() {
+        let text = String(String.UnicodeScalarView((0...0x7F).compactMap(Unicode.Scalar.init))) + "é🐎\u{2028}"
+        var buffer = ByteBuffer()
+        buffer.append(jsonString: text)
+        buffer.withUnsafeBytes { bytes in
+            #expect(bytes.allSatisfy { $0 >= 0x20 })
+            var scanner = JSONScanner()
+            #expect((try? scanner.scan(bytes))?.string == text)
+        }
+    }
+
+    @Test func embeddings() {
+        let values: [Float] = [1, -2.5, 0.1, Float(bitPattern: 2)]
+        let expected = [
+            EmbedRequest.Encoding.base64: #"["AACAPwAAIMA=","zczMPQIAAAA="]"#,
+            .float: "[[1.0,-2.5],[0.1,3e-45]]",
+        ]
+        for (encoding, embeddings) in expected {
+            let text = values.withUnsafeBufferPointer { values in
+                line(
+                    Response(
+                        id: RequestID(1),
+                        content: .embeddings(
+                            EmbeddingResult(
+                                model: "small", layers: ["conv1", "conv3"], dimension: 2, encoding: encoding,
+                                values: values, transform: ["seed": 7]))))
+            }
+            #expect(
+                text == #"{"jsonrpc":"2.0","id":1,"result":{"model":"small","layers":["conv1","conv3"],"dim":2,"#
+                    + #""encoding":"\#(encoding.rawValue)","embeddings":\#(embeddings),"transform":{"seed":7}}}"# + "\n"
+            )
+            #expect(embeddings.utf8.count <= EmbeddingResult.byteCount(count: 2, dimension: 2, encoding: encoding) + 2)
+        }
+    }
+
+    @Test func floatsReadBackToTheSameBits() throws {
+        var random = SeededGenerator(seed: 3)
+        var special: [Float] = [0, -0.0, 1, -1, 0.1, 16_777_216, 16_777_218, .leastNonzeroMagnitude, .pi]
+        special += [.leastNormalMagnitude, -.leastNormalMagnitude, .greatestFiniteMagnitude, 1e16, 1e-5, 123456.79]
+        let patterns = (0..<20_000).map { _ in Float(bitPattern: UInt32.random(in: 0 ... .max, using: &random)) }
+        var scanner = JSONScanner()
+        for value in special + patterns {
+            var buffer = ByteBuffer()
+            buffer.append(jsonNumber: value)
+            guard value.isFinite else {
+                #expect(buffer.text == "null")
+                continue
+            }
+            #expect(buffer.count <= 15)
+            let number = buffer.withUnsafeBytes { try? scanner.scan($0).double }
+            #expect(number.map { Float($0).bitPattern } == value.bitPattern, "\(value), seed 3")
+        }
+    }
+
+    @Test func batchRepliesComeAsOneLine() {
+        var batch = BatchReply(expecting: 3)
+        let ok = Response.Content.result(["status": "ok"])
+        #expect(batch.add(Response(id: RequestID(2), content: ok)) == nil)
+        #expect(batch.add(Response(id: .null, content: .failure(ResponseError(.invalidRequest, "No.")))) == nil)
+        let line = batch.add(Response(id: RequestID(1), content: ok))
+        #expect(
+            line?.text == #"[{"jsonrpc":"2.0","id":2,"result":{"status":"ok"}},"#
+                + #"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"No."}},"#
+                + #"{"jsonrpc":"2.0","id":1,"result":{"status":"ok"}}]"# + "\n")
+        #expect(batch.add(Response(id: RequestID(4), content: ok)) == nil)
+    }
+
+    @Test func everyErrorCodeHasItsNumber() {
+        #expect(ErrorCode.allCases.count == 15)
+        #expect(Set(ErrorCode.allCases.map(\.name)).count == 15)
+        #expect(ErrorCode.allCases.map(\.rawValue).prefix(5) == [-32700, -32600, -32601, -32602, -32603])
+        #expect(ErrorCode.allCases.map(\.rawValue).dropFirst(5) == (-32009 ... -32000).reversed()[...])
+    }
+}
+
+@Suite struct ByteBufferTests {
+    /// Random appends and consumes against an array.
+    @Test func agreesWithAnArray() {
+        var random = SeededGenerator(seed: 4)
+        var buffer = ByteBuffer()
+        var model: [UInt8] = []
+        for _ in 0..<5000 {
+            if Bool.random(using: &random) {
+                let bytes = (0..<Int.random(in: 0...300, using: &random)).map { UInt8(truncatingIfNeeded: $0) }
+                bytes.withUnsafeBytes { buffer.append(contentsOf: $0) }
+                model += bytes
+            } else {
+                let count = Int.random(in: 0...400, using: &random)
+                buffer.consume(count)
+                model.removeFirst(min(count, model.count))
+            }
+            #expect(buffer.count == model.count)
+            #expect(buffer.withUnsafeBytes { $0.elementsEqual(model) }, "seed 4")
+        }
+    }
+
+    @Test func copiesAreIndependent() {
+        var first = ByteBuffer()
+        first.append("abc")
+        var second = first
+        second.append("def")
+        first.append("x")
+        #expect(first.text == "abcx" && second.text == "abcdef")
+        first.append(contentsOf: second)
+        second.consume(3)
+        #expect(first.text == "abcxabcdef" && second.text == "def")
+    }
+}
