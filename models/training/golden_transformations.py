@@ -50,7 +50,8 @@ def cases(ranges: dict) -> list[tuple[int, bool, str, dict]]:
     alphas = [draw(generator, ranges) for _ in range(CONTEXTS)]
     result = [(index, False, "reflect", alpha) for index, alpha in enumerate(alphas)]
     result += [(0, bare, "reflect", reference.IDENTITY) for bare in (False, True)]
-    for context in range(2):
+    # Grey pixels are ill-conditioned under a power of S below 1 (float32 rounding becomes ten levels): contexts without.
+    for context in (1, 2):
         for step in reference.IDENTITY:
             alone = copy.deepcopy(reference.IDENTITY)
             alone[step] = alphas[context][step]
