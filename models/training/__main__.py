@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ def parser() -> argparse.ArgumentParser:
     for name, text in (
         ("train", "train, or go on from the checkpoint, then export"),
         ("export", "write the model folder from the checkpoint as it is"),
+        ("evaluate", "print the surrogate figures of the exported weights and of random ones as JSON"),
     ):
         command = commands.add_parser(name, help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         command.add_argument("--model", choices=("small", "medium", "large"), default="small")
@@ -52,8 +54,19 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "train":
             train.run(configuration, folder)
-        from . import export
+        from . import evaluate, export
 
+        if options.command == "evaluate":
+            weights = output / "model.safetensors"
+            if not weights.exists():
+                raise train.CheckpointError(f"{weights} is missing: export first")
+            data = train.Data.load(configuration)
+            figures = {
+                "trained": evaluate.surrogate(export.load(configuration, weights), data, configuration),
+                "random": evaluate.surrogate(evaluate.untrained(configuration), data, configuration, draws=4),
+            }
+            print(json.dumps(figures, indent=2))
+            return 0
         export.write(configuration, folder, output)
     except (train.CheckpointError, photographs.PhotographError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -52,7 +52,7 @@ warm-up of {c.warm_up} steps and a cosine to zero, weight decay {c.weight_decay}
 Time: {checkpoint["seconds"] / 60:.0f} minutes of wall clock, on a virtual x86-64 machine with two AVX-512 cores that did other work at the same time.
 
 ## Figures
-Fresh transformations of the {c.exemplars:,} training exemplars ({trained["draws"]} draws each, seed {trained["seed"]}); the bound on the mutual information is
+Fresh transformations of the {c.exemplars:,} training exemplars ({trained["draws"]} draws each, seed {trained["seed"]}, streams that training did not use); the bound on the mutual information is
 ln N − cross entropy, at most ln {c.exemplars} = {maximum:.2f} nats. ± is a 95 % interval over the draws.
 
 | representation | top-1 | bound, nats | of ln N |
@@ -70,5 +70,6 @@ training exemplars, so that every layer weighs the same.
 ## Limits
 The figures say how well the training exemplars are told apart, not how good the embedding is on other images: retrieval on
 the held-out photographs was not measured here. Six photographs are little; two of them, the retina and the stained
-tissue, are unlike everyday scenes. One run, one seed. Not for recognising people, nor for medical use.
+tissue, are unlike everyday scenes. One run, one seed (it sets the exemplars and
+the first weights; the draws of α depend on the step alone). Not for recognising people, nor for medical use.
 """

@@ -47,6 +47,8 @@ def write(configuration: train.Configuration, folder: Path, output: Path) -> Non
     }
     digest = hashlib.sha256((output / "model.safetensors").read_bytes()).hexdigest()
     (output / "README.md").write_text(card.text(configuration, checkpoint, data, figures, digest))
+    for path in output.iterdir():
+        path.chmod(0o644)  # safetensors writes files for their owner alone; a server runs as another user.
     print(f"wrote {output}", file=sys.stderr)
 
 

@@ -82,7 +82,11 @@ def learning_rate(configuration: Configuration, step: int) -> float:
 
 
 def step_generator(configuration: Configuration, step: int) -> torch.Generator:
-    """Draws depend on the seed and the step alone, so that a resumed run sees what an uninterrupted one sees."""
+    """Draws depend on the step alone, so that a resumed run sees what an uninterrupted one sees.
+
+    torch's generator on the CPU keeps the low 32 bits of a seed: another ``seed`` changes the exemplars and the first
+    weights, not α, the order of the exemplars' numbers or dropout. Left so, because the shipped weights came from it.
+    """
     return torch.Generator().manual_seed((configuration.seed << 32) + step)
 
 
