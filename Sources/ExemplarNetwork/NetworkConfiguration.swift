@@ -88,14 +88,14 @@ public struct LayerConfiguration: Sendable, Equatable {
         case linear(outFeatures: Int, activation: Activation)
     }
 
-    public enum Activation: String, Sendable {
+    public enum Activation: String, CaseIterable, Sendable {
         case none
         case relu
     }
 
     /// How a pooling layer counts its windows. `ceil` clips the last windows at the border (Caffe, PyTorch's
     /// `ceil_mode`) and drops one that would start at or beyond the input plus left padding.
-    public enum Rounding: String, Sendable {
+    public enum Rounding: String, CaseIterable, Sendable {
         case floor
         case ceil
     }
@@ -160,7 +160,7 @@ public struct TransformationRanges: Sendable, Equatable {
         }
     }
 
-    public enum Border: String, Sendable {
+    public enum Border: String, CaseIterable, Sendable {
         case reflect
         case replicate
         case zero

@@ -49,7 +49,7 @@ extension Network {
             throw ModelError("This machine cannot run \(instructionSet).")
         }
         try self.init(
-            configuration: oracle.configuration, layers: LayerShapes.plan(oracle.configuration), kernels: kernels
+            configuration: oracle.configuration, layers: PlannedLayer.sequence(oracle.configuration), kernels: kernels
         ) { tensor throws(ModelError) in
             guard let values = oracle.parameters[tensor] else { throw ModelError("no \(tensor)") }
             return values.map { Float($0) }

@@ -1,0 +1,57 @@
+import Testing
+
+@testable import ExemplarNetwork
+
+@Suite struct ConfigurationTests {
+    static let good = """
+        {"format": "exemplar-network/1", "name": "tiny", "input": {"channels": 3, "height": 8, "width": 8},
+         "preprocessing": {"scale": 0.01, "mean": [0, 0, 0], "std": [1, 1, 1]},
+         "layers": [{"type": "convolution", "name": "conv1", "out_channels": 4, "kernel": [3, 5], "padding": 1},
+                    {"type": "max_pool", "name": "pool1", "kernel": 2, "stride": 2, "rounding": "ceil"},
+                    {"type": "linear", "name": "fc", "out_features": 5, "activation": "relu"},
+                    {"type": "linear", "name": "head", "out_features": 9}],
+         "embedding": "fc", "head": "head", "feature_scales": {"conv1": 0.5},
+         "transformations": {"translation": 0.25, "scale": [0.7, 1.4], "rotation_degrees": 20, "hue": [-0.1, 0.1]}}
+        """
+
+    static func parse(_ text: String) throws -> NetworkConfiguration {
+        try Array(text.utf8).withUnsafeBytes { try NetworkConfiguration.parse($0) }
+    }
+
+    @Test func everyMemberIsRead() throws {
+        let configuration = try Self.parse(Self.good)
+        #expect(configuration.layers.map(\.type) == ["convolution", "max_pool", "linear", "linear"])
+        #expect(try PlannedLayer.sequence(configuration)[1].output == FeatureShape(channels: 4, height: 4, width: 3))
+        #expect(configuration.featureScales == ["conv1": 0.5])
+        #expect(configuration.transformations?.border == .reflect)
+    }
+
+    @Test(arguments: [
+        ("exemplar-network/1", "exemplar-network/2", "config.format"),
+        ("\"name\": \"tiny\"", "\"name\": \"a/b\"", "config.name"),
+        ("\"height\": 8", "\"height\": 7", "config.input.height"),
+        ("\"std\": [1, 1, 1]", "\"std\": [1, 0, 1]", "config.preprocessing"),
+        ("\"mean\": [0, 0, 0]", "\"mean\": [0, 0]", "config.preprocessing.mean"),
+        ("\"out_channels\": 4", "\"out_chanels\": 4", "config.layers[0].out_channels is missing"),
+        ("\"padding\": 1", "\"pading\": 1", "config.layers[0].pading is not a key"),
+        ("\"padding\": 1", "\"padding\": 3", "config.layers[0].padding must be less"),
+        ("\"kernel\": [3, 5]", "\"kernel\": 12", "config.layers[0].kernel"),
+        ("\"type\": \"max_pool\"", "\"type\": \"pool\"", "config.layers[1].type must be one of"),
+        ("\"ceil\"", "\"up\"", "config.layers[1].rounding"),
+        ("\"name\": \"pool1\"", "\"name\": \"conv1\"", "two layers are called conv1"),
+        ("\"name\": \"pool1\"", "\"name\": \"all\"", "config.layers[1].name"),
+        ("\"embedding\": \"fc\"", "\"embedding\": \"pool1\"", "config.embedding"),
+        ("\"embedding\": \"fc\"", "\"embedding\": \"conv1\"", "config.head"),
+        ("{\"conv1\": 0.5}", "{\"pool1\": 0.5}", "config.feature_scales.pool1"),
+        ("\"scale\": [0.7, 1.4]", "\"scale\": [1.4, 0.7]", "config.transformations.scale"),
+        ("\"kernel\": [3, 5]", "\"kernel\": 11", "conv1 leaves nothing"),
+        ("\"embedding\"", "\"name\": \"again\", \"embedding\"", "has the key \"name\" twice"),
+    ])
+    func errorsNameTheKey(_ good: String, _ bad: String, _ problem: String) throws {
+        var text = Self.good
+        let range = try #require(text.firstRange(of: good))
+        text.replaceSubrange(range, with: bad)
+        let error = #expect(throws: ModelError.self) { try Self.parse(text) }
+        #expect(error?.description.contains(problem) == true, "\(String(describing: error))")
+    }
+}
