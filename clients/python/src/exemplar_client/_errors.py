@@ -1,0 +1,30 @@
+"""What can go wrong: the server's own errors, and those of the way there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ExemplarError(Exception):
+    """An error that the server answered with.
+
+    ``code`` is the number documented in the protocol, ``message`` a sentence that says what to do, and ``data`` a dict
+    with details (``param`` of a bad parameter, ``retry_after_ms`` of an overload), empty where there are none.
+    """
+
+    def __init__(self, code: int, message: str, data: dict[str, Any] | None = None):
+        super().__init__(f"{message} (error {code})")
+        self.code = code
+        self.message = message
+        self.data = data or {}
+
+    def __reduce__(self):
+        return type(self), (self.code, self.message, self.data)
+
+
+class ConnectionFailed(ConnectionError):
+    """There is no server at the address, or the connection to it ended before the reply."""
+
+
+class ProtocolError(RuntimeError):
+    """What answered does not speak this protocol."""

@@ -1,0 +1,53 @@
+"""The real server, where there is one: EXEMPLAR_BINARY names the built `exemplar`."""
+
+import os
+import pathlib
+import re
+import subprocess
+import threading
+
+import pytest
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+START_TIMEOUT = 60
+
+
+@pytest.fixture(scope="session")
+def real_server():
+    """Host and port of a running `exemplar serve`."""
+    binary = os.environ.get("EXEMPLAR_BINARY")
+    if not binary:
+        pytest.skip("EXEMPLAR_BINARY names no built server")
+    command = [binary, "serve", "--models", str(REPOSITORY / "models"), "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    # A server that neither listens nor ends would otherwise hold up the tests for ever.
+    watchdog = threading.Timer(START_TIMEOUT, process.kill)
+    watchdog.start()
+    log = []
+    drain = None
+    try:
+        address = None
+        for line in process.stderr:
+            log.append(line)
+            address = re.search(r"listening on (\S+):(\d+)", line)
+            if address:
+                break
+        watchdog.cancel()
+        if not address:
+            pytest.fail(f"{' '.join(command)} ended without listening:\n{''.join(log)}")
+        # The log has to be read on, or the server would one day wait for room in the pipe.
+        drain = threading.Thread(target=lambda: log.extend(process.stderr), daemon=True)
+        drain.start()
+        yield address[1], int(address[2])
+        assert process.poll() is None, f"the server ended by itself:\n{''.join(log)}"
+    finally:
+        watchdog.cancel()
+        process.terminate()
+        try:
+            status = process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        if drain:
+            drain.join(timeout=10)
+    assert status == 0, f"SIGTERM should end the server with status 0, not {status}:\n{''.join(log)}"
