@@ -26,7 +26,7 @@ enum ModelChoice {
             self = .served(arguments.value("model-name"))
             return
         }
-        for name in ["host", "port", "unix", "token-file", "model-name"] where arguments.isGiven(name) {
+        for name in ["host", "port", "unix", "token-file", "timeout", "model-name"] where arguments.isGiven(name) {
             throw .usage("--model does without a server, so --\(name) means nothing beside it")
         }
         self = .folder(
@@ -43,11 +43,11 @@ enum ModelChoice {
 }
 
 extension ModelChoice {
-    /// The folder loaded, or the server connected to.
+    /// The folder loaded, or the server asked.
     func source(_ arguments: ParsedArguments) throws(CommandError) -> any EmbeddingSource {
         switch self {
         case .folder(let folder, let options): try LocalNetwork(folder: folder, options: options)
-        case .served(let name): try RemoteServer(arguments, model: name)
+        case .served(let name): try RemoteNetwork(RemoteServer(arguments, model: name))
         }
     }
 }
