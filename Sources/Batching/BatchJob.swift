@@ -1,0 +1,53 @@
+/// Which client a job came from: turns are taken between these.
+public struct ConnectionID: Hashable, Sendable, CustomStringConvertible {
+    public let rawValue: UInt64
+
+    public init(_ rawValue: UInt64) { self.rawValue = rawValue }
+
+    public var description: String { rawValue.description }
+}
+
+/// Work as the batcher sees it: how much, for whom, and what it may be batched with.
+public protocol BatchJob: Sendable {
+    /// Jobs of one key may run in one batch.
+    associatedtype Key: Hashable & Sendable
+
+    var connection: ConnectionID { get }
+    var key: Key { get }
+    /// Patches, 1 or more: the unit in which queues, batches and limits are counted.
+    var patchCount: Int { get }
+}
+
+/// A run of a job's patches.
+public struct Slice<Job: BatchJob>: Sendable {
+    public let job: Job
+    public let patches: Range<Int>
+    let id: UInt64
+}
+
+/// What one worker computes at a time: slices of jobs with one key.
+public struct Batch<Job: BatchJob, Instant: InstantProtocol>: Sendable where Instant: Sendable {
+    public let key: Job.Key
+    public let slices: [Slice<Job>]
+    /// Patches of all slices together.
+    public let patchCount: Int
+    public let started: Instant
+    let id: UInt64
+}
+
+/// The bounds of a batcher.
+public struct BatchingLimits: Sendable, Equatable {
+    /// The most patches in one batch.
+    public var maxBatch: Int
+    /// The most patches waiting to be put into a batch.
+    public var queue: Int
+    /// The threads that compute.
+    public var workers: Int
+
+    /// Numbers below 1 count as 1.
+    public init(maxBatch: Int, queue: Int, workers: Int) {
+        self.maxBatch = max(1, maxBatch)
+        self.queue = max(1, queue)
+        self.workers = max(1, workers)
+    }
+}

@@ -1,0 +1,84 @@
+/// The batching state machine behind a lock: any thread admits, workers block in `next()`.
+///
+/// Each method locks, lets the state machine decide, unlocks, then acts.
+public final class Batcher<Job: BatchJob, Instant: InstantProtocol & Sendable>: Sendable
+where Instant.Duration == Duration {
+    public typealias StateMachine = BatchingStateMachine<Job, Instant>
+
+    private struct State {
+        var machine: StateMachine
+        var isStopped = false
+    }
+
+    public let limits: BatchingLimits
+    private let state: Monitor<State>
+    private let now: @Sendable () -> Instant
+
+    /// - Parameter now: the clock.
+    public init(limits: BatchingLimits, now: @escaping @Sendable () -> Instant) {
+        self.limits = limits
+        self.now = now
+        state = Monitor(State(machine: StateMachine(limits: limits)))
+    }
+
+    /// Takes a job in, or says why not.
+    public func admit(_ job: Job, deadline: Instant?) -> StateMachine.Admission {
+        let now = now()
+        let admission = state.withLock { $0.machine.admit(job, deadline: deadline, at: now) }
+        if case .admitted(let wake) = admission { state.notify(wake) }
+        return admission
+    }
+
+    /// What a worker computes next; blocks until there is something. Nil when the worker should end.
+    public func next() -> Batch<Job, Instant>? {
+        let (batch, wakeAnother) = state.wait { state -> (Batch<Job, Instant>?, Bool)? in
+            if state.isStopped { return (nil, false) }
+            guard case .run(let batch, let wakeAnother) = state.machine.next(at: self.now()) else { return nil }
+            return (batch, wakeAnother)
+        }
+        if wakeAnother { state.notify() }
+        return batch
+    }
+
+    /// What a worker computes next, or nil where `next()` would block.
+    public func nextIfAny() -> Batch<Job, Instant>? {
+        let now = now()
+        return state.withLock { state in
+            guard case .run(let batch, _) = state.machine.next(at: now) else { return nil }
+            return batch
+        }
+    }
+
+    /// Takes note that a batch is computed; the jobs returned have left.
+    public func finish(_ batch: Batch<Job, Instant>) -> StateMachine.Finished {
+        let now = now()
+        return state.withLock { $0.machine.finish(batch, at: now) }
+    }
+
+    /// Lets the jobs go whose deadline has passed.
+    public func expire() -> [Job] {
+        let now = now()
+        return state.withLock { $0.machine.expire(at: now) }
+    }
+
+    /// Lets all jobs of a connection go, and returns them.
+    public func cancel(_ connection: ConnectionID) -> [Job] {
+        state.withLock { $0.machine.cancel(connection) }
+    }
+
+    /// Takes no more work. What was admitted goes on.
+    public func drain() {
+        state.withLock { $0.machine.drain() }
+    }
+
+    /// Ends every worker: `next()` returns nil from now on.
+    public func stop() {
+        state.withLock { $0.isStopped = true }
+        state.notifyAll()
+    }
+
+    /// A look at the figures.
+    public func read<Value>(_ body: (StateMachine) -> Value) -> Value {
+        state.withLock { body($0.machine) }
+    }
+}

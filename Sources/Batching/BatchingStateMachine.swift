@@ -1,0 +1,191 @@
+/// Decides which patches run when: a value that is told what happened and answers what to do, and does nothing itself.
+///
+/// Work is admitted or refused by one count, the patches that wait. A worker that gets free takes what waits at that
+/// moment, at most `maxBatch` patches of one key and no more than its part of what the idle workers will share: one
+/// client meets the latency of a batch of one, and under load batches form by themselves. There is no waiting for
+/// more. A large job is cut where the batches end.
+///
+/// Every admitted job leaves exactly once: completed, expired or cancelled.
+public struct BatchingStateMachine<Job: BatchJob, Instant: InstantProtocol & Sendable>
+where Instant.Duration == Duration {
+    /// What became of a job that asked to get in.
+    public enum Admission: Sendable, Equatable {
+        /// In the queue. As many workers as `wake` should look at it, those that wait for work first.
+        case admitted(wake: Int)
+        /// The queue is full; in `retryAfter` there should be room.
+        case refused(retryAfter: Duration)
+        /// Its deadline has passed already.
+        case expired
+        /// The batcher takes no more work.
+        case draining
+    }
+
+    /// What a worker does next.
+    public enum Step: Sendable {
+        /// Compute this, then report it finished. With `wakeAnother` there is work left for an idle worker.
+        case run(Batch<Job, Instant>, wakeAnother: Bool)
+        /// Nothing waits: block until woken, then ask again.
+        case wait
+    }
+
+    /// Jobs that left when a batch was finished.
+    public struct Finished: Sendable {
+        /// Every patch is computed, in time.
+        public var completed: [Job] = []
+        /// Every patch is computed, too late.
+        public var expired: [Job] = []
+    }
+
+    private struct Record {
+        let job: Job
+        let deadline: Instant?
+        /// Patches not yet reported finished.
+        var unfinished: Int
+    }
+
+    private struct Run {
+        let started: Instant
+        let patchCount: Int
+    }
+
+    public let limits: BatchingLimits
+
+    private var waiting = TurnQueue<Job.Key>()
+    /// Every admitted job that has not left.
+    private var records: [UInt64: Record] = [:]
+    private var running: [UInt64: Run] = [:]
+    private var lastID: UInt64 = 0
+    private var isDraining = false
+    /// No deadline is earlier. It may have left already: then the timer fires once for nothing.
+    private var earliest: Instant?
+    /// Seconds of one worker for one patch, averaged over recent batches.
+    private var cost: Double?
+
+    public init(limits: BatchingLimits) {
+        self.limits = limits
+    }
+
+    /// Patches that wait.
+    public var queuedPatchCount: Int { waiting.patchCount }
+
+    /// Admitted jobs that have not left.
+    public var jobCount: Int { records.count }
+
+    /// Workers that compute nothing.
+    public var idleWorkerCount: Int { limits.workers - running.count }
+
+    /// When `expire(at:)` has something to do, or somewhat earlier.
+    public var nextDeadline: Instant? { earliest }
+
+    /// When the batch that runs longest was started, if any runs.
+    public var oldestStart: Instant? { running.values.map(\.started).min() }
+
+    /// Whether the last job of a drained batcher has left and no worker computes.
+    public var isDrained: Bool { isDraining && records.isEmpty && running.isEmpty }
+
+    /// Takes a job in, or says why not.
+    public mutating func admit(_ job: Job, deadline: Instant?, at now: Instant) -> Admission {
+        guard !isDraining else { return .draining }
+        if let deadline, deadline <= now { return .expired }
+        let count = job.patchCount
+        guard count > 0, waiting.patchCount + count <= limits.queue else {
+            return .refused(retryAfter: timeToCompute(waiting.patchCount))
+        }
+        lastID += 1
+        waiting.append(job: lastID, of: job.connection, key: job.key, patchCount: count)
+        records[lastID] = Record(job: job, deadline: deadline, unfinished: count)
+        if let deadline { earliest = earliest.map { min($0, deadline) } ?? deadline }
+        return .admitted(wake: min(idleWorkerCount, count))
+    }
+
+    /// What a worker that computes nothing does next.
+    public mutating func next(at now: Instant) -> Step {
+        let idle = max(1, idleWorkerCount)
+        let share = min(limits.maxBatch, (waiting.patchCount + idle - 1) / idle)
+        guard let (key, portions) = waiting.take(atMost: share) else { return .wait }
+        let slices = portions.compactMap { portion in
+            records[portion.job].map { Slice(job: $0.job, patches: portion.patches, id: portion.job) }
+        }
+        lastID += 1
+        let patchCount = portions.reduce(0) { $0 + $1.patches.count }
+        running[lastID] = Run(started: now, patchCount: patchCount)
+        let batch = Batch<Job, Instant>(key: key, slices: slices, patchCount: patchCount, started: now, id: lastID)
+        return .run(batch, wakeAnother: waiting.patchCount > 0 && idleWorkerCount > 0)
+    }
+
+    /// Takes note that a batch is computed. Its jobs that have no other patches to wait for leave.
+    public mutating func finish(_ batch: Batch<Job, Instant>, at now: Instant) -> Finished {
+        var finished = Finished()
+        guard let run = running.removeValue(forKey: batch.id) else { return finished }
+        learn(patchCount: run.patchCount, took: run.started.duration(to: now))
+        for slice in batch.slices {
+            // A job that expired or was cancelled meanwhile has left.
+            guard var record = records[slice.id] else { continue }
+            record.unfinished -= slice.patches.count
+            guard record.unfinished == 0 else {
+                records[slice.id] = record
+                continue
+            }
+            records[slice.id] = nil
+            if let deadline = record.deadline, deadline < now {
+                finished.expired.append(record.job)
+            } else {
+                finished.completed.append(record.job)
+            }
+        }
+        return finished
+    }
+
+    /// Lets the jobs go whose deadline has passed, queued or running.
+    public mutating func expire(at now: Instant) -> [Job] {
+        guard let earliest, earliest <= now else { return [] }
+        var expired: [(id: UInt64, job: Job)] = []
+        var next: Instant?
+        for (id, record) in records {
+            guard let deadline = record.deadline else { continue }
+            if deadline <= now {
+                expired.append((id, record.job))
+            } else {
+                next = next.map { min($0, deadline) } ?? deadline
+            }
+        }
+        self.earliest = next
+        remove(expired)
+        return expired.sorted { $0.id < $1.id }.map(\.job)
+    }
+
+    /// Lets all jobs of a connection go; nobody waits for them any more.
+    public mutating func cancel(_ connection: ConnectionID) -> [Job] {
+        let cancelled = records.filter { $0.value.job.connection == connection }.map { (id: $0.key, job: $0.value.job) }
+        remove(cancelled)
+        return cancelled.sorted { $0.id < $1.id }.map(\.job)
+    }
+
+    /// Takes no more work. What was admitted goes on.
+    public mutating func drain() {
+        isDraining = true
+    }
+
+    /// How long all workers together need for `patchCount` patches, by what recent ones cost; at least 1 ms.
+    public func timeToCompute(_ patchCount: Int) -> Duration {
+        // Before the first batch nothing is known; a tenth of a second keeps clients from hammering.
+        guard let cost else { return .milliseconds(100) }
+        let seconds = Double(patchCount) * cost / Double(limits.workers)
+        return max(.milliseconds(1), .seconds(min(seconds, 3600)))
+    }
+
+    private mutating func remove(_ jobs: [(id: UInt64, job: Job)]) {
+        var ids: [ConnectionID: Set<UInt64>] = [:]
+        for (id, job) in jobs {
+            records[id] = nil
+            ids[job.connection, default: []].insert(id)
+        }
+        for (connection, ids) in ids { waiting.remove(jobs: ids, of: connection) }
+    }
+
+    private mutating func learn(patchCount: Int, took duration: Duration) {
+        guard patchCount > 0 else { return }
+        let sample = duration / .seconds(1) / Double(patchCount)
+        cost = cost.map { $0 + (sample - $0) / 8 } ?? sample
+    }
+}

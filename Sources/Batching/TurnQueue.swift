@@ -1,0 +1,154 @@
+/// Patches that wait, in the order in which they will be taken.
+///
+/// Connections take turns. The one whose turn it is chooses the key of the next batch, by its own oldest turn among
+/// its keys; the others with patches of that key share the batch with it, in equal parts as far as they have enough.
+/// Whoever was served goes to the back, so a client with a thousand patches delays one with a single patch by one
+/// batch at most. Within one connection and key, patches keep their order.
+struct TurnQueue<Key: Hashable> {
+    /// A run of patches of one job, taken out of the queue.
+    struct Portion: Equatable {
+        let job: UInt64
+        let patches: Range<Int>
+    }
+
+    /// Jobs of one connection and key, oldest first.
+    private struct Lane {
+        let key: Key
+        var portions: [Portion]
+        var patchCount: Int
+        /// Portions before this index are gone; they are removed in one go, so that taking stays O(1).
+        var head = 0
+
+        var isEmpty: Bool { head == portions.count }
+
+        mutating func take(_ wanted: Int, into taken: inout [Portion]) {
+            var left = wanted
+            while left > 0, head < portions.count {
+                let portion = portions[head]
+                let count = min(left, portion.patches.count)
+                let split = portion.patches.lowerBound + count
+                taken.append(Portion(job: portion.job, patches: portion.patches.lowerBound..<split))
+                if count == portion.patches.count {
+                    head += 1
+                } else {
+                    portions[head] = Portion(job: portion.job, patches: split..<portion.patches.upperBound)
+                }
+                left -= count
+            }
+            patchCount -= wanted - left
+            if head > 32, head * 2 > portions.count {
+                portions.removeFirst(head)
+                head = 0
+            }
+        }
+    }
+
+    /// Every connection with patches in the queue, next turn first.
+    private var ring: [ConnectionID] = []
+    private var lanes: [ConnectionID: [Lane]] = [:]
+
+    /// Patches in the queue.
+    private(set) var patchCount = 0
+
+    mutating func append(job: UInt64, of connection: ConnectionID, key: Key, patchCount count: Int) {
+        let portion = Portion(job: job, patches: 0..<count)
+        patchCount += count
+        guard var own = lanes.removeValue(forKey: connection) else {
+            ring.append(connection)
+            lanes[connection] = [Lane(key: key, portions: [portion], patchCount: count)]
+            return
+        }
+        if let index = own.firstIndex(where: { $0.key == key }) {
+            own[index].portions.append(portion)
+            own[index].patchCount += count
+        } else {
+            own.append(Lane(key: key, portions: [portion], patchCount: count))
+        }
+        lanes[connection] = own
+    }
+
+    /// Takes at most `limit` patches of one key; nil when the queue is empty.
+    mutating func take(atMost limit: Int) -> (key: Key, portions: [Portion])? {
+        guard limit > 0, let first = ring.first, let key = lanes[first]?.first?.key else { return nil }
+        var sharers: [(connection: ConnectionID, waiting: Int, share: Int)] = []
+        for connection in ring {
+            guard let lane = lanes[connection]?.first(where: { $0.key == key }) else { continue }
+            sharers.append((connection, lane.patchCount, 0))
+            if sharers.count == limit { break }
+        }
+        // Equal parts; what those with little to do leave over is dealt out again.
+        var left = limit
+        var hungry = Array(sharers.indices)
+        while left > 0, !hungry.isEmpty {
+            let part = max(1, left / hungry.count)
+            for index in hungry where left > 0 {
+                let count = min(part, sharers[index].waiting - sharers[index].share, left)
+                sharers[index].share += count
+                left -= count
+            }
+            hungry.removeAll { sharers[$0].share == sharers[$0].waiting }
+        }
+        var portions: [Portion] = []
+        for sharer in sharers { take(sharer.share, of: key, from: sharer.connection, into: &portions) }
+        patchCount -= limit - left
+        moveToBack(Set(sharers.map(\.connection)), key)
+        return (key, portions)
+    }
+
+    /// Takes the given jobs of a connection out, wherever they stand; returns how many patches went.
+    @discardableResult
+    mutating func remove(jobs: Set<UInt64>, of connection: ConnectionID) -> Int {
+        guard let own = lanes.removeValue(forKey: connection) else { return 0 }
+        var removed = 0
+        var kept: [Lane] = []
+        for lane in own {
+            var portions: [Portion] = []
+            for portion in lane.portions[lane.head...] {
+                if jobs.contains(portion.job) {
+                    removed += portion.patches.count
+                } else {
+                    portions.append(portion)
+                }
+            }
+            guard !portions.isEmpty else { continue }
+            let count = portions.reduce(0) { $0 + $1.patches.count }
+            kept.append(Lane(key: lane.key, portions: portions, patchCount: count))
+        }
+        patchCount -= removed
+        if kept.isEmpty {
+            ring.removeAll { $0 == connection }
+        } else {
+            lanes[connection] = kept
+        }
+        return removed
+    }
+
+    private mutating func take(
+        _ wanted: Int, of key: Key, from connection: ConnectionID, into portions: inout [Portion]
+    ) {
+        // The lanes are taken out of the dictionary while they change: no copy of their portions.
+        guard var own = lanes.removeValue(forKey: connection) else { return }
+        if let index = own.firstIndex(where: { $0.key == key }) { own[index].take(wanted, into: &portions) }
+        lanes[connection] = own
+    }
+
+    private mutating func moveToBack(_ served: Set<ConnectionID>, _ key: Key) {
+        var back: [ConnectionID] = []
+        ring.removeAll { connection in
+            guard served.contains(connection) else { return false }
+            back.append(connection)
+            return true
+        }
+        for connection in back {
+            guard var own = lanes.removeValue(forKey: connection) else { continue }
+            // Within the connection the key that was served goes to the back as well.
+            if let index = own.firstIndex(where: { $0.key == key }) {
+                let lane = own.remove(at: index)
+                if !lane.isEmpty { own.append(lane) }
+            }
+            guard !own.isEmpty else { continue }
+            lanes[connection] = own
+            ring.append(connection)
+        }
+    }
+}

@@ -1,0 +1,167 @@
+import Glibc
+
+/// A safetensors file, mapped into memory and validated whole before one tensor is handed out.
+///
+/// The format: eight bytes of little-endian header length, a JSON object that gives each tensor's `dtype`, `shape`
+/// and `data_offsets`, then the data, which the tensors cover without holes or overlap.
+public final class SafetensorsFile: Sendable {
+    /// The longest header that is read, as in the format's reference implementation.
+    public static let maximumHeaderLength = 100_000_000
+
+    /// By name.
+    public let tensors: [String: Tensor]
+    /// The file's `__metadata__`.
+    public let metadata: [String: String]
+    private let mapping: Mapping
+
+    /// Where a tensor lies.
+    public struct Tensor: Sendable, Equatable {
+        public let type: ElementType
+        public let shape: [Int]
+        /// In bytes, from the file's start.
+        public let range: Range<Int>
+        /// The product of the shape.
+        public let count: Int
+    }
+
+    /// Maps and validates the file at `path`.
+    public convenience init(path: String) throws(SafetensorsError) {
+        try self.init(mapping: Mapping(path: path), name: path)
+    }
+
+    /// Validates a copy of `bytes`; `name` begins the sentences of its errors.
+    public convenience init(bytes: [UInt8], name: String) throws(SafetensorsError) {
+        try self.init(mapping: Mapping(copying: bytes), name: name)
+    }
+
+    private init(mapping: Mapping, name: String) throws(SafetensorsError) {
+        self.mapping = mapping
+        do {
+            (tensors, metadata) = try SafetensorsHeader.parse(mapping.bytes)
+        } catch {
+            throw SafetensorsError("\(name): \(error)")
+        }
+    }
+
+    /// The whole file, for a checksum; valid while the file object lives.
+    public var bytes: UnsafeRawBufferPointer { mapping.bytes }
+
+    /// The bytes of one tensor, at any alignment; valid while the file object lives.
+    public func bytes(of tensor: Tensor) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: mapping.bytes[tensor.range])
+    }
+
+    /// A floating-point tensor as float32; nil where it holds integers or float64.
+    public func floats(of tensor: Tensor) -> [Float]? {
+        let bytes = bytes(of: tensor)
+        func read<Bits: FixedWidthInteger & BitwiseCopyable>(_ type: Bits.Type, _ convert: (Bits) -> Float) -> [Float] {
+            (0..<tensor.count).map {
+                convert(
+                    Bits(littleEndian: bytes.loadUnaligned(fromByteOffset: $0 * MemoryLayout<Bits>.size, as: Bits.self))
+                )
+            }
+        }
+        switch tensor.type {
+        case .float32: return read(UInt32.self) { Float(bitPattern: $0) }
+        case .bfloat16: return read(UInt16.self) { Float(bitPattern: UInt32($0) << 16) }
+        case .float16: return read(UInt16.self, float(fromHalf:))
+        default: return nil
+        }
+    }
+
+    /// Gives the file's pages back to the system: they are read again from the file if they are asked for.
+    public func releasePages() { mapping.releasePages() }
+}
+
+/// The value of an IEEE 754 binary16, exactly. By hand, because `Float16` does not exist on every Intel platform.
+func float(fromHalf bits: UInt16) -> Float {
+    let sign = UInt32(bits & 0x8000) << 16
+    let exponent = UInt32(bits >> 10) & 0x1F
+    let fraction = UInt32(bits & 0x3FF)
+    switch exponent {
+    case 0:
+        let magnitude = Float(fraction) * 0x1p-24
+        return sign == 0 ? magnitude : -magnitude
+    case 31: return Float(bitPattern: sign | 0x7F80_0000 | fraction << 13)
+    default: return Float(bitPattern: sign | (exponent + 112) << 23 | fraction << 13)
+    }
+}
+
+/// The types that the format knows.
+public enum ElementType: String, Sendable, CaseIterable {
+    case bool = "BOOL"
+    case uint8 = "U8"
+    case int8 = "I8"
+    case uint16 = "U16"
+    case int16 = "I16"
+    case uint32 = "U32"
+    case int32 = "I32"
+    case uint64 = "U64"
+    case int64 = "I64"
+    case float16 = "F16"
+    case bfloat16 = "BF16"
+    case float32 = "F32"
+    case float64 = "F64"
+
+    /// Bytes of one element.
+    public var byteCount: Int {
+        switch self {
+        case .bool, .uint8, .int8: 1
+        case .uint16, .int16, .float16, .bfloat16: 2
+        case .uint32, .int32, .float32: 4
+        case .uint64, .int64, .float64: 8
+        }
+    }
+}
+
+/// Why a file was refused: one sentence that names the file and the tensor.
+public struct SafetensorsError: Error, Sendable, Equatable, CustomStringConvertible {
+    public let description: String
+
+    init(_ description: String) { self.description = description }
+}
+
+/// A file's bytes: mapped read-only, or a copy.
+private final class Mapping: @unchecked Sendable {
+    // Unchecked: the bytes are written before the object is shared, and never after.
+    let bytes: UnsafeRawBufferPointer
+    private let isMapped: Bool
+
+    init(path: String) throws(SafetensorsError) {
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else {
+            throw SafetensorsError("\(path): cannot be opened: \(String(cString: strerror(errno)))")
+        }
+        defer { close(file) }
+        var status = stat()
+        guard fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw SafetensorsError("\(path): is not a regular file")
+        }
+        let size = Int(status.st_size)
+        guard size > 0, let address = mmap(nil, size, PROT_READ, MAP_PRIVATE, file, 0), address != MAP_FAILED else {
+            throw SafetensorsError("\(path): is empty or cannot be mapped")
+        }
+        bytes = UnsafeRawBufferPointer(start: address, count: size)
+        isMapped = true
+    }
+
+    init(copying source: [UInt8]) {
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: source.count, alignment: 1)
+        copy.copyBytes(from: source)
+        bytes = UnsafeRawBufferPointer(copy)
+        isMapped = false
+    }
+
+    func releasePages() {
+        guard isMapped, let base = bytes.baseAddress else { return }
+        madvise(UnsafeMutableRawPointer(mutating: base), bytes.count, Int32(MADV_DONTNEED))
+    }
+
+    deinit {
+        if isMapped {
+            munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count)
+        } else {
+            bytes.deallocate()
+        }
+    }
+}

@@ -1,0 +1,147 @@
+import Batching
+import Testing
+
+@Suite struct BatchingStateMachineTests {
+    private let start = ManualInstant(nanoseconds: 0)
+
+    private func machine(maxBatch: Int = 8, queue: Int = 64, workers: Int = 1) -> Machine {
+        Machine(limits: BatchingLimits(maxBatch: maxBatch, queue: queue, workers: workers))
+    }
+
+    private func admit(_ jobs: [TestJob], to machine: inout Machine) {
+        for job in jobs { _ = machine.admit(job, deadline: nil, at: start) }
+    }
+
+    /// Job names with their patches, of the next batch.
+    private func next(_ machine: inout Machine) -> TestBatch? {
+        guard case .run(let batch, _) = machine.next(at: start) else { return nil }
+        return batch
+    }
+
+    private func summary(_ batch: TestBatch?) -> [String] {
+        batch.map { $0.slices.map { "\($0.job.name):\($0.patches.lowerBound)..<\($0.patches.upperBound)" } } ?? []
+    }
+
+    @Test func aSinglePatchRunsAtOnce() {
+        var machine = machine()
+        #expect(machine.admit(TestJob(1), deadline: nil, at: start) == .admitted(wake: 1))
+        #expect(summary(next(&machine)) == ["1:0..<1"])
+        #expect(next(&machine) == nil)
+    }
+
+    @Test func idleWorkersShareWhatWaits() {
+        var machine = machine(workers: 3)
+        #expect(machine.admit(TestJob(1, patches: 10), deadline: nil, at: start) == .admitted(wake: 3))
+        #expect(summary(next(&machine)) == ["1:0..<4"])
+        #expect(summary(next(&machine)) == ["1:4..<7"])
+        #expect(summary(next(&machine)) == ["1:7..<10"])
+    }
+
+    @Test func aLargeJobIsCutAtTheLargestBatchAndCompletesOnce() {
+        var machine = machine(maxBatch: 4)
+        admit([TestJob(1, patches: 9)], to: &machine)
+        var completed: [[TestJob]] = []
+        while let batch = next(&machine) { completed.append(machine.finish(batch, at: start).completed) }
+        #expect(completed == [[], [], [TestJob(1, patches: 9)]])
+    }
+
+    @Test func batchesHoldOneKey() {
+        var machine = machine()
+        admit([TestJob(1, key: "a"), TestJob(2, of: 2, key: "b"), TestJob(3, of: 3, key: "a")], to: &machine)
+        #expect(summary(next(&machine)) == ["1:0..<1", "3:0..<1"])
+        admit([], to: &machine)
+    }
+
+    @Test func keysOfOneConnectionTakeTurns() {
+        var machine = machine(maxBatch: 2)
+        admit((0..<4).map { TestJob($0, key: "a") } + (4..<8).map { TestJob($0, key: "b") }, to: &machine)
+        var order: [String] = []
+        while let batch = next(&machine) {
+            order.append(batch.key)
+            _ = machine.finish(batch, at: start)
+        }
+        #expect(order == ["a", "b", "a", "b"])
+    }
+
+    @Test func aFloodDelaysAQuietClientByOneBatch() throws {
+        var machine = machine(maxBatch: 8, queue: 4096)
+        admit((0..<1000).map { TestJob($0, of: 1) }, to: &machine)
+        let running = try #require(next(&machine))
+        admit([TestJob(5000, of: 2, key: "other")], to: &machine)
+        _ = machine.finish(running, at: start)
+        // Its turn comes after one more batch of the flood at most.
+        let second = try #require(next(&machine))
+        _ = machine.finish(second, at: start)
+        let third = try #require(next(&machine))
+        #expect((second.slices + third.slices).contains { $0.job.name == 5000 })
+    }
+
+    @Test func connectionsShareABatchInEqualParts() {
+        var machine = machine(maxBatch: 9)
+        admit(
+            [TestJob(1, of: 1, patches: 20), TestJob(2, of: 2, patches: 1), TestJob(3, of: 3, patches: 20)],
+            to: &machine)
+        #expect(summary(next(&machine)) == ["1:0..<4", "2:0..<1", "3:0..<4"])
+    }
+
+    @Test func aFullQueueRefusesWithTheTimeItTakes() throws {
+        var machine = machine(maxBatch: 8, queue: 10)
+        admit([TestJob(1, patches: 4)], to: &machine)
+        let batch = try #require(next(&machine))
+        _ = machine.finish(batch, at: start.advanced(by: .milliseconds(20)))
+        admit([TestJob(2, patches: 8)], to: &machine)
+        // Measured: 5 ms a patch. Eight wait.
+        #expect(
+            machine.admit(TestJob(3, patches: 3), deadline: nil, at: start) == .refused(retryAfter: .milliseconds(40)))
+        #expect(machine.admit(TestJob(4, patches: 2), deadline: nil, at: start) == .admitted(wake: 1))
+    }
+
+    @Test func deadlinesExpireQueuedAndRunningJobs() throws {
+        var machine = machine(maxBatch: 2)
+        let soon = start.advanced(by: .milliseconds(5))
+        let late = start.advanced(by: .milliseconds(50))
+        _ = machine.admit(TestJob(1, patches: 4), deadline: soon, at: start)
+        _ = machine.admit(TestJob(2), deadline: late, at: start)
+        #expect(machine.nextDeadline == soon)
+        let batch = try #require(next(&machine))
+        #expect(machine.expire(at: soon).map(\.name) == [1])
+        #expect(machine.nextDeadline == late)
+        #expect(machine.queuedPatchCount == 1)
+        // The running slice of the expired job is not answered a second time.
+        #expect(machine.finish(batch, at: soon).completed == [])
+        let second = try #require(next(&machine))
+        #expect(machine.finish(second, at: late.advanced(by: .nanoseconds(1))).expired.map(\.name) == [2])
+        #expect(machine.admit(TestJob(3), deadline: start, at: start) == .expired)
+    }
+
+    @Test func aConnectionThatIsGoneIsNotComputedFor() throws {
+        var machine = machine(maxBatch: 2)
+        admit([TestJob(1, of: 1, patches: 3), TestJob(2, of: 2), TestJob(3, of: 1)], to: &machine)
+        let batch = try #require(next(&machine))
+        #expect(machine.cancel(ConnectionID(1)).map(\.name) == [1, 3])
+        #expect(machine.finish(batch, at: start).completed.map(\.name) == [2])
+        #expect(next(&machine) == nil)
+        #expect(machine.jobCount == 0)
+    }
+
+    @Test func drainingFinishesWhatWasAdmitted() throws {
+        var machine = machine()
+        admit([TestJob(1)], to: &machine)
+        machine.drain()
+        #expect(machine.admit(TestJob(2), deadline: nil, at: start) == .draining)
+        #expect(!machine.isDrained)
+        let batch = try #require(next(&machine))
+        #expect(!machine.isDrained)
+        #expect(machine.finish(batch, at: start).completed.map(\.name) == [1])
+        #expect(machine.isDrained)
+    }
+
+    @Test func theOldestRunningBatchIsKnown() throws {
+        var machine = machine(maxBatch: 1, workers: 2)
+        admit([TestJob(1), TestJob(2)], to: &machine)
+        let first = try #require(next(&machine))
+        #expect(machine.oldestStart == start)
+        _ = machine.finish(first, at: start)
+        #expect(machine.oldestStart == nil)
+    }
+}

@@ -1,0 +1,120 @@
+import Batching
+
+/// A job of the tests: its name is unique in a test.
+struct TestJob: BatchJob, Hashable {
+    var name: Int
+    var connection: ConnectionID
+    var key: String
+    var patchCount: Int
+
+    init(_ name: Int, of connection: UInt64 = 1, key: String = "a", patches: Int = 1) {
+        self.name = name
+        self.connection = ConnectionID(connection)
+        self.key = key
+        patchCount = patches
+    }
+}
+
+/// Time that passes when a test says so.
+struct ManualInstant: InstantProtocol, Sendable {
+    var nanoseconds: Int
+
+    func advanced(by duration: Duration) -> ManualInstant {
+        ManualInstant(nanoseconds: nanoseconds + Int(duration / .nanoseconds(1)))
+    }
+
+    func duration(to other: ManualInstant) -> Duration { .nanoseconds(other.nanoseconds - nanoseconds) }
+
+    static func < (left: ManualInstant, right: ManualInstant) -> Bool { left.nanoseconds < right.nanoseconds }
+}
+
+typealias Machine = BatchingStateMachine<TestJob, ManualInstant>
+typealias TestBatch = Batch<TestJob, ManualInstant>
+
+/// The rules in their plainest form: single patches in one array, everything found by searching.
+struct NaiveBatcher {
+    struct Patch: Equatable {
+        var job: TestJob
+        var index: Int
+    }
+
+    var limits: BatchingLimits
+    var waiting: [Patch] = []
+    var computing: [Int: [Patch]] = [:]
+    var unfinished: [TestJob: Int] = [:]
+    var deadlines: [TestJob: ManualInstant] = [:]
+    var connectionTurns: [ConnectionID] = []
+    var keyTurns: [ConnectionID: [String]] = [:]
+
+    var idle: Int { limits.workers - computing.count }
+
+    mutating func admit(_ job: TestJob, deadline: ManualInstant?) -> Bool {
+        guard waiting.count + job.patchCount <= limits.queue else { return false }
+        waiting += (0..<job.patchCount).map { Patch(job: job, index: $0) }
+        unfinished[job] = job.patchCount
+        deadlines[job] = deadline
+        if !connectionTurns.contains(job.connection) { connectionTurns.append(job.connection) }
+        if !keyTurns[job.connection, default: []].contains(job.key) {
+            keyTurns[job.connection, default: []].append(job.key)
+        }
+        return true
+    }
+
+    /// The patches of the next batch, dealt out one at a time, in the order job by job within a connection.
+    mutating func next(worker: Int) -> [Patch]? {
+        guard let first = connectionTurns.first, let key = keyTurns[first]?.first else { return nil }
+        var room = min(limits.maxBatch, (waiting.count + idle - 1) / idle)
+        var dealt: [Patch] = []
+        var served: [ConnectionID] = []
+        while room > 0, waiting.contains(where: { $0.job.key == key }) {
+            for connection in connectionTurns where room > 0 {
+                let mine = waiting.firstIndex { $0.job.key == key && $0.job.connection == connection }
+                guard let mine else { continue }
+                dealt.append(waiting.remove(at: mine))
+                room -= 1
+                if !served.contains(connection) { served.append(connection) }
+            }
+        }
+        computing[worker] = dealt
+        for connection in served {
+            connectionTurns.removeAll { $0 == connection }
+            connectionTurns.append(connection)
+            keyTurns[connection]?.removeAll { $0 == key }
+            keyTurns[connection]?.append(key)
+        }
+        forgetEmptyTurns()
+        return dealt
+    }
+
+    /// The jobs that are complete with this.
+    mutating func finish(worker: Int) -> Set<TestJob> {
+        var complete: Set<TestJob> = []
+        for patch in computing.removeValue(forKey: worker) ?? [] {
+            guard let left = unfinished[patch.job] else { continue }
+            unfinished[patch.job] = left - 1
+            if left == 1 {
+                complete.insert(patch.job)
+                unfinished[patch.job] = nil
+            }
+        }
+        return complete
+    }
+
+    mutating func remove(where isGone: (TestJob) -> Bool) -> Set<TestJob> {
+        let gone = Set(unfinished.keys.filter(isGone))
+        for job in gone { unfinished[job] = nil }
+        waiting.removeAll { gone.contains($0.job) }
+        forgetEmptyTurns()
+        return gone
+    }
+
+    private mutating func forgetEmptyTurns() {
+        let waiting = waiting
+        for connection in connectionTurns {
+            keyTurns[connection]?.removeAll { key in
+                !waiting.contains { $0.job.connection == connection && $0.job.key == key }
+            }
+        }
+        connectionTurns.removeAll { keyTurns[$0]?.isEmpty ?? true }
+    }
+}

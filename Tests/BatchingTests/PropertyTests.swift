@@ -1,0 +1,113 @@
+import Batching
+import TestSupport
+import Testing
+
+/// Thousands of random histories, each step compared with the naive batcher.
+@Suite struct PropertyTests {
+    @Test(arguments: 0..<40)
+    func randomHistoriesAgreeWithTheNaiveBatcher(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        let limits = BatchingLimits(
+            maxBatch: .random(in: 1...9, using: &random), queue: .random(in: 1...60, using: &random),
+            workers: .random(in: 1...4, using: &random))
+        var machine = Machine(limits: limits)
+        var naive = NaiveBatcher(limits: limits)
+        var batches: [Int: TestBatch] = [:]
+        var now = ManualInstant(nanoseconds: 0)
+        var left: Set<TestJob> = []
+        var admitted: Set<TestJob> = []
+
+        func leave(_ jobs: some Sequence<TestJob>) {
+            for job in jobs { #expect(left.insert(job).inserted, "seed \(seed): \(job) left twice") }
+        }
+
+        for step in 0..<600 {
+            now = now.advanced(by: .nanoseconds(Int.random(in: 0...20, using: &random)))
+            switch Int.random(in: 0..<10, using: &random) {
+            case 0...4:
+                let job = TestJob(
+                    step, of: .random(in: 0..<5, using: &random), key: ["a", "b", "c"].randomElement(using: &random)!,
+                    patches: .random(in: 1...(step % 7 == 0 ? 20 : 3), using: &random))
+                let deadline =
+                    Bool.random(using: &random)
+                    ? now.advanced(by: .nanoseconds(Int.random(in: 0...300, using: &random))) : nil
+                let admission = machine.admit(job, deadline: deadline, at: now)
+                if let deadline, deadline <= now {
+                    #expect(admission == .expired)
+                } else if naive.admit(job, deadline: deadline) {
+                    #expect(admission == .admitted(wake: min(naive.idle, job.patchCount)), "seed \(seed), step \(step)")
+                    admitted.insert(job)
+                } else {
+                    guard case .refused(let retryAfter) = admission else {
+                        Issue.record("seed \(seed), step \(step): \(admission)")
+                        return
+                    }
+                    #expect(retryAfter >= .milliseconds(1))
+                }
+            case 5...6:
+                guard let worker = (0..<limits.workers).first(where: { batches[$0] == nil }) else { continue }
+                let expected = naive.next(worker: worker)
+                guard case .run(let batch, let wakeAnother) = machine.next(at: now) else {
+                    #expect(expected == nil, "seed \(seed), step \(step)")
+                    continue
+                }
+                batches[worker] = batch
+                // The naive one deals patch by patch: the same patches in another order.
+                let patches = batch.slices.flatMap { slice in
+                    slice.patches.map { NaiveBatcher.Patch(job: slice.job, index: $0) }
+                }
+                #expect(patches.count == batch.patchCount)
+                #expect(sorted(patches) == sorted(expected ?? []), "seed \(seed), step \(step)")
+                #expect(batch.slices.allSatisfy { $0.job.key == batch.key })
+                #expect(wakeAnother == (!naive.waiting.isEmpty && naive.idle > 0))
+            case 7:
+                guard let worker = batches.keys.sorted().randomElement(using: &random) else { continue }
+                let batch = try #require(batches[worker])
+                batches[worker] = nil
+                let complete = naive.finish(worker: worker)
+                let finished = machine.finish(batch, at: now)
+                #expect(Set(finished.completed + finished.expired) == complete, "seed \(seed), step \(step)")
+                #expect(finished.expired.allSatisfy { naive.deadlines[$0].map { $0 < now } ?? false })
+                #expect(finished.completed.allSatisfy { naive.deadlines[$0].map { $0 >= now } ?? true })
+                leave(finished.completed + finished.expired)
+            case 8:
+                let deadlines = naive.deadlines
+                let gone = naive.remove { deadlines[$0].map { $0 <= now } ?? false }
+                let expired = machine.expire(at: now)
+                #expect(Set(expired) == gone, "seed \(seed), step \(step)")
+                #expect(machine.nextDeadline.map { $0 > now } ?? true)
+                leave(expired)
+            default:
+                guard Int.random(in: 0..<4, using: &random) == 0 else { continue }
+                let connection = ConnectionID(.random(in: 0..<5, using: &random))
+                let cancelled = machine.cancel(connection)
+                let gone = naive.remove { $0.connection == connection }
+                #expect(Set(cancelled) == gone, "seed \(seed), step \(step)")
+                leave(cancelled)
+            }
+            #expect(machine.queuedPatchCount == naive.waiting.count, "seed \(seed), step \(step)")
+            #expect(machine.jobCount == naive.unfinished.count, "seed \(seed), step \(step)")
+            #expect(machine.idleWorkerCount == naive.idle)
+        }
+
+        // Drained, every admitted job leaves, each exactly once.
+        machine.drain()
+        #expect(machine.admit(TestJob(9999), deadline: nil, at: now) == .draining)
+        for batch in batches.values {
+            let finished = machine.finish(batch, at: now)
+            leave(finished.completed + finished.expired)
+        }
+        var rounds = 0
+        while case .run(let batch, _) = machine.next(at: now), rounds < 10_000 {
+            let finished = machine.finish(batch, at: now)
+            leave(finished.completed + finished.expired)
+            rounds += 1
+        }
+        #expect(machine.isDrained, "seed \(seed)")
+        #expect(left == admitted, "seed \(seed)")
+    }
+
+    private func sorted(_ patches: [NaiveBatcher.Patch]) -> [NaiveBatcher.Patch] {
+        patches.sorted { ($0.job.name, $0.index) < ($1.job.name, $1.index) }
+    }
+}
