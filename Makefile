@@ -34,7 +34,7 @@ serve: build ## Build if needed and serve models/ on 127.0.0.1:7350; ARGS='--por
 	@exec $(BINARY) serve --models $(MODELS) $(ARGS)
 
 .PHONY: test
-test: test-swift test-python ## Run every test: Swift, the Python client, the documented examples
+test: test-swift $(if $(wildcard clients/python/pyproject.toml),test-python) ## Run every test: Swift, the Python client, the documented examples
 
 .PHONY: test-swift
 test-swift: toolchain ## Run the Swift tests; ARGS='--filter JSONRPC' chooses
