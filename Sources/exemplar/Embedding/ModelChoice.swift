@@ -11,7 +11,8 @@ enum ModelChoice {
         Option("model", "FOLDER", help: "Load this model folder and do without a server"),
         Option(
             "isa", "NAME", environment: "EXEMPLAR_ISA",
-            help: "With --model: \(words(InstructionSet.self)); without it, the widest that this CPU has"),
+            default: "auto",
+            help: "With --model: auto, the widest that this CPU has, or \(words(InstructionSet.self))"),
         Option(
             "accuracy", "NAME", environment: "EXEMPLAR_ACCURACY", default: Accuracy.standard.rawValue,
             help: "With --model: \(words(Accuracy.self))"),
@@ -29,10 +30,12 @@ enum ModelChoice {
         for name in ["host", "port", "unix", "token-file", "timeout", "model-name"] where arguments.isGiven(name) {
             throw .usage("--model does without a server, so --\(name) means nothing beside it")
         }
+        // EXEMPLAR_ISA may be the server's own, where auto is a word.
+        let isAutomatic = arguments.value("isa") == "auto"
         self = .folder(
             folder,
             ModelOptions(
-                instructionSet: try arguments.choice("isa", of: InstructionSet.self),
+                instructionSet: isAutomatic ? nil : try arguments.choice("isa", of: InstructionSet.self),
                 accuracy: try arguments.choice("accuracy", of: Accuracy.self) ?? .standard))
     }
 
