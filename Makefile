@@ -15,6 +15,7 @@ IMAGE ?= exemplar
 
 VENV := .build/venv
 PYTHON := $(VENV)/bin/python
+TRAINING_VENV := .build/training-venv
 
 .PHONY: help
 help: ## List the targets
@@ -34,7 +35,7 @@ serve: build ## Build if needed and serve models/ on 127.0.0.1:7350; ARGS='--por
 	@exec $(BINARY) serve --models $(MODELS) $(ARGS)
 
 .PHONY: test
-test: test-swift test-python ## Run every test: Swift, the Python client, the documented examples
+test: test-swift $(if $(wildcard clients/python/pyproject.toml),test-python) ## Run every test: Swift, the Python client, the documented examples
 
 .PHONY: test-swift
 test-swift: toolchain ## Run the Swift tests; ARGS='--filter JSONRPC' chooses
@@ -56,8 +57,14 @@ bench: toolchain ## Measure kernels, network and server; ARGS passes flags on
 	@benchmarks/run $(ARGS)
 
 .PHONY: train
-train: ## Train models/$(MODEL) from its recipe (resumes where it stopped); MODEL=small
-	@models/training/train $(MODEL) $(ARGS)
+train: $(TRAINING_VENV)/ready ## Train models/$(MODEL) by its recipe, or go on where it stopped; MODEL=small ARGS='--steps 40000'
+	@cd models && exec $(abspath $(TRAINING_VENV))/bin/python -m training train --model $(MODEL) $(ARGS)
+
+$(TRAINING_VENV)/ready: models/training/requirements.txt
+	@.ci/install-dependencies test
+	@python3 -m venv --clear $(TRAINING_VENV)
+	@$(TRAINING_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 .PHONY: format
 format: ## Rewrite the Swift sources in the house's format

@@ -101,7 +101,10 @@ let package = Package(
             swiftSettings: rules),
         .testTarget(
             name: "CommandLineTests",
-            dependencies: ["TestSupport", "exemplar", "ExemplarNetwork", "JSONRPC", "KernelInterface", "Safetensors"],
+            dependencies: [
+                "TestSupport", "exemplar", "ExemplarClient", "ExemplarNetwork", "JSONRPC", "KernelInterface",
+                "Safetensors",
+            ],
             swiftSettings: rules),
     ] + kernelTargets,
     swiftLanguageModes: [.v6]

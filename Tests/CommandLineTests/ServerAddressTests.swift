@@ -1,3 +1,4 @@
+import ExemplarClient
 import ExemplarNetwork
 import KernelInterface
 import Testing
@@ -7,7 +8,7 @@ import Testing
 @Suite struct ServerAddressTests {
     func address(_ arguments: [String], _ environment: [String: String] = [:]) throws(CommandError) -> ServerAddress {
         try ServerAddress(
-            ParsedArguments(arguments, options: ServerAddress.options, operands: .none, environment: environment))
+            ParsedArguments(arguments, options: ServerAddress.options(), operands: .none, environment: environment))
     }
 
     @Test func flagsAndEnvironment() throws {
@@ -20,9 +21,9 @@ import Testing
         #expect(throws: CommandError.self) { try address([], ["EXEMPLAR_PORT": "65536"]) }
     }
 
-    @Test func asTextIPv6IsBracketed() throws {
-        #expect(try address(["--host", "::1"]).description == "[::1]:7350")
-        #expect(try address(["--host", "h"]).description == "h:7350")
+    @Test func everyInterfaceIsAskedByLoopback() throws {
+        #expect(try address([], ["EXEMPLAR_HOST": "0.0.0.0"]) == .tcp(host: "127.0.0.1", port: 7350))
+        #expect(try address(["--host", "::"]) == .tcp(host: "::1", port: 7350))
     }
 }
 
@@ -30,7 +31,7 @@ import Testing
     func choice(_ arguments: [String]) throws(CommandError) -> ModelChoice {
         try ModelChoice(
             ParsedArguments(
-                arguments, options: ModelChoice.options + ServerAddress.options, operands: .none, environment: [:]))
+                arguments, options: ModelChoice.options + ServerAddress.options(), operands: .none, environment: [:]))
     }
 
     @Test func aFolderAndAServerExcludeEachOther() throws {

@@ -1,3 +1,4 @@
+import ExemplarClient
 import ExemplarNetwork
 import JSONRPC
 
@@ -23,7 +24,7 @@ extension Command {
                 "layers", "NAMES",
                 help: "Layers to concatenate, with commas between them, or all; without it, the embedding layer"),
             Option("normalize", "HOW", default: "none", help: "l2 scales every row to length 1; none does not"),
-        ] + ModelChoice.options + ServerAddress.options,
+        ] + ModelChoice.options + ServerAddress.options(),
         examples: [
             "exemplar embed photo.jpg --patch 120,80",
             "exemplar embed photo.jpg --patch 120,80 --patch 210,120 --format npy -o embeddings.npy",

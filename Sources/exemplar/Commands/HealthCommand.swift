@@ -1,3 +1,4 @@
+import ExemplarClient
 import JSONRPC
 
 extension Command {
@@ -8,13 +9,13 @@ extension Command {
             for a container's health check.
             """,
         options: [Option("live", help: "Ask only whether the server is alive, which it is while it drains, too")]
-            + ServerAddress.options,
+            + ServerAddress.options(timeout: 3),
         examples: ["exemplar health", "exemplar health --live --port 7351"],
         run: runHealth)
 }
 
 private func runHealth(_ arguments: ParsedArguments) throws(CommandError) -> Int32 {
-    let status = try RemoteServer(arguments, model: nil).health(liveOnly: try arguments.isOn("live"))
-    try writeOutput(status + "\n")
+    try RemoteServer(arguments).health(liveOnly: try arguments.isOn("live"))
+    try writeOutput("ok\n")
     return 0
 }

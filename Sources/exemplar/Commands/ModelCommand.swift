@@ -1,3 +1,4 @@
+import ExemplarClient
 import ExemplarNetwork
 import JSONRPC
 import KernelInterface
@@ -11,7 +12,7 @@ extension Command {
             golden vectors when it was loaded (self-test).
             """,
         options: [Option("json", help: "Write one line of JSON, as the server's method model answers")]
-            + ModelChoice.options + ServerAddress.options,
+            + ModelChoice.options + ServerAddress.options(),
         examples: ["exemplar model", "exemplar model --model models/small --json"],
         run: runModel)
 }

@@ -11,7 +11,8 @@ enum ModelChoice {
         Option("model", "FOLDER", help: "Load this model folder and do without a server"),
         Option(
             "isa", "NAME", environment: "EXEMPLAR_ISA",
-            help: "With --model: \(words(InstructionSet.self)); without it, the widest that this CPU has"),
+            default: "auto",
+            help: "With --model: auto, the widest that this CPU has, or \(words(InstructionSet.self))"),
         Option(
             "accuracy", "NAME", environment: "EXEMPLAR_ACCURACY", default: Accuracy.standard.rawValue,
             help: "With --model: \(words(Accuracy.self))"),
@@ -26,13 +27,15 @@ enum ModelChoice {
             self = .served(arguments.value("model-name"))
             return
         }
-        for name in ["host", "port", "unix", "token-file", "model-name"] where arguments.isGiven(name) {
+        for name in ["host", "port", "unix", "token-file", "timeout", "model-name"] where arguments.isGiven(name) {
             throw .usage("--model does without a server, so --\(name) means nothing beside it")
         }
+        // EXEMPLAR_ISA may be the server's own, where auto is a word.
+        let isAutomatic = arguments.value("isa") == "auto"
         self = .folder(
             folder,
             ModelOptions(
-                instructionSet: try arguments.choice("isa", of: InstructionSet.self),
+                instructionSet: isAutomatic ? nil : try arguments.choice("isa", of: InstructionSet.self),
                 accuracy: try arguments.choice("accuracy", of: Accuracy.self) ?? .standard))
     }
 
@@ -43,11 +46,11 @@ enum ModelChoice {
 }
 
 extension ModelChoice {
-    /// The folder loaded, or the server connected to.
+    /// The folder loaded, or the server asked.
     func source(_ arguments: ParsedArguments) throws(CommandError) -> any EmbeddingSource {
         switch self {
         case .folder(let folder, let options): try LocalNetwork(folder: folder, options: options)
-        case .served(let name): try RemoteServer(arguments, model: name)
+        case .served(let name): try RemoteNetwork(RemoteServer(arguments, model: name))
         }
     }
 }

@@ -1,17 +1,59 @@
-import ExemplarNetwork
+import ExemplarClient
+import FoundationEssentials
 import JSONRPC
 
 /// A running server, asked over its line protocol.
-struct RemoteServer: EmbeddingSource {
-    let patchShape = NetworkConfiguration.PatchShape(height: 32, width: 32, channels: 3)
+struct RemoteServer {
+    let client: Client
+    /// Which of its models is meant; nil for its default.
+    let model: String?
 
-    init(_ arguments: ParsedArguments, model: String?) throws(CommandError) {
-        throw .failure("no client yet")
+    /// Connects, and shows the token where there is one.
+    init(_ arguments: ParsedArguments, model: String? = nil) throws(CommandError) {
+        self.model = model
+        let address = try ServerAddress(arguments)
+        let seconds = try arguments.integer("timeout", in: 1...86_400) ?? 30
+        var token: String?
+        if let path = arguments.value("token-file") { token = try Self.token(in: path) }
+        client = try explained { [token] () throws(ClientError) in
+            let client = try Client(connectingTo: address, timeout: .seconds(seconds))
+            if let token { _ = try client.call("auth", [.init("token", .string(token))]) }
+            return client
+        }
     }
 
-    func description() throws(CommandError) -> JSONValue { .null }
-    func health(liveOnly: Bool) throws(CommandError) -> String { "" }
-    func embed(_ patches: [[UInt8]], layers: LayerChoice, normalized: Bool) throws(CommandError) -> EmbeddingTable {
-        throw .failure("no client yet")
+    var address: ServerAddress { client.address }
+
+    /// The file's text without the white space around it.
+    private static func token(in path: String) throws(CommandError) -> String {
+        guard let data = try? Data(contentsOf: URL(filePath: path)) else {
+            throw .failure("The token file \(path) cannot be read.")
+        }
+        var text = String(decoding: data, as: UTF8.self)[...]
+        while text.last?.isWhitespace == true { text = text.dropLast() }
+        text = text.drop(while: \.isWhitespace)
+        guard !text.isEmpty else { throw .failure("The token file \(path) is empty.") }
+        return String(text)
+    }
+
+    /// What the method `model` answers.
+    func description() throws(CommandError) -> JSONValue {
+        try explained { () throws(ClientError) in try client.model(model) }
+    }
+
+    /// Asks `ready`, or `live`; an answer other than ok is thrown.
+    func health(liveOnly: Bool) throws(CommandError) {
+        try explained { () throws(ClientError) in
+            if liveOnly { try client.live() } else { try client.ready() }
+        }
+    }
+}
+
+/// What the client threw, as a command's error.
+func explained<Value>(_ body: () throws(ClientError) -> Value) throws(CommandError) -> Value {
+    do {
+        return try body()
+    } catch {
+        throw .failure(error.description)
     }
 }

@@ -1,16 +1,18 @@
-/// Where the server listens, from --host, --port and --unix or their environment variables.
-enum ServerAddress: Equatable, Sendable {
-    case tcp(host: String, port: Int)
-    case unix(path: String)
+import ExemplarClient
 
-    static let options = [
-        Option("host", "HOST", environment: "EXEMPLAR_HOST", default: "127.0.0.1", help: "The server's address"),
-        Option("port", "PORT", environment: "EXEMPLAR_PORT", default: "7350", help: "The server's port"),
-        Option("unix", "PATH", environment: "EXEMPLAR_UNIX", help: "The server's Unix domain socket, instead"),
-        Option(
-            "token-file", "FILE", environment: "EXEMPLAR_TOKEN_FILE",
-            help: "A file with the token that the server asks for"),
-    ]
+/// Where the server listens, from --host, --port and --unix or their environment variables.
+extension ServerAddress {
+    static func options(timeout seconds: Int = 30) -> [Option] {
+        [
+            Option("host", "HOST", environment: "EXEMPLAR_HOST", default: "127.0.0.1", help: "The server's address"),
+            Option("port", "PORT", environment: "EXEMPLAR_PORT", default: "7350", help: "The server's port"),
+            Option("unix", "PATH", environment: "EXEMPLAR_UNIX", help: "The server's Unix domain socket, instead"),
+            Option(
+                "token-file", "FILE", environment: "EXEMPLAR_TOKEN_FILE",
+                help: "A file with the token that the server asks for"),
+            Option("timeout", "SECONDS", default: "\(seconds)", help: "How long to wait while nothing comes"),
+        ]
+    }
 
     /// A flag wins over the environment: `--port` on the command line means TCP even where EXEMPLAR_UNIX is set.
     init(_ arguments: ParsedArguments) throws(CommandError) {
@@ -21,17 +23,14 @@ enum ServerAddress: Equatable, Sendable {
         }
         if !namesTCP, let path = arguments.value("unix") {
             self = .unix(path: path)
-        } else {
-            self = .tcp(host: arguments.value("host") ?? "127.0.0.1", port: port)
+            return
         }
-    }
-}
-
-extension ServerAddress: CustomStringConvertible {
-    var description: String {
-        switch self {
-        case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
-        case .unix(let path): path
+        // The environment may be the server's own, as in a container, and say "every interface".
+        let host = arguments.value("host") ?? "127.0.0.1"
+        switch host {
+        case "0.0.0.0": self = .tcp(host: "127.0.0.1", port: port)
+        case "::": self = .tcp(host: "::1", port: port)
+        default: self = .tcp(host: host, port: port)
         }
     }
 }

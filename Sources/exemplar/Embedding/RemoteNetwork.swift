@@ -1,0 +1,38 @@
+import ExemplarClient
+import ExemplarNetwork
+import JSONRPC
+
+/// A model that a server has loaded: embeddings over the line protocol.
+struct RemoteNetwork: EmbeddingSource {
+    private let server: RemoteServer
+    let patchShape: NetworkConfiguration.PatchShape
+
+    /// Asks the server for its model's patch size.
+    init(_ server: RemoteServer) throws(CommandError) {
+        self.server = server
+        let description = try server.description()
+        guard case .array(let shape) = description["patch_shape"], shape.count == 3,
+            case .int(let height) = shape[0], case .int(let width) = shape[1], case .int(let channels) = shape[2],
+            (1...4096).contains(height), (1...4096).contains(width), (1...4).contains(channels)
+        else {
+            throw .failure("The server at \(server.address) did not say which patches its model reads.")
+        }
+        patchShape = .init(height: height, width: width, channels: channels)
+    }
+
+    func embed(_ patches: [[UInt8]], layers: LayerChoice, normalized: Bool) throws(CommandError) -> EmbeddingTable {
+        var options: [JSONValue.Member] = []
+        if let model = server.model { options.append(.init("model", .string(model))) }
+        switch layers {
+        case .embedding: break
+        case .all: options.append(.init("layers", "all"))
+        case .named(let names): options.append(.init("layers", .array(names.map(JSONValue.string))))
+        }
+        if normalized { options.append(.init("normalize", "l2")) }
+        let rows = try explained { () throws(ClientError) in
+            try server.client.embed(
+                patches: Array(patches.joined()), patchByteCount: patchShape.count, options: options)
+        }
+        return EmbeddingTable(model: rows.model, layers: rows.layers, dimension: rows.dimension, values: rows.values)
+    }
+}
