@@ -80,7 +80,8 @@ let package = Package(
         // Tests mirror the targets.
         .target(
             name: "TestSupport", dependencies: ["ExemplarNetwork", "Safetensors"], path: "Tests/TestSupport",
-            swiftSettings: rules),
+            // The oracle is plain loops over doubles: optimised they take a hundredth of the time.
+            swiftSettings: rules + [.unsafeFlags(["-O"])]),
         .testTarget(
             name: "KernelsTests", dependencies: ["TestSupport", "KernelInterface", "ExemplarNetwork"] + kernelNames,
             swiftSettings: rules),

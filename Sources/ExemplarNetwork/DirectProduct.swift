@@ -29,14 +29,20 @@ struct DirectProduct: Sendable {
         self.rectifies = rectifies
         let paddedChannels = MapLayout.padded(outChannels)
         let inputs = reduction.count
-        panels = stride(from: 0, to: paddedChannels, by: tileVectors * KernelTable.lanes).map { channel in
+        panels = Self.panels(outChannels: outChannels, tileVectors: tileVectors, weightsPerChannel: inputs)
+        weightCount = paddedChannels * inputs
+        biasCount = paddedChannels
+    }
+
+    /// Output channels, padded to whole vectors, in panels of at most `tileVectors` vectors.
+    static func panels(outChannels: Int, tileVectors: Int, weightsPerChannel: Int) -> [Panel] {
+        let paddedChannels = MapLayout.padded(outChannels)
+        return stride(from: 0, to: paddedChannels, by: tileVectors * KernelTable.lanes).map { channel in
             Panel(
                 channel: channel,
                 vectors: min(tileVectors, (paddedChannels - channel) / KernelTable.lanes),
-                weightOffset: channel * inputs)
+                weightOffset: channel * weightsPerChannel)
         }
-        weightCount = paddedChannels * inputs
-        biasCount = paddedChannels
     }
 
     /// Fills `packed` and `packedBias` from a weight for each (output channel, input), inputs counted in the order of
@@ -86,22 +92,14 @@ struct DirectProduct: Sendable {
                     let width = panel.vectors * KernelTable.lanes
                     for index in 0..<rows {
                         let row = row(index)
-                        // Tiles of nearly equal height: none is left with a single row where two could share.
-                        let tiles = (row.count + kernels.tileRows - 1) / kernels.tileRows
-                        for tile in 0..<tiles {
-                            let start = tile * row.count / tiles
-                            let end = (tile + 1) * row.count / tiles
-                            kernels.multiplyTile(
-                                TileArguments(
-                                    input: row.input + start * row.inputStep, inputStep: row.inputStep,
-                                    segments: segments + block.segments.lowerBound,
-                                    segmentCount: block.segments.count,
-                                    weights: weights + (panel.weightOffset + block.start * width),
-                                    bias: isFirst ? bias + panel.channel : nil,
-                                    output: row.output + (start * row.outputStep + panel.channel),
-                                    outputStep: row.outputStep, rows: end - start, vectors: panel.vectors,
-                                    rectifies: isLast && rectifies))
-                        }
+                        kernels.multiplyPanel(
+                            PanelArguments(
+                                input: row.input, inputStep: row.inputStep,
+                                segments: segments + block.segments.lowerBound, segmentCount: block.segments.count,
+                                weights: weights + (panel.weightOffset + block.start * width),
+                                bias: isFirst ? bias + panel.channel : nil, output: row.output + panel.channel,
+                                outputStep: row.outputStep, rows: row.count, vectors: panel.vectors,
+                                rectifies: isLast && rectifies))
                     }
                 }
             }

@@ -40,26 +40,61 @@ public final class Embedder {
         let plan = network.plan
         let dimension = network.dimension(of: selection)
         let last = selection.indices.last.map { $0 + 1 } ?? 0
-        let perImage = min(plan.batchedFrom, last)
-        for image in 0..<count {
-            network.pixels.apply(to: patches[image], plan.layouts[0].view(buffer(0, of: image)))
-            for index in 0..<perImage {
-                run(index, images: image..<image + 1)
-                gather(index, selection, images: image..<image + 1, dimension: dimension)
+        let grouped = min(plan.batchedFrom, last)
+        for start in stride(from: 0, to: count, by: plan.groupSize) {
+            let images = start..<min(start + plan.groupSize, count)
+            for image in images {
+                network.pixels.apply(to: patches[image], plan.layouts[0].view(buffer(0, of: image)))
             }
+            run(0..<grouped, images: images, selection, dimension: dimension)
         }
-        for index in perImage..<last {
-            run(index, images: 0..<count)
-            gather(index, selection, images: 0..<count, dimension: dimension)
-        }
+        run(grouped..<last, images: 0..<count, selection, dimension: dimension)
         return EmbeddingBatch(rows: count, dimension: dimension, base: UnsafePointer(outputs.base))
+    }
+
+    /// Runs some steps one after another over the same images.
+    private func run(_ steps: Range<Int>, images: Range<Int>, _ selection: LayerSelection, dimension: Int) {
+        var index = steps.lowerBound
+        while index < steps.upperBound {
+            // Pooling is done on the way unless somebody wants to see the map before it.
+            if case .winograd(let convolution, let parameters) = network.plan.steps[index] {
+                let pools =
+                    convolution.canPool && index + 1 < steps.upperBound && !selection.indices.contains(index)
+                run(convolution, parameters, index, pools: pools, images: images)
+                if pools { index += 1 }
+            } else {
+                run(index, images: images)
+            }
+            gather(index, selection, images: images, dimension: dimension)
+            index += 1
+        }
     }
 
     /// Where the map that flows into step `index` lies, for one image.
     private func buffer(_ index: Int, of image: Int) -> UnsafeMutablePointer<Float> {
-        let offset = memory.offsets[index] + image * network.plan.imageStride(of: index)
-        assert(offset >= 0 && offset + network.plan.layouts[index].count <= slab.count, "outside the slab")
+        let plan = network.plan
+        let place = index < plan.batchedFrom ? image % plan.groupSize : image
+        let offset = memory.offsets[index] + place * plan.imageStride(of: index)
+        assert(offset >= 0 && offset + plan.layouts[index].count <= slab.count, "outside the slab")
         return slab.base + offset
+    }
+
+    private func run(
+        _ convolution: WinogradConvolution, _ parameters: ExecutionPlan.Parameters, _ index: Int, pools: Bool,
+        images: Range<Int>
+    ) {
+        let plan = network.plan
+        let target = index + (pools ? 2 : 1)
+        convolution.run(
+            network.kernels, weights: network.parameters.base + parameters.weights,
+            bias: network.parameters.base + parameters.bias, images: images.count,
+            scratch: slab.base + memory.offsets[plan.layouts.count], pools: pools,
+            rows: plan.layouts[index + 1].height, columns: plan.layouts[index + 1].width
+        ) { image in
+            plan.layouts[index].view(buffer(index, of: images.lowerBound + image))
+        } target: { image in
+            plan.layouts[target].view(buffer(target, of: images.lowerBound + image))
+        }
     }
 
     private func run(_ index: Int, images: Range<Int>) {
@@ -67,7 +102,9 @@ public final class Embedder {
         let source = plan.layouts[index]
         let target = plan.layouts[index + 1]
         switch plan.steps[index] {
-        case .convolution(let step):
+        case .winograd(let convolution, let parameters):
+            run(convolution, parameters, index, pools: false, images: images)
+        case .direct(let step):
             for image in images {
                 let input = UnsafePointer(buffer(index, of: image)) + (source.origin + step.windowOffset)
                 let output = buffer(index + 1, of: image) + target.origin
@@ -91,15 +128,15 @@ public final class Embedder {
                         kernelHeight: kernel.height, kernelWidth: kernel.width, strideHeight: stride.height,
                         strideWidth: stride.width, paddingHeight: padding.height, paddingWidth: padding.width))
             }
-        case .linear(let step):
+        case .linear(let product, let parameters):
             let row = DirectProduct.Row(
                 input: UnsafePointer(buffer(index, of: images.lowerBound)) + source.origin,
                 inputStep: plan.imageStride(of: index),
                 output: buffer(index + 1, of: images.lowerBound) + target.origin,
                 outputStep: plan.imageStride(of: index + 1), count: images.count)
-            step.product.run(
-                network.kernels, weights: network.parameters.base + step.parameters.weights,
-                bias: network.parameters.base + step.parameters.bias, rows: 1
+            product.run(
+                network.kernels, weights: network.parameters.base + parameters.weights,
+                bias: network.parameters.base + parameters.bias, rows: 1
             ) { _ in row }
         }
     }
@@ -139,12 +176,12 @@ public final class Embedder {
     private func poison() {
         for offset in 0..<outputs.count { outputs.base[offset] = .nan }
         for (index, layout) in network.plan.layouts.enumerated() {
-            for image in 0..<(network.plan.imageStride(of: index) == 0 ? 1 : maximumBatch) {
+            for image in 0..<network.plan.images(in: index, maximumBatch: maximumBatch) {
                 let map = layout.view(buffer(index, of: image))
                 for y in 0..<map.height {
                     for x in 0..<map.width {
                         let pixel = map.address + (y * map.rowStride + x * map.columnStride)
-                        for channel in 0..<layout.columnStride { pixel[channel] = .nan }
+                        for channel in 0..<layout.channels { pixel[channel] = .nan }
                     }
                 }
             }

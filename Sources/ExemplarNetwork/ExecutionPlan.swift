@@ -10,31 +10,30 @@ struct ExecutionPlan: Sendable {
     let steps: [Step]
     /// The buffers' layouts: one image's map in each.
     let layouts: [MapLayout]
-    /// The steps before this one run image by image, so that an image's maps stay in the second-level cache; from here
-    /// on, where weights outweigh maps, each layer runs over the whole batch.
+    /// The steps before this one run over a group of images at a time, so that maps stay in the caches; from here on,
+    /// where weights outweigh maps, each layer runs over the whole batch.
     let batchedFrom: Int
+    /// Images of a group.
+    let groupSize: Int
     /// Floats of packed weights and biases of all layers.
     let parameterCount: Int
+    /// Floats of scratch that the steps share.
+    let scratchCount: Int
 
     enum Step: Sendable {
-        case convolution(Convolution)
+        case direct(DirectConvolution)
+        case winograd(WinogradConvolution, Parameters)
         case maxPool(kernel: Extent, stride: Extent, padding: Extent)
-        case linear(Linear)
+        case linear(DirectProduct, Parameters)
     }
 
     /// A direct convolution: one row of register tiles for each output row.
-    struct Convolution: Sendable {
+    struct DirectConvolution: Sendable {
         let product: DirectProduct
         let parameters: Parameters
         let stride: Extent
         /// Elements from the input map's origin to the first window's first input: into the border.
         let windowOffset: Int
-    }
-
-    /// A valid convolution whose window is the whole map: the images of a batch are its output pixels.
-    struct Linear: Sendable {
-        let product: DirectProduct
-        let parameters: Parameters
     }
 
     /// Where a layer's parameters lie in the packed slab, in floats.
@@ -43,83 +42,139 @@ struct ExecutionPlan: Sendable {
         let bias: Int
     }
 
+    /// More images than this in a group share no more weights worth sharing.
+    private static let maximumGroup = 12
+    /// Bytes that the maps of a group may take: a part of the third-level cache of any server CPU.
+    private static let groupBytes = 8 << 20
+
     /// - Parameters:
     ///   - layers: the network's layers with their shapes, in order.
     ///   - kernels: the kernels that will run the plan.
-    init(layers: [PlannedLayer], input: FeatureShape, kernels: KernelTable, caches: CacheSizes) {
-        var layouts: [MapLayout] = []
+    ///   - algorithm: chooses for a layer of which so many images run together; nil is direct convolution.
+    init(
+        layers: [PlannedLayer], input: FeatureShape, kernels: KernelTable, caches: CacheSizes,
+        algorithm: (PlannedLayer, _ images: Int) -> WinogradShape?
+    ) {
+        batchedFrom =
+            layers.firstIndex {
+                if case .linear = $0.configuration.kind { true } else { false }
+            } ?? layers.count
+        let mapBytes = layers[..<batchedFrom].reduce(input.count) { $0 + $1.output.count } * MemoryLayout<Float>.stride
+        let groupSize = max(1, min(Self.maximumGroup, Self.groupBytes / mapBytes))
+        self.groupSize = groupSize
+        let algorithms = layers.map { algorithm($0, groupSize) }
+        let layouts = (0...layers.count).map { index in
+            Self.layout(
+                of: index == 0 ? input : layers[index - 1].output, isInput: index == 0,
+                for: index < layers.count ? layers[index] : nil,
+                algorithm: index < layers.count ? algorithms[index] : nil)
+        }
         var steps: [Step] = []
         var parameterCount = 0
-        for index in 0...layers.count {
-            let shape = index == 0 ? input : layers[index - 1].output
-            layouts.append(
-                MapLayout(
-                    height: shape.height, width: shape.width, channels: shape.channels,
-                    columnStride: index == 0 ? shape.channels : MapLayout.padded(shape.channels),
-                    border: index < layers.count ? layers[index].configuration.kind.border : Extent(0, 0)))
-        }
-
-        func take(_ product: DirectProduct) -> Parameters {
-            defer { parameterCount += product.weightCount + product.biasCount }
-            return Parameters(weights: parameterCount, bias: parameterCount + product.weightCount)
+        var scratchCount = 0
+        func take(weights: Int, bias: Int) -> Parameters {
+            // Every layer's weights start on a cache line.
+            let count = MapLayout.padded(weights)
+            defer { parameterCount += count + bias }
+            return Parameters(weights: parameterCount, bias: parameterCount + count)
         }
         for (index, layer) in layers.enumerated() {
             let source = layouts[index]
-            func product(_ kernel: Extent, _ outChannels: Int, _ activation: LayerConfiguration.Activation)
-                -> DirectProduct
-            {
+            func product(_ kernel: Extent, _ activation: LayerConfiguration.Activation) -> DirectProduct {
                 DirectProduct(
-                    outChannels: outChannels,
+                    outChannels: layer.output.channels,
                     reduction: ReductionBlocking(
                         kernel: kernel, over: source, vectors: kernels.tileVectors, caches: caches),
                     rectifies: activation == .relu, tileVectors: kernels.tileVectors)
             }
             switch layer.configuration.kind {
-            case .convolution(let outChannels, let kernel, let stride, let padding, let activation):
-                let product = product(kernel, outChannels, activation)
-                steps.append(
-                    .convolution(
-                        Convolution(
-                            product: product, parameters: take(product), stride: stride,
-                            windowOffset: -(padding.height * source.rowStride + padding.width * source.columnStride))))
+            case .convolution(_, let kernel, let stride, let padding, let activation):
+                if let algorithm = algorithms[index] {
+                    let convolution = WinogradConvolution(
+                        algorithm, layer: layer, rectifies: activation == .relu,
+                        canPool: index + 1 < layers.count && layers[index + 1].halves, padding: padding,
+                        source: source, images: groupSize, kernels: kernels, caches: caches)
+                    scratchCount = max(scratchCount, convolution.scratchCount)
+                    steps.append(
+                        .winograd(convolution, take(weights: convolution.weightCount, bias: convolution.biasCount)))
+                } else {
+                    let product = product(kernel, activation)
+                    steps.append(
+                        .direct(
+                            DirectConvolution(
+                                product: product,
+                                parameters: take(weights: product.weightCount, bias: product.biasCount), stride: stride,
+                                windowOffset:
+                                    -(padding.height * source.rowStride
+                                    + padding.width * source.columnStride))))
+                }
             case .maxPool(let kernel, let stride, let padding, _):
                 steps.append(.maxPool(kernel: kernel, stride: stride, padding: padding))
-            case .linear(let outFeatures, let activation):
-                let product = product(Extent(source.height, source.width), outFeatures, activation)
-                steps.append(.linear(Linear(product: product, parameters: take(product))))
+            case .linear(_, let activation):
+                let product = product(Extent(source.height, source.width), activation)
+                steps.append(.linear(product, take(weights: product.weightCount, bias: product.biasCount)))
             }
         }
         self.steps = steps
         self.layouts = layouts
         self.parameterCount = parameterCount
-        batchedFrom =
-            steps.firstIndex {
-                if case .linear = $0 { true } else { false }
-            } ?? steps.count
+        self.scratchCount = scratchCount
     }
 
-    /// Elements from one image's buffer to the next in the batched part, where a power-of-two distance would put the
-    /// images of a register tile into one set of the first-level cache: an odd number of cache lines never does.
+    /// The layout of the map that flows into `layer`.
+    private static func layout(
+        of shape: FeatureShape, isInput: Bool, for layer: PlannedLayer?, algorithm: WinogradShape?
+    ) -> MapLayout {
+        // A direct convolution reads the few channels of the network's input without padding between them, so that a
+        // window's row is one run; tiles want whole vectors.
+        let isDense = isInput && algorithm == nil
+        var layout = MapLayout(
+            height: shape.height, width: shape.width, channels: shape.channels,
+            columnStride: isDense ? shape.channels : MapLayout.padded(shape.channels),
+            border: layer?.configuration.kind.border ?? Extent(0, 0))
+        if let layer, let algorithm {
+            /// How far whole tiles reach beyond a side of the input with its border.
+            func overhang(_ output: Int, _ input: Int, _ border: Int) -> Int {
+                let tiles = (output + algorithm.outputs - 1) / algorithm.outputs
+                return max(0, tiles * algorithm.outputs + algorithm.kernel - 1 - input - 2 * border)
+            }
+            layout.overhang = Extent(
+                overhang(layer.output.height, shape.height, layout.border.height),
+                overhang(layer.output.width, shape.width, layout.border.width))
+        }
+        return layout
+    }
+
+    /// Elements from one image's buffer to the next. In the batched part a power-of-two distance would put the images
+    /// of a register tile into one set of the first-level cache: an odd number of cache lines never does.
     func imageStride(of buffer: Int) -> Int {
-        guard buffer >= batchedFrom else { return 0 }
         let lines = (layouts[buffer].count + KernelTable.lanes - 1) / KernelTable.lanes
         return (lines | 1) * KernelTable.lanes
     }
 
-    /// Where each buffer lies in an embedder's slab; nil if the sizes overflow.
+    /// How many images a buffer holds at once.
+    func images(in buffer: Int, maximumBatch: Int) -> Int {
+        buffer < batchedFrom ? min(groupSize, maximumBatch) : maximumBatch
+    }
+
+    /// Where each buffer, and last the scratch, lies in an embedder's slab; nil if the sizes overflow.
     func memory(maximumBatch: Int) -> MemoryPlan? {
-        MemoryPlan(
-            layouts.indices.map { buffer in
-                let layout = layouts[buffer]
-                let stride = imageStride(of: buffer)
-                let (batched, overflow) = stride.multipliedReportingOverflow(by: maximumBatch)
-                let count = stride == 0 ? layout.count : (overflow ? Int.max : batched)
-                // A border is zeroed once and must stay zero; and a batched buffer that the per-image part writes
-                // collects images while that part runs again and again.
-                let isPermanent = layout.border != Extent(0, 0) || buffer == batchedFrom
-                return MemoryPlan.Request(
-                    count: count, lifetime: isPermanent ? MemoryPlan.always : max(buffer - 1, 0)...buffer)
-            })
+        let buffers = layouts.indices.map { buffer in
+            let (count, overflow) = imageStride(of: buffer).multipliedReportingOverflow(
+                by: images(in: buffer, maximumBatch: maximumBatch))
+            // Zeros beside a map are written once and must stay; and a batched buffer that the grouped part writes
+            // collects images while that part runs again and again.
+            let layout = layouts[buffer]
+            let hasZeros =
+                layout.border != Extent(0, 0) || layout.overhang != Extent(0, 0)
+                || (buffer == 0 && layout.columnStride != layout.channels)
+            // A buffer lives from the step before it to the one that reads it, and where pooling is done on the way,
+            // to the one after that.
+            return MemoryPlan.Request(
+                count: overflow ? Int.max : count,
+                lifetime: hasZeros || buffer == batchedFrom ? MemoryPlan.always : max(buffer - 2, 0)...buffer)
+        }
+        return MemoryPlan(buffers + [MemoryPlan.Request(count: scratchCount, lifetime: MemoryPlan.always)])
     }
 }
 
@@ -128,6 +183,13 @@ struct PlannedLayer: Sendable {
     let configuration: LayerConfiguration
     let input: FeatureShape
     let output: FeatureShape
+
+    /// Whether this is max-pooling of whole 2×2 blocks, which the layer before can do on its way.
+    var halves: Bool {
+        guard case .maxPool(let kernel, let stride, let padding, _) = configuration.kind else { return false }
+        return kernel == Extent(2, 2) && stride == Extent(2, 2) && padding == Extent(0, 0)
+            && output.height == input.height / 2 && output.width == input.width / 2
+    }
 }
 
 extension LayerConfiguration.Kind {

@@ -10,13 +10,15 @@ struct MapLayout: Sendable, Equatable {
     let columnStride: Int
     /// Zeros before the first row and the first column, and after the last.
     let border: Extent
+    /// More zeros after the last row and column, where whole tiles reach beyond the border.
+    var overhang = Extent(0, 0)
 
     /// Elements from one row to the next, the border included.
-    var rowStride: Int { (width + 2 * border.width) * columnStride }
+    var rowStride: Int { (width + 2 * border.width + overhang.width) * columnStride }
     /// Elements from the buffer's start to row 0, column 0.
     var origin: Int { border.height * rowStride + border.width * columnStride }
     /// Elements of one image.
-    var count: Int { (height + 2 * border.height) * rowStride }
+    var count: Int { (height + 2 * border.height + overhang.height) * rowStride }
 
     /// The map of the image whose buffer starts at `buffer`.
     func view(_ buffer: UnsafeMutablePointer<Float>) -> MapView {

@@ -48,7 +48,9 @@ public final class Model: Sendable {
         }
         let files = try ModelFolder(path: folder)
         let network = try Network(
-            configuration: files.configuration, layers: files.layers, kernels: kernels, parameters: files.parameters)
+            configuration: files.configuration, layers: files.layers, kernels: kernels,
+            algorithm: { AlgorithmChoice.winograd($0, accuracy: options.accuracy, images: $1) },
+            parameters: files.parameters)
         // The file's pages have served; the weights live in the packed slab.
         files.weights.releasePages()
         if let golden = files.golden {

@@ -13,9 +13,12 @@ struct Network: Sendable {
 
     /// Plans `configuration` for `kernels` and packs its parameters.
     ///
-    /// - Parameter source: the tensors by name, in the layout of the file.
+    /// - Parameters:
+    ///   - algorithm: chooses for each layer, as `ExecutionPlan` says.
+    ///   - source: the tensors by name, in the layout of the file.
     init(
         configuration: NetworkConfiguration, layers: [PlannedLayer], kernels: KernelTable,
+        algorithm: (PlannedLayer, _ images: Int) -> WinogradShape?,
         parameters source: (_ tensor: String) throws(ModelError) -> [Float]
     ) throws(ModelError) {
         self.layers = layers
@@ -26,7 +29,7 @@ struct Network: Sendable {
             input: FeatureShape(
                 channels: configuration.input.channels, height: configuration.input.height,
                 width: configuration.input.width),
-            kernels: kernels, caches: .current)
+            kernels: kernels, caches: .current, algorithm: algorithm)
         outputCount = max(
             layers.reduce(0) { $0 + ($1.isSelectable ? $1.output.count : 0) }, layers.map(\.output.count).max() ?? 0)
         do {
@@ -36,10 +39,15 @@ struct Network: Sendable {
         }
         for (layer, step) in zip(layers, plan.steps) {
             switch step {
-            case .convolution(let step):
+            case .direct(let step):
                 try pack(layer, step.product, step.parameters, source)
-            case .linear(let step):
-                try pack(layer, step.product, step.parameters, source)
+            case .linear(let product, let place):
+                try pack(layer, product, place, source)
+            case .winograd(let convolution, let place):
+                convolution.pack(
+                    into: parameters.base + place.weights, bias: parameters.base + place.bias,
+                    weights: try source(layer.configuration.name + ".weight"),
+                    bias: try source(layer.configuration.name + ".bias"))
             case .maxPool:
                 break
             }

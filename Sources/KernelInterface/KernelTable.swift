@@ -7,20 +7,27 @@ public struct KernelTable: Sendable {
     public var tileRows: Int
     /// The most vectors of 16 output channels in a register tile.
     public var tileVectors: Int
-    /// One register tile of a convolution or linear layer.
-    public var multiplyTile: @Sendable (TileArguments) -> Void
+    /// One panel of output channels of a convolution or linear layer.
+    public var multiplyPanel: @Sendable (PanelArguments) -> Void
+    /// Winograd tiles, in and out.
+    public var transformInput: @Sendable (InputTransformArguments) -> Void
+    public var transformOutput: @Sendable (OutputTransformArguments) -> Void
     /// One max-pooling layer of one image.
     public var maxPool: @Sendable (PoolArguments) -> Void
 
     public init(
         instructionSet: InstructionSet, tileRows: Int, tileVectors: Int,
-        multiplyTile: @escaping @Sendable (TileArguments) -> Void,
+        multiplyPanel: @escaping @Sendable (PanelArguments) -> Void,
+        transformInput: @escaping @Sendable (InputTransformArguments) -> Void,
+        transformOutput: @escaping @Sendable (OutputTransformArguments) -> Void,
         maxPool: @escaping @Sendable (PoolArguments) -> Void
     ) {
         self.instructionSet = instructionSet
         self.tileRows = tileRows
         self.tileVectors = tileVectors
-        self.multiplyTile = multiplyTile
+        self.multiplyPanel = multiplyPanel
+        self.transformInput = transformInput
+        self.transformOutput = transformOutput
         self.maxPool = maxPool
     }
 

@@ -13,5 +13,6 @@ public func kernelTable() -> KernelTable {
     #endif
     return KernelTable(
         instructionSet: instructionSet, tileRows: RegisterTile.rows, tileVectors: RegisterTile.vectors,
-        multiplyTile: { multiplyTile($0) }, maxPool: { maxPool($0) })
+        multiplyPanel: { multiplyPanel($0) }, transformInput: { transformInput($0) },
+        transformOutput: { transformOutput($0) }, maxPool: { maxPool($0) })
 }

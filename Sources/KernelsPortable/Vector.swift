@@ -49,6 +49,23 @@ extension Vector {
         #endif
     }
 
+    /// self + x · y, and self − x · y.
+    @inline(__always)
+    func adding(_ x: Vector, _ y: Vector) -> Vector {
+        var sum = self
+        sum.accumulate(x, y)
+        return sum
+    }
+
+    @inline(__always)
+    func subtracting(_ x: Vector, _ y: Vector) -> Vector {
+        #if KERNELS_AVX512 || KERNELS_AVX2 || arch(arm64)
+            return addingProduct(-x, y)
+        #else
+            return self - x * y
+        #endif
+    }
+
     @inline(__always)
     func maximum(_ other: Vector) -> Vector {
         replacing(with: other, where: self .< other)

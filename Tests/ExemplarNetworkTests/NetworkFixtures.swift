@@ -44,12 +44,19 @@ extension NetworkConfiguration {
 }
 
 extension Network {
-    init(_ oracle: Oracle, _ instructionSet: InstructionSet) throws {
+    init(_ oracle: Oracle, _ instructionSet: InstructionSet, _ accuracy: Accuracy = .standard) throws {
+        try self.init(oracle, instructionSet) { AlgorithmChoice.winograd($0, accuracy: accuracy, images: $1) }
+    }
+
+    init(
+        _ oracle: Oracle, _ instructionSet: InstructionSet, algorithm: (PlannedLayer, Int) -> WinogradShape?
+    ) throws {
         guard let kernels = KernelTable.table(for: instructionSet) else {
             throw ModelError("This machine cannot run \(instructionSet).")
         }
         try self.init(
-            configuration: oracle.configuration, layers: PlannedLayer.sequence(oracle.configuration), kernels: kernels
+            configuration: oracle.configuration, layers: PlannedLayer.sequence(oracle.configuration), kernels: kernels,
+            algorithm: algorithm
         ) { tensor throws(ModelError) in
             guard let values = oracle.parameters[tensor] else { throw ModelError("no \(tensor)") }
             return values.map { Float($0) }

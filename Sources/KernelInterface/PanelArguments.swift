@@ -1,9 +1,9 @@
-/// A run of consecutive inputs that one register tile reduces over.
+/// A run of consecutive inputs that a matrix product reduces over.
 ///
 /// A convolution window is a list of segments: where channels lie next to each other and nothing separates two
 /// columns, a whole kernel row is one segment; a linear layer is one segment cut to the cache's size.
 public struct Segment: Sendable, Equatable {
-    /// In elements, from the input address of a tile's row.
+    /// In elements, from the input address of a row.
     public var offset: Int
     /// In elements.
     public var length: Int
@@ -15,41 +15,51 @@ public struct Segment: Sendable, Equatable {
     }
 }
 
-/// One register tile of a matrix product whose left side is gathered by segments.
+/// Matrix products of one panel of output channels, whose left sides are gathered by segments.
 ///
-/// For row r < `rows`, vector v < `vectors` and lane l < 16, with k counting through the segments in order:
+/// For tuple f < `tuples`, row r < `rows`, vector v < `vectors` and lane l < 16, with k counting through the segments
+/// in order:
 ///
-///     output[r · outputStep + 16 v + l] = activation(start + Σ_k input[r · inputStep + position(k)] · weights[16 (k · vectors + v) + l])
+///     output[f · outputTupleStep + r · outputStep + 16 v + l] = activation(start +
+///         Σ_k input[f · inputTupleStep + r · inputStep + position(k)] · weights[f · weightTupleStep + 16 (k · vectors + v) + l])
 ///
 /// where `start` is bias[16 v + l] if there is a bias, else what `output` holds: long sums are cut into blocks that
-/// fit the cache, and pass through `output` unrounded. The sum runs over k in rising order whatever the shape of the
-/// tile, so a result does not depend on how rows were grouped. `weights` is read in whole vectors and 64-byte aligned;
+/// fit the cache, and pass through `output` unrounded. A direct convolution is one tuple; a Winograd convolution has
+/// one for each element of a transformed tile ("tuple multiplication", after NNPACK).
+///
+/// Rows are taken in register tiles of nearly equal height. The sum runs over k in rising order whatever the tile, so
+/// a result does not depend on how many rows stand beside it. `weights` is read in whole vectors and 64-byte aligned;
 /// nothing is read beyond the segments.
-public struct TileArguments {
+public struct PanelArguments {
     public var input: UnsafePointer<Float>
     /// Elements from one row's input to the next.
     public var inputStep: Int
     public var segments: UnsafePointer<Segment>
     public var segmentCount: Int
-    /// [Σ length][vectors][16].
+    /// [tuples][Σ length][vectors][16].
     public var weights: UnsafePointer<Float>
     /// [vectors][16], or nil to go on from `output`.
     public var bias: UnsafePointer<Float>?
     public var output: UnsafeMutablePointer<Float>
     /// Elements from one row's output to the next.
     public var outputStep: Int
-    /// 1 … `KernelTable.tileRows`.
     public var rows: Int
     /// 1 … `KernelTable.tileVectors`, in vectors of 16.
     public var vectors: Int
     /// Whether negative results become zero, in the last block of a sum.
     public var rectifies: Bool
+    public var tuples: Int
+    /// Elements from one tuple to the next.
+    public var inputTupleStep: Int
+    public var weightTupleStep: Int
+    public var outputTupleStep: Int
 
     @inlinable
     public init(
         input: UnsafePointer<Float>, inputStep: Int, segments: UnsafePointer<Segment>, segmentCount: Int,
         weights: UnsafePointer<Float>, bias: UnsafePointer<Float>?, output: UnsafeMutablePointer<Float>,
-        outputStep: Int, rows: Int, vectors: Int, rectifies: Bool
+        outputStep: Int, rows: Int, vectors: Int, rectifies: Bool, tuples: Int = 1, inputTupleStep: Int = 0,
+        weightTupleStep: Int = 0, outputTupleStep: Int = 0
     ) {
         self.input = input
         self.inputStep = inputStep
@@ -62,5 +72,9 @@ public struct TileArguments {
         self.rows = rows
         self.vectors = vectors
         self.rectifies = rectifies
+        self.tuples = tuples
+        self.inputTupleStep = inputTupleStep
+        self.weightTupleStep = weightTupleStep
+        self.outputTupleStep = outputTupleStep
     }
 }

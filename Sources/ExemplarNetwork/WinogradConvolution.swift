@@ -1,0 +1,204 @@
+import KernelInterface
+
+/// A convolution by Winograd's algorithm: how its tiles are cut into blocks, and where they pass through.
+///
+/// A block of tiles is transformed, multiplied panel by panel, and transformed back, so that what passes between the
+/// three phases stays in the second-level cache. Weights lie [panel][tuple][input channel][panel's channels] and are
+/// read once a block in one stream.
+struct WinogradConvolution: Sendable {
+    let algorithm: WinogradShape
+    /// Of the whole map.
+    let tileRows: Int
+    let tileColumns: Int
+    let inChannels: Int
+    let outChannels: Int
+    let rectifies: Bool
+    /// Whether a 2×2 max-pooling layer follows that the output transform can do on its way.
+    let canPool: Bool
+    let panels: [DirectProduct.Panel]
+    /// Tiles of one block.
+    let blockSize: Int
+    /// Floats from one tuple to the next, of transformed inputs and of products.
+    let inputTupleStep: Int
+    let productTupleStep: Int
+    /// Elements from the input map's origin to the first tile's first input: into the border.
+    let windowOffset: Int
+    private let inputCoefficients: [Float]
+    private let outputPowers: [Float]
+    private let segments: [Segment]
+
+    var tileCount: Int { tileRows * tileColumns }
+    private var tuples: Int { algorithm.inputs * algorithm.inputs }
+    private var inputChannelStep: Int { MapLayout.padded(inChannels) }
+
+    /// - Parameter images: that run together, at most.
+    init(
+        _ algorithm: WinogradShape, layer: PlannedLayer, rectifies: Bool, canPool: Bool, padding: Extent,
+        source: MapLayout, images: Int, kernels: KernelTable, caches: CacheSizes
+    ) {
+        self.algorithm = algorithm
+        self.rectifies = rectifies
+        self.canPool = canPool
+        inChannels = layer.input.channels
+        outChannels = layer.output.channels
+        tileRows = (layer.output.height + algorithm.outputs - 1) / algorithm.outputs
+        tileColumns = (layer.output.width + algorithm.outputs - 1) / algorithm.outputs
+        windowOffset = -(padding.height * source.rowStride + padding.width * source.columnStride)
+        panels = DirectProduct.panels(
+            outChannels: layer.output.channels, tileVectors: kernels.tileVectors,
+            weightsPerChannel: algorithm.inputs * algorithm.inputs * layer.input.channels)
+        blockSize = Self.blockSize(
+            algorithm, inChannels: inChannels, tiles: images * tileRows * tileColumns, kernels: kernels, caches: caches)
+        // An odd number of cache lines: a power of two would put the tuples of a tile into one set of the cache.
+        func step(_ count: Int) -> Int { (count / KernelTable.lanes | 1) * KernelTable.lanes }
+        inputTupleStep = step(blockSize * MapLayout.padded(inChannels))
+        productTupleStep = step(blockSize * kernels.tileVectors * KernelTable.lanes)
+        let transforms = WinogradAlgorithm(algorithm)
+        inputCoefficients = transforms.inputCoefficients
+        outputPowers = transforms.outputPowers
+        segments = [Segment(offset: 0, length: layer.input.channels)]
+    }
+
+    /// Enough tiles that each weight is used many times, few enough that their transforms stay in half of the
+    /// second-level cache; whole register tiles.
+    static func blockSize(
+        _ algorithm: WinogradShape, inChannels: Int, tiles: Int, kernels: KernelTable, caches: CacheSizes
+    ) -> Int {
+        let bytes = algorithm.inputs * algorithm.inputs * MapLayout.padded(inChannels) * MemoryLayout<Float>.stride
+        let fitting = caches.level2 / 2 / bytes / kernels.tileRows
+        let least = (24 + kernels.tileRows - 1) / kernels.tileRows
+        let most = (48 + kernels.tileRows - 1) / kernels.tileRows
+        return min(max(least, min(fitting, most)) * kernels.tileRows, tiles)
+    }
+
+    /// Floats of the packed weights and of the bias.
+    var weightCount: Int { MapLayout.padded(outChannels) * tuples * inChannels }
+    var biasCount: Int { MapLayout.padded(outChannels) }
+    /// Floats of scratch: transformed inputs, products, the transforms' own, and zeros to start sums from.
+    var scratchCount: Int { zerosOffset + panelWidth }
+
+    private var panelWidth: Int { (panels.first?.vectors ?? 0) * KernelTable.lanes }
+    private var productsOffset: Int { tuples * inputTupleStep }
+    private var transformOffset: Int { productsOffset + tuples * productTupleStep }
+    private var zerosOffset: Int {
+        transformOffset + KernelTable.lanes * max(tuples, algorithm.outputs * (algorithm.inputs + algorithm.outputs))
+    }
+
+    /// Fills `packed` with the transforms of the kernels [out][in][r][r], made in double precision and rounded once.
+    func pack(
+        into packed: UnsafeMutablePointer<Float>, bias packedBias: UnsafeMutablePointer<Float>,
+        weights: [Float], bias: [Float]
+    ) {
+        let transforms = WinogradAlgorithm(algorithm)
+        let window = algorithm.kernel * algorithm.kernel
+        for panel in panels {
+            let width = panel.vectors * KernelTable.lanes
+            for lane in 0..<width {
+                let channel = panel.channel + lane
+                packedBias[channel] = channel < outChannels ? bias[channel] : 0
+                for input in 0..<inChannels {
+                    var kernel = [Double](repeating: 0, count: window)
+                    if channel < outChannels {
+                        let start = (channel * inChannels + input) * window
+                        for tap in 0..<window { kernel[tap] = Double(weights[start + tap]) }
+                    }
+                    let target = packed + (panel.weightOffset + input * width + lane)
+                    for (tuple, value) in transforms.transformed(kernel).enumerated() {
+                        target[tuple * inChannels * width] = Float(value)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs the layer over `images` images.
+    ///
+    /// - Parameters:
+    ///   - scratch: `scratchCount` floats.
+    ///   - pools: whether to write the following pooling layer's map in place of this one's.
+    ///   - source, target: an image's maps; the target is the pooled one where `pools`.
+    func run(
+        _ kernels: KernelTable, weights: UnsafePointer<Float>, bias: UnsafePointer<Float>, images: Int,
+        scratch: UnsafeMutablePointer<Float>, pools: Bool, rows: Int, columns: Int, source: (Int) -> MapView,
+        target: (Int) -> MapView
+    ) {
+        let zeros = scratch + zerosOffset
+        zeros.update(repeating: 0, count: panelWidth)
+        let products = scratch + productsOffset
+        let m = algorithm.outputs
+        for start in stride(from: 0, to: images * tileCount, by: blockSize) {
+            let block = start..<min(start + blockSize, images * tileCount)
+            inputCoefficients.withUnsafeBufferPointer { coefficients in
+                guard let coefficients = coefficients.baseAddress else { return }
+                forEachRun(in: block) { run in
+                    let map = source(run.image)
+                    kernels.transformInput(
+                        InputTransformArguments(
+                            shape: algorithm,
+                            input: UnsafePointer(map.address)
+                                + (windowOffset + m * (run.row * map.rowStride + run.column * map.columnStride)),
+                            rowStride: map.rowStride, columnStride: map.columnStride,
+                            vectors: inputChannelStep / KernelTable.lanes, tiles: run.count,
+                            output: scratch + run.offset * inputChannelStep, tupleStep: inputTupleStep,
+                            tileStep: inputChannelStep, scratch: scratch + transformOffset,
+                            coefficients: coefficients))
+                }
+            }
+            for panel in panels {
+                let width = panel.vectors * KernelTable.lanes
+                segments.withUnsafeBufferPointer { segments in
+                    guard let segments = segments.baseAddress else { return }
+                    kernels.multiplyPanel(
+                        PanelArguments(
+                            input: scratch, inputStep: inputChannelStep, segments: segments, segmentCount: 1,
+                            weights: weights + panel.weightOffset, bias: zeros, output: products, outputStep: width,
+                            rows: block.count, vectors: panel.vectors, rectifies: false, tuples: tuples,
+                            inputTupleStep: inputTupleStep, weightTupleStep: inChannels * width,
+                            outputTupleStep: productTupleStep))
+                }
+                outputPowers.withUnsafeBufferPointer { powers in
+                    guard let powers = powers.baseAddress else { return }
+                    forEachRun(in: block) { run in
+                        let map = target(run.image)
+                        let place = pools ? m / 2 : m
+                        kernels.transformOutput(
+                            OutputTransformArguments(
+                                shape: algorithm, input: products + run.offset * width, tupleStep: productTupleStep,
+                                tileStep: width, vectors: panel.vectors, tiles: run.count, bias: bias + panel.channel,
+                                rectifies: rectifies, pools: pools,
+                                output: map.address
+                                    + (place * (run.row * map.rowStride + run.column * map.columnStride)
+                                        + panel.channel),
+                                rowStride: map.rowStride, columnStride: map.columnStride, rows: rows - m * run.row,
+                                columns: columns - m * run.column, scratch: scratch + transformOffset, powers: powers))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tiles side by side in one image.
+    private struct Run {
+        let image: Int
+        /// In tiles.
+        let row: Int
+        let column: Int
+        let count: Int
+        /// Tiles of the block before this run.
+        let offset: Int
+    }
+
+    /// Cuts a range of tiles, counted through the images row by row, at the ends of the rows.
+    private func forEachRun(in block: Range<Int>, _ body: (Run) -> Void) {
+        var tile = block.lowerBound
+        while tile < block.upperBound {
+            let column = tile % tileColumns
+            let count = min(tileColumns - column, block.upperBound - tile)
+            body(
+                Run(
+                    image: tile / tileCount, row: tile % tileCount / tileColumns, column: column, count: count,
+                    offset: tile - block.lowerBound))
+            tile += count
+        }
+    }
+}

@@ -1,0 +1,142 @@
+/// A Winograd algorithm F(m×m, r×r): m×m outputs of an r×r convolution from tiles of t×t inputs, t = m + r − 1, with
+/// t² products for each pair of channels instead of m²r² (Winograd 1980; Lavin and Gray 2016).
+///
+/// Its points are 0, ±a_1 … ±a_n and ∞, t = 2n + 2, so that the transforms split into even and odd halves.
+public enum WinogradShape: Sendable, Equatable, CaseIterable {
+    /// F(2×2, 3×3), n = 1.
+    case f2k3
+    /// F(4×4, 3×3), n = 2.
+    case f4k3
+    /// F(2×2, 5×5), n = 2.
+    case f2k5
+    /// F(4×4, 5×5), n = 3.
+    case f4k5
+    /// F(8×8, 5×5), n = 5.
+    case f8k5
+
+    /// m: rows and columns of a tile's outputs.
+    public var outputs: Int {
+        switch self {
+        case .f2k3, .f2k5: 2
+        case .f4k3, .f4k5: 4
+        case .f8k5: 8
+        }
+    }
+
+    /// r.
+    public var kernel: Int {
+        switch self {
+        case .f2k3, .f4k3: 3
+        case .f2k5, .f4k5, .f8k5: 5
+        }
+    }
+
+    /// t: rows and columns of a tile's inputs.
+    public var inputs: Int { outputs + kernel - 1 }
+
+    /// n: pairs of finite points other than 0.
+    public var pairs: Int { (inputs - 2) / 2 }
+}
+
+/// The input transform V = Bᵀ d B of a run of neighbouring tiles, 16 channels at a time.
+///
+/// Tile i covers t × t inputs from `input` + i · `tileColumns` on. Element (x, y) of its transform, channel c:
+///
+///     output[(x · t + y) · tupleStep + i · tileStep + c] = Σ_jk Bᵀ[x, j] · input[j · rowStride + (i · m + k) · columnStride + c] · Bᵀ[y, k]
+///
+/// Row 0 of Bᵀ d is Σ_k q_k d_2k, its last row Σ_k q_k d_(2k+1), and the rows of a pair ±a_i are E_i ± a_i O_i with
+/// E_i = Σ_k c_ik d_(2k+2), O_i = Σ_k c_ik d_(2k+1); q are the coefficients of Π_j (x² − a_j²), c_i of the same
+/// product without its factor i.
+public struct InputTransformArguments {
+    public var shape: WinogradShape
+    public var input: UnsafePointer<Float>
+    public var rowStride: Int
+    public var columnStride: Int
+    /// Vectors of 16 channels.
+    public var vectors: Int
+    /// Tiles side by side.
+    public var tiles: Int
+    public var output: UnsafeMutablePointer<Float>
+    public var tupleStep: Int
+    public var tileStep: Int
+    /// 16 t² floats to work in, 64-byte aligned.
+    public var scratch: UnsafeMutablePointer<Float>
+    /// a_1 … a_n, then q_0 … q_n, then c_10 … c_1(n−1) … c_n(n−1).
+    public var coefficients: UnsafePointer<Float>
+
+    @inlinable
+    public init(
+        shape: WinogradShape, input: UnsafePointer<Float>, rowStride: Int, columnStride: Int, vectors: Int, tiles: Int,
+        output: UnsafeMutablePointer<Float>, tupleStep: Int, tileStep: Int, scratch: UnsafeMutablePointer<Float>,
+        coefficients: UnsafePointer<Float>
+    ) {
+        self.shape = shape
+        self.input = input
+        self.rowStride = rowStride
+        self.columnStride = columnStride
+        self.vectors = vectors
+        self.tiles = tiles
+        self.output = output
+        self.tupleStep = tupleStep
+        self.tileStep = tileStep
+        self.scratch = scratch
+        self.coefficients = coefficients
+    }
+}
+
+/// The output transform Y = Aᵀ M A of a run of neighbouring tiles, with bias, rectifier and 2×2 max-pooling.
+///
+///     y[i][u, v] = activation(bias + Σ_jk Aᵀ[u, j] · input[(j · t + k) · tupleStep + i · tileStep] · Aᵀ[v, k])
+///
+/// where Aᵀ[u] has a_j^u for the point a_j, and ∞ adds to the last row alone. Outputs beyond `rows` or `columns` are
+/// not written. With pooling each 2×2 block of y becomes its maximum, and blocks that are not whole are dropped.
+public struct OutputTransformArguments {
+    public var shape: WinogradShape
+    public var input: UnsafePointer<Float>
+    public var tupleStep: Int
+    public var tileStep: Int
+    /// Vectors of 16 channels.
+    public var vectors: Int
+    /// Tiles side by side.
+    public var tiles: Int
+    /// [vectors][16].
+    public var bias: UnsafePointer<Float>
+    public var rectifies: Bool
+    public var pools: Bool
+    /// Where the first tile's first output (or pooled output) goes.
+    public var output: UnsafeMutablePointer<Float>
+    public var rowStride: Int
+    public var columnStride: Int
+    /// Rows and columns of the map, before pooling, from the first tile's first output on.
+    public var rows: Int
+    public var columns: Int
+    /// 16 m (t + m) floats to work in, 64-byte aligned.
+    public var scratch: UnsafeMutablePointer<Float>
+    /// a_1^0 … a_n^0, a_1^1 … a_n^1, up to the power m − 1.
+    public var powers: UnsafePointer<Float>
+
+    @inlinable
+    public init(
+        shape: WinogradShape, input: UnsafePointer<Float>, tupleStep: Int, tileStep: Int, vectors: Int, tiles: Int,
+        bias: UnsafePointer<Float>, rectifies: Bool, pools: Bool, output: UnsafeMutablePointer<Float>, rowStride: Int,
+        columnStride: Int, rows: Int, columns: Int, scratch: UnsafeMutablePointer<Float>,
+        powers: UnsafePointer<Float>
+    ) {
+        self.shape = shape
+        self.input = input
+        self.tupleStep = tupleStep
+        self.tileStep = tileStep
+        self.vectors = vectors
+        self.tiles = tiles
+        self.bias = bias
+        self.rectifies = rectifies
+        self.pools = pools
+        self.output = output
+        self.rowStride = rowStride
+        self.columnStride = columnStride
+        self.rows = rows
+        self.columns = columns
+        self.scratch = scratch
+        self.powers = powers
+    }
+}

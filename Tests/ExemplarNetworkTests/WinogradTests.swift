@@ -1,0 +1,139 @@
+import KernelInterface
+import TestSupport
+import Testing
+
+@testable import ExemplarNetwork
+
+/// Winograd's algorithms one by one, wherever the planner would or would not choose them.
+@Suite struct WinogradTests {
+    /// With the rounding of float32 the transforms lose a few bits, more the further their points lie from 1; these
+    /// are about one and a half times the most that was seen over the cases below, three layers deep.
+    static func tolerance(_ shape: WinogradShape) -> Double {
+        switch shape {
+        case .f2k3: 4e-6
+        case .f4k3, .f2k5: 6e-6
+        case .f4k5: 1e-5
+        case .f8k5: 3e-4
+        }
+    }
+
+    /// The transforms in double precision are exact up to its rounding: Aᵀ((G g) ⊙ (Bᵀ d)) is the correlation.
+    @Test(arguments: WinogradShape.allCases)
+    func theTransformsMultiplyPolynomials(_ shape: WinogradShape) {
+        var random = SeededGenerator(seed: 8)
+        let algorithm = WinogradAlgorithm(shape)
+        let (m, r, t) = (shape.outputs, shape.kernel, shape.inputs)
+        let input = (0..<t).map { _ in Double.random(in: -1...1, using: &random) }
+        // A kernel with one column makes the two-dimensional transform of its weights a product with the last column.
+        var kernel = [Double](repeating: 0, count: r * r)
+        for row in 0..<r { kernel[row * r + r - 1] = Double.random(in: -1...1, using: &random) }
+        let weights = algorithm.transformed(kernel)
+        // Column ∞ of Gᵀ is the unit vector of the last tap.
+        let products = (0..<t).map { weights[$0 * t + t - 1] * transformedInput(algorithm, input)[$0] }
+        for output in 0..<m {
+            let expected = (0..<r).reduce(0) { $0 + kernel[$1 * r + r - 1] * input[output + $1] }
+            var actual = products[0] * (output == 0 ? 1 : 0) + products[t - 1] * (output == m - 1 ? 1 : 0)
+            for (pair, point) in algorithm.points.enumerated() {
+                let power = (0..<output).reduce(1) { result, _ in result * point }
+                actual += power * (products[2 * pair + 1] + (output % 2 == 0 ? 1 : -1) * products[2 * pair + 2])
+            }
+            #expect(abs(actual - expected) < 1e-11, "\(shape), output \(output): \(actual), not \(expected)")
+        }
+    }
+
+    /// Bᵀ d from its definition: the coefficients of Π (x − q) over the other points.
+    private func transformedInput(_ algorithm: WinogradAlgorithm, _ input: [Double]) -> [Double] {
+        let finite = [0.0] + algorithm.points.flatMap { [$0, -$0] }
+        func dot(_ roots: [Double]) -> Double {
+            var polynomial = [1.0]
+            for root in roots {
+                var next = [0.0] + polynomial
+                for power in polynomial.indices { next[power] -= root * polynomial[power] }
+                polynomial = next
+            }
+            return zip(polynomial, input).reduce(0) { $0 + $1.0 * $1.1 }
+        }
+        return finite.map { point in dot(finite.filter { $0 != point }) } + [dot(finite)]
+    }
+
+    @Test(arguments: WinogradShape.allCases)
+    func everyShapeAgreesWithTheOracle(_ shape: WinogradShape) throws {
+        let kernel = shape.kernel
+        // Interior tiles and cut ones, pooled and not, one image and several to a block, channels beside a multiple
+        // of the vector, padding from none to all.
+        for (height, width, channels, out, padding) in [
+            (16, 16, 3, 40, kernel / 2), (13, 9, 17, 16, kernel - 1), (8, 21, 1, 5, 0), (32, 12, 33, 70, 1),
+        ] {
+            let configuration = NetworkConfiguration.sequence(
+                [
+                    .convolution("conv1", channels, kernel: 1, activation: .none),
+                    .convolution("conv2", out, kernel: kernel, padding: padding),
+                    .maxPool("pool2", kernel: 2, stride: 2), .linear("fc", 9),
+                ], height: height, width: width, channels: 2)
+            let oracle = Oracle.random(configuration, seed: 21)
+            let batch = 14
+            let patches = RandomPatches(configuration.input, count: batch, seed: 22)
+            let rows = [0, 6, batch - 1]
+            let expected = rows.map { oracle.outputs(for: patches.pixels($0)) }
+            for instructionSet in InstructionSet.available {
+                let network = try Network(oracle, instructionSet) { layer, _ in
+                    layer.configuration.name == "conv2" ? shape : nil
+                }
+                let embedder = try Embedder(network: network, maximumBatch: batch, poisoned: true)
+                // With conv2 the map is written whole; with fc alone it is pooled on the way.
+                for index in [1, 3] {
+                    let name = configuration.layers[index].name
+                    let result = patches.withPixels { embedder.embed($0, LayerSelection(indices: [index])) }
+                    for (row, expected) in zip(rows, expected) {
+                        let error = relativeRMS(result[row], expected[name]?.values ?? [])
+                        #expect(
+                            error < Self.tolerance(shape),
+                            "\(shape) on \(instructionSet), \(height)×\(width)×\(channels), \(name): \(error)")
+                    }
+                }
+            }
+        }
+    }
+
+    @Test func poolingOnTheWayGivesTheBitsOfPoolingAfterwards() throws {
+        let configuration = NetworkConfiguration.sequence(
+            [
+                .convolution("conv1", 20, kernel: 5, padding: 2), .maxPool("pool1", kernel: 2, stride: 2),
+                .linear("fc", 7),
+            ],
+            height: 15, width: 18, channels: 3)
+        for instructionSet in InstructionSet.available {
+            let network = try Network(.random(configuration, seed: 4), instructionSet) { _, _ in .f4k5 }
+            let embedder = try Embedder(network: network, maximumBatch: 3, poisoned: true)
+            let patches = RandomPatches(configuration.input, count: 3, seed: 5)
+            let onTheWay = patches.withPixels { pixels in
+                embedder.embed(pixels, LayerSelection(indices: [2])).rowsOfBits
+            }
+            let afterwards = patches.withPixels { pixels in
+                embedder.embed(pixels, LayerSelection(indices: [0, 2])).rowsOfBits.map { $0.suffix(7) }
+            }
+            #expect(onTheWay.map { $0[...] } == afterwards)
+        }
+    }
+
+    @Test func thePlannerTakesTheCheapAlgorithms() throws {
+        let layers = try PlannedLayer.sequence(
+            .sequence(
+                [
+                    .convolution("conv1", 64, kernel: 5, padding: 2), .convolution("conv2", 64, kernel: 3, padding: 1),
+                    .convolution("conv3", 64, kernel: 5, stride: 2, padding: 2), .convolution("conv4", 64, kernel: 7),
+                ], height: 32, width: 32, channels: 3))
+        func choices(_ accuracy: Accuracy) -> [WinogradShape?] {
+            layers.map { AlgorithmChoice.winograd($0, accuracy: accuracy, images: 12) }
+        }
+        #expect(choices(.exact) == [nil, nil, nil, nil])
+        #expect(choices(.standard) == [.f4k5, .f4k3, nil, nil])
+        #expect(choices(.fast) == [.f8k5, .f4k3, nil, nil])
+    }
+}
+
+extension EmbeddingBatch {
+    fileprivate var rowsOfBits: [[UInt32]] {
+        (0..<rows).map { self[$0].map(\.bitPattern) }
+    }
+}
