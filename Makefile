@@ -35,11 +35,15 @@ serve: build ## Build if needed and serve models/ on 127.0.0.1:7350; ARGS='--por
 	@exec $(BINARY) serve --models $(MODELS) $(ARGS)
 
 .PHONY: test
-test: test-swift $(if $(wildcard clients/python/pyproject.toml),test-python) ## Run every test: Swift, the Python client, the documented examples
+test: test-swift test-optimized $(if $(wildcard clients/python/pyproject.toml),test-python) ## Run every test: Swift, the Python client, the documented examples
 
 .PHONY: test-swift
 test-swift: toolchain ## Run the Swift tests; ARGS='--filter JSONRPC' chooses
 	@swift test $(ARGS)
+
+.PHONY: test-optimized
+test-optimized: toolchain ## Run the tests of the network as it is shipped: optimised, where it may allocate nothing
+	@swift test --configuration release -Xswiftc -enable-testing --scratch-path .build-optimized --filter ExemplarNetworkTests
 
 .PHONY: test-python
 test-python: build $(VENV)/ready ## Run the Python client's tests against the release binary

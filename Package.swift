@@ -46,6 +46,7 @@ let package = Package(
         // C libraries, by their headers alone.
         .systemLibrary(name: "CJemalloc", pkgConfig: "jemalloc", providers: [.apt(["libjemalloc-dev"])]),
         .systemLibrary(name: "CPlatform"),
+        .systemLibrary(name: "CNettle", pkgConfig: "nettle", providers: [.apt(["nettle-dev"])]),
         .systemLibrary(name: "CPNG", pkgConfig: "spng", providers: [.apt(["libspng-dev"])]),
         .systemLibrary(name: "CJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"])]),
         .systemLibrary(name: "CWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"])]),
@@ -58,7 +59,7 @@ let package = Package(
         .target(name: "Safetensors", swiftSettings: rules),
         .target(
             name: "ExemplarNetwork",
-            dependencies: ["CPlatform", "KernelInterface", "Tensors", "Safetensors"] + kernelNames,
+            dependencies: ["CPlatform", "CNettle", "KernelInterface", "Tensors", "Safetensors"] + kernelNames,
             swiftSettings: rules),
         .target(name: "Images", dependencies: ["CPNG", "CJPEG", "CWebP"], swiftSettings: rules),
 

@@ -1,4 +1,5 @@
 public import KernelInterface
+import Safetensors
 
 /// How a model is loaded.
 public struct ModelOptions: Sendable {
@@ -33,34 +34,92 @@ public struct ModelError: Error, Sendable, CustomStringConvertible {
 public final class Model: Sendable {
     public let configuration: NetworkConfiguration
     public let description: ModelDescription
+    let network: Network
 
     /// Reads `folder`, validates it, packs the weights and reproduces the golden vectors, if there are any.
+    ///
+    /// - Throws: `ModelError`, one sentence that names the file, and the key or the tensor, and says what to do.
     public static func load(folder: String, options: ModelOptions = ModelOptions()) throws(ModelError) -> Model {
-        throw ModelError("\(folder): not implemented yet")
+        let instructionSet = options.instructionSet ?? .best
+        guard let kernels = KernelTable.table(for: instructionSet) else {
+            throw ModelError(
+                "This CPU cannot run \(instructionSet.rawValue); it has "
+                    + InstructionSet.available.map(\.rawValue).joined(separator: ", "))
+        }
+        let files = try ModelFolder(path: folder)
+        let network = try Network(
+            configuration: files.configuration, layers: files.layers, kernels: kernels, parameters: files.parameters)
+        // The file's pages have served; the weights live in the packed slab.
+        files.weights.releasePages()
+        if let golden = files.golden {
+            do {
+                try SelfTest.run(
+                    network, golden: golden, input: files.configuration.input, accuracy: options.accuracy)
+            } catch {
+                throw ModelError("\(folder): \(error)")
+            }
+            golden.releasePages()
+        }
+        return Model(files, network, options)
     }
 
-    init(configuration: NetworkConfiguration, description: ModelDescription) {
-        self.configuration = configuration
-        self.description = description
+    private init(_ files: ModelFolder, _ network: Network, _ options: ModelOptions) {
+        configuration = files.configuration
+        self.network = network
+        let embedding = files.layers.first { $0.configuration.name == files.configuration.embedding }
+        let head = files.layers.first { $0.configuration.name == files.configuration.head }
+        description = ModelDescription(
+            name: configuration.name, sha256: files.sha256, embedding: configuration.embedding,
+            dimension: embedding?.output.count ?? 0, patchShape: configuration.input,
+            layers: files.layers.map { layer in
+                let output = layer.output
+                let isMap = if case .linear = layer.configuration.kind { false } else { true }
+                return ModelDescription.Layer(
+                    name: layer.configuration.name, type: layer.configuration.type,
+                    shape: isMap ? [output.channels, output.height, output.width] : [output.channels])
+            },
+            exemplars: head?.output.count, instructionSet: network.kernels.instructionSet,
+            accuracy: options.accuracy, selfTest: files.golden == nil ? "none" : "passed")
     }
 
     /// The embedding layer alone: g(x).
-    public var embeddingOnly: LayerSelection { LayerSelection(indices: []) }
+    public var embeddingOnly: LayerSelection {
+        LayerSelection(
+            indices: network.layers.indices.filter { network.layers[$0].configuration.name == configuration.embedding })
+    }
 
     /// Every convolution and linear layer except the head.
-    public var allLayers: LayerSelection { LayerSelection(indices: []) }
+    public var allLayers: LayerSelection {
+        LayerSelection(
+            indices: network.layers.indices.filter {
+                network.layers[$0].isSelectable && network.layers[$0].configuration.name != configuration.head
+            })
+    }
 
     /// The layers named, in the network's order, repeats counted once; nil where a name is unknown or a pooling layer.
-    public func selection(of names: [String]) -> LayerSelection? { nil }
+    public func selection(of names: [String]) -> LayerSelection? {
+        var indices: Set<Int> = []
+        for name in names {
+            guard
+                let index = network.layers.firstIndex(where: { $0.isSelectable && $0.configuration.name == name })
+            else { return nil }
+            indices.insert(index)
+        }
+        return indices.isEmpty ? nil : LayerSelection(indices: indices.sorted())
+    }
 
     /// The names of a selection's layers, in the network's order.
-    public func names(of selection: LayerSelection) -> [String] { [] }
+    public func names(of selection: LayerSelection) -> [String] {
+        selection.indices.map { network.layers[$0].configuration.name }
+    }
 
     /// Values in one row of an embedding of this selection: maps flattened in C, H, W order, layers concatenated.
-    public func dimension(of selection: LayerSelection) -> Int { 0 }
+    public func dimension(of selection: LayerSelection) -> Int { network.dimension(of: selection) }
 
     /// An embedder for one thread, with memory planned for at most `maximumBatch` patches at a time.
+    ///
+    /// - Throws: `ModelError` if there is not so much memory.
     public func makeEmbedder(maximumBatch: Int) throws(ModelError) -> Embedder {
-        throw ModelError("not implemented yet")
+        try Embedder(network: network, maximumBatch: maximumBatch)
     }
 }

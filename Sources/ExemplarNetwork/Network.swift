@@ -8,7 +8,7 @@ struct Network: Sendable {
     let kernels: KernelTable
     let pixels: PixelTable
     let parameters: Slab
-    /// The floats of every selectable layer of one patch: the longest row that can be asked for.
+    /// Floats of the longest row that can be asked for: every selectable layer, or a pooling layer in the self-test.
     let outputCount: Int
 
     /// Plans `configuration` for `kernels` and packs its parameters.
@@ -27,7 +27,8 @@ struct Network: Sendable {
                 channels: configuration.input.channels, height: configuration.input.height,
                 width: configuration.input.width),
             kernels: kernels, caches: .current)
-        outputCount = layers.reduce(0) { $0 + ($1.isSelectable ? $1.output.count : 0) }
+        outputCount = max(
+            layers.reduce(0) { $0 + ($1.isSelectable ? $1.output.count : 0) }, layers.map(\.output.count).max() ?? 0)
         do {
             parameters = try Arena().allocate(count: plan.parameterCount, zeroed: false)
         } catch {

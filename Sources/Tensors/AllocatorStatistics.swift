@@ -42,10 +42,13 @@ public struct AllocatorStatistics: Sendable, Equatable {
     }
 
     #if JEMALLOC
-        private static func control<Value: BitwiseCopyable & FixedWidthInteger>(_ name: String) -> Value? {
+        /// A static string, since turning any other into C's allocates, and the reading would count itself.
+        private static func control<Value: BitwiseCopyable & FixedWidthInteger>(_ name: StaticString) -> Value? {
             var value: Value = 0
             var size = MemoryLayout<Value>.size
-            return mallctl(name, &value, &size, nil, 0) == 0 ? value : nil
+            return name.withUTF8Buffer { name in
+                name.withMemoryRebound(to: CChar.self) { mallctl($0.baseAddress, &value, &size, nil, 0) }
+            } == 0 ? value : nil
         }
     #endif
 }

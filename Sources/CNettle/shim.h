@@ -1,0 +1,3 @@
+// Nettle: SHA-256, with the CPU's own instructions where it has them.
+#pragma once
+#include <nettle/sha2.h>

@@ -1,0 +1,131 @@
+import CNettle
+import Glibc
+import Safetensors
+
+/// The files of a model folder, read and checked, each error beginning with the file's path.
+struct ModelFolder {
+    let path: String
+    let configuration: NetworkConfiguration
+    let layers: [PlannedLayer]
+    let weights: SafetensorsFile
+    /// Inputs and reference outputs, where the folder has them.
+    let golden: SafetensorsFile?
+    /// Of `model.safetensors`, in lower-case hexadecimal.
+    let sha256: String
+
+    /// The longest `config.json` that is read: a thousand layers fit many times over.
+    private static let maximumConfigurationLength = 1 << 20
+
+    init(path: String) throws(ModelError) {
+        self.path = path
+        let bytes = try Self.contents(of: path + "/config.json", limit: Self.maximumConfigurationLength)
+        do {
+            configuration = try bytes.withUnsafeBytes { bytes throws(ModelError) in
+                try NetworkConfiguration.parse(bytes)
+            }
+        } catch {
+            throw ModelError("\(path)/config.json: \(error)")
+        }
+        layers = try PlannedLayer.sequence(configuration)
+        weights = try Self.safetensors(path + "/model.safetensors")
+        let goldenPath = path + "/golden.safetensors"
+        golden = access(goldenPath, F_OK) == 0 ? try Self.safetensors(goldenPath) : nil
+        sha256 = Self.sha256(of: weights.bytes)
+        try checkTensors()
+    }
+
+    /// The parameter tensor `name`, as float32, in the layout of the file.
+    func parameters(_ name: String) throws(ModelError) -> [Float] {
+        guard let tensor = weights.tensors[name], let values = weights.floats(of: tensor) else {
+            throw ModelError("\(path)/model.safetensors: the tensor \(name) is missing or not F32, F16 or BF16")
+        }
+        return values
+    }
+
+    /// The shapes that the layers want, by tensor name.
+    private var wantedShapes: [String: [Int]] {
+        var wanted: [String: [Int]] = [:]
+        for layer in layers {
+            let name = layer.configuration.name
+            switch layer.configuration.kind {
+            case .convolution(let outChannels, let kernel, _, _, _):
+                wanted[name + ".weight"] = [outChannels, layer.input.channels, kernel.height, kernel.width]
+                wanted[name + ".bias"] = [outChannels]
+            case .linear(let outFeatures, _):
+                wanted[name + ".weight"] = [outFeatures, layer.input.count]
+                wanted[name + ".bias"] = [outFeatures]
+            case .maxPool:
+                break
+            }
+        }
+        return wanted
+    }
+
+    private func checkTensors() throws(ModelError) {
+        let file = path + "/model.safetensors"
+        let wanted = wantedShapes
+        for (name, shape) in wanted.sorted(by: { $0.key < $1.key }) {
+            guard let tensor = weights.tensors[name] else {
+                throw ModelError("\(file): the tensor \(name) of shape \(shape) is missing")
+            }
+            guard tensor.shape == shape else {
+                throw ModelError(
+                    "\(file): the tensor \(name) has the shape \(tensor.shape); config.json wants \(shape)")
+            }
+            guard [.float32, .float16, .bfloat16].contains(tensor.type) else {
+                throw ModelError(
+                    "\(file): the tensor \(name) holds \(tensor.type.rawValue); weights must be F32, F16 or BF16")
+            }
+        }
+        for name in weights.tensors.keys.sorted() where wanted[name] == nil {
+            throw ModelError(
+                "\(file): the tensor \(name) belongs to no layer of config.json: remove it or add the layer")
+        }
+    }
+
+    private static func safetensors(_ path: String) throws(ModelError) -> SafetensorsFile {
+        do {
+            return try SafetensorsFile(path: path)
+        } catch {
+            throw ModelError(error.description)
+        }
+    }
+
+    /// A whole file of at most `limit` bytes.
+    private static func contents(of path: String, limit: Int) throws(ModelError) -> [UInt8] {
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else {
+            throw ModelError(
+                "\(path): cannot be opened: \(String(cString: strerror(errno))). A model is a folder with config.json "
+                    + "and model.safetensors.")
+        }
+        defer { close(file) }
+        var bytes: [UInt8] = []
+        while bytes.count <= limit {
+            var failure: Int32 = 0
+            let chunk = [UInt8](unsafeUninitializedCapacity: 1 << 16) { buffer, count in
+                let received = read(file, buffer.baseAddress, buffer.count)
+                failure = received < 0 ? errno : 0
+                count = max(received, 0)
+            }
+            guard failure == 0 || failure == EINTR else {
+                throw ModelError("\(path): cannot be read: \(String(cString: strerror(failure)))")
+            }
+            if chunk.isEmpty, failure == 0 { return bytes }
+            bytes += chunk
+        }
+        throw ModelError("\(path): is longer than \(limit) bytes, more than any configuration needs")
+    }
+
+    static func sha256(of bytes: UnsafeRawBufferPointer) -> String {
+        var context = sha256_ctx()
+        nettle_sha256_init(&context)
+        nettle_sha256_update(&context, bytes.count, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
+        let digest = [UInt8](unsafeUninitializedCapacity: Int(SHA256_DIGEST_SIZE)) { buffer, count in
+            nettle_sha256_digest(&context, buffer.count, buffer.baseAddress)
+            count = buffer.count
+        }
+        let digits = Array("0123456789abcdef")
+        return String(digest.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
+    }
+}

@@ -1,0 +1,53 @@
+/// Builds a safetensors file in memory: tensors in the order in which they are added, without holes.
+public struct SafetensorsWriter {
+    private var header: [String] = []
+    private var names: Set<String> = []
+    private var data: [UInt8] = []
+
+    public init() {}
+
+    /// Adds a tensor of bytes as they will stand in the file, little-endian.
+    ///
+    /// - Throws: `SafetensorsError` if the name is taken or the bytes do not fill the shape.
+    public mutating func add(
+        _ name: String, _ type: ElementType, shape: [Int], bytes: some Collection<UInt8>
+    ) throws(SafetensorsError) {
+        guard names.insert(name).inserted, name != "__metadata__" else {
+            throw SafetensorsError("the name \(name) is taken")
+        }
+        guard bytes.count == shape.reduce(type.byteCount, *) else {
+            throw SafetensorsError(
+                "the tensor \(name) has \(bytes.count) bytes; \(shape) of \(type.rawValue) are wanted")
+        }
+        let start = data.count
+        data += bytes
+        header.append(
+            "\(quoted(name)):{\"dtype\":\"\(type.rawValue)\",\"shape\":\(shape),\"data_offsets\":[\(start),\(data.count)]}"
+        )
+    }
+
+    /// Adds a float32 tensor.
+    public mutating func add(_ name: String, shape: [Int], _ values: [Float]) throws(SafetensorsError) {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(values.count * 4)
+        for value in values { withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes += $0 } }
+        try add(name, .float32, shape: shape, bytes: bytes)
+    }
+
+    /// The file.
+    public var bytes: [UInt8] {
+        let text = Array("{\(header.joined(separator: ","))}".utf8)
+        return withUnsafeBytes(of: UInt64(text.count).littleEndian) { Array($0) } + text + data
+    }
+
+    private func quoted(_ text: String) -> String {
+        let escaped = text.unicodeScalars.map { scalar in
+            switch scalar {
+            case "\"", "\\": "\\\(scalar)"
+            case " "...: String(scalar)
+            default: "\\u00" + String(scalar.value >> 4, radix: 16) + String(scalar.value & 15, radix: 16)
+            }
+        }
+        return "\"\(escaped.joined())\""
+    }
+}

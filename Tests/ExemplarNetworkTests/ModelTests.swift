@@ -1,0 +1,162 @@
+import KernelInterface
+import Safetensors
+import Tensors
+import TestSupport
+import Testing
+
+@testable import ExemplarNetwork
+
+/// Whether this build is optimised: only then is the condition of an assertion never looked at.
+private let isOptimized: Bool = {
+    var isOptimized = true
+    assert(
+        {
+            isOptimized = false
+            return true
+        }())
+    return isOptimized
+}()
+
+/// Model folders through the public door: what loads, what is refused and with which words.
+@Suite struct ModelTests {
+    static var oracle: Oracle {
+        var configuration = NetworkConfiguration.sequence(
+            [
+                .convolution("conv1", 6, kernel: 7, stride: 2, padding: 3),
+                .maxPool("pool1", kernel: 3, stride: 2, rounding: .ceil), .linear("fc", 10), .linear("head", 4, .none),
+            ], height: 17, width: 12, channels: 1)
+        configuration.embedding = "fc"
+        configuration.head = "head"
+        return .random(configuration, seed: 3)
+    }
+
+    @Test(arguments: InstructionSet.available)
+    func aFolderLoadsAndPassesItsSelfTest(_ instructionSet: InstructionSet) throws {
+        let folder = try TemporaryModel(Self.oracle)
+        let model = try Model.load(folder: folder.path, options: ModelOptions(instructionSet: instructionSet))
+        #expect(model.configuration == Self.oracle.configuration)
+        let description = model.description
+        #expect(description.selfTest == "passed")
+        #expect(description.dimension == 10)
+        #expect(description.exemplars == 4)
+        #expect(description.instructionSet == instructionSet)
+        #expect(description.layers.map(\.shape) == [[6, 9, 6], [6, 4, 3], [10], [4]])
+        #expect(description.sha256.count == 64)
+    }
+
+    @Test func theChecksumIsSHA256() {
+        // FIPS 180-2, appendix B.1.
+        let digest = Array("abc".utf8).withUnsafeBytes { ModelFolder.sha256(of: $0) }
+        #expect(digest == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+    }
+
+    @Test func aMissingTensorIsNamedWithItsShape() throws {
+        let folder = try TemporaryModel(Self.oracle, golden: 0)
+        var writer = SafetensorsWriter()
+        try writer.add("conv1.weight", shape: [1], [1])
+        try folder.write("model.safetensors", writer.bytes)
+        let error = #expect(throws: ModelError.self) { try Model.load(folder: folder.path) }
+        #expect(error?.description.contains("conv1.bias of shape [6] is missing") == true)
+    }
+
+    @Test func layersAreSelectedByNameInTheNetworksOrder() throws {
+        let folder = try TemporaryModel(Self.oracle, golden: 0)
+        let model = try Model.load(folder: folder.path)
+        #expect(model.description.selfTest == "none")
+        #expect(model.names(of: model.embeddingOnly) == ["fc"])
+        #expect(model.names(of: model.allLayers) == ["conv1", "fc"])
+        let selection = try #require(model.selection(of: ["head", "conv1", "head"]))
+        #expect(model.names(of: selection) == ["conv1", "head"])
+        #expect(model.dimension(of: selection) == 6 * 9 * 6 + 4)
+        #expect(model.selection(of: ["pool1"]) == nil)
+        #expect(model.selection(of: ["nothing"]) == nil)
+        #expect(model.selection(of: []) == nil)
+    }
+
+    @Test func weightsInHalfPrecisionAreReadExactly() throws {
+        // Weights that both 16-bit types hold: the oracle's own, cut to seven bits of fraction, and not subnormal.
+        var oracle = Self.oracle
+        for (name, values) in oracle.parameters {
+            oracle.parameters[name] = values.map { value in
+                abs(value) < 0x1p-14 ? 0 : Double(Float(bitPattern: Float(value).bitPattern & 0xFFFF_0000))
+            }
+        }
+        let folder = try TemporaryModel(oracle) { writer, name, shape, values in
+            let isHalf = name.hasPrefix("fc")
+            let bytes = values.flatMap { value -> [UInt8] in
+                let bits = value.bitPattern
+                let half: UInt32
+                if value == 0 {
+                    half = 0
+                } else {
+                    half = (bits >> 16 & 0x8000) | ((bits >> 23 & 0xFF) - 112) << 10 | (bits >> 13 & 0x3FF)
+                }
+                let stored = UInt16(truncatingIfNeeded: isHalf ? half : bits >> 16)
+                return [UInt8(stored & 0xFF), UInt8(stored >> 8)]
+            }
+            try writer.add(name, isHalf ? .float16 : .bfloat16, shape: shape, bytes: bytes)
+        }
+        #expect(try Model.load(folder: folder.path).description.selfTest == "passed")
+    }
+
+    @Test func otherWeightsThanTheGoldenOnesAreFound() throws {
+        let folder = try TemporaryModel(Self.oracle)
+        var changed = Self.oracle
+        changed.parameters["fc.bias"] = changed.parameters["fc.bias"]?.map { $0 + 0.01 }
+        let other = try TemporaryModel(changed, golden: 0)
+        let weights = try SafetensorsFile(path: other.path + "/model.safetensors")
+        try folder.write("model.safetensors", Array(weights.bytes))
+        let error = #expect(throws: ModelError.self) { try Model.load(folder: folder.path) }
+        #expect(error?.description.contains("self-test failed: fc differs") == true, "\(String(describing: error))")
+    }
+
+    @Test func damagedFoldersAreRefusedByName() throws {
+        func refusal(_ damage: (TemporaryModel) throws -> Void) throws -> String {
+            let folder = try TemporaryModel(Self.oracle)
+            try damage(folder)
+            let error = #expect(throws: ModelError.self) { try Model.load(folder: folder.path) }
+            return error?.description ?? ""
+        }
+        #expect(try refusal { try $0.write("config.json", Array("{".utf8)) }.contains("config.json"))
+        let truncated = try refusal { folder in
+            let file = try SafetensorsFile(path: folder.path + "/model.safetensors")
+            try folder.write("model.safetensors", Array(file.bytes.dropLast(5)))
+        }
+        #expect(truncated.contains("model.safetensors") && truncated.contains("truncated"))
+        var extra = SafetensorsWriter()
+        try extra.add("x", shape: [1], [1])
+        #expect(try refusal { try $0.write("golden.safetensors", extra.bytes) }.contains("`patches`"))
+        #expect(throws: ModelError.self) { try Model.load(folder: "/nowhere") }
+    }
+
+    @Test func anExtraTensorAndAWrongShapeAreNamed() throws {
+        let extra = try TemporaryModel(Self.oracle) { writer, name, shape, values in
+            try writer.add(name, shape: shape, values)
+            if name == "fc.bias" { try writer.add("fc.running_mean", shape: [1], [0]) }
+        }
+        let error = #expect(throws: ModelError.self) { try Model.load(folder: extra.path) }
+        #expect(error?.description.contains("fc.running_mean belongs to no layer") == true)
+        let flat = try TemporaryModel(Self.oracle) { writer, name, shape, values in
+            try writer.add(name, shape: [values.count], values)
+        }
+        let shape = #expect(throws: ModelError.self) { try Model.load(folder: flat.path) }
+        #expect(shape?.description.contains("conv1.weight has the shape [294]") == true, "\(String(describing: shape))")
+    }
+
+    /// Unoptimised, the standard library's own loops allocate, so this is for `make test-optimized`.
+    @Test(.enabled(if: isOptimized && AllocatorStatistics.current() != nil, "optimised builds on jemalloc only"))
+    func aWarmPassAllocatesNothing() throws {
+        let folder = try TemporaryModel(Self.oracle, golden: 0)
+        let model = try Model.load(folder: folder.path)
+        let embedder = try model.makeEmbedder(maximumBatch: 5)
+        let patches = RandomPatches(model.configuration.input, count: 5, seed: 1)
+        let selection = model.allLayers
+        let allocated = patches.withPixels { pixels -> UInt64 in
+            _ = embedder.embed(pixels, selection)
+            let before = AllocatorStatistics.bytesAllocatedByThread() ?? 0
+            for _ in 0..<10 { _ = embedder.embed(pixels, selection) }
+            return (AllocatorStatistics.bytesAllocatedByThread() ?? 1) - before
+        }
+        #expect(allocated == 0)
+    }
+}
