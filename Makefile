@@ -46,14 +46,13 @@ test-optimized: toolchain ## Run the tests of the network as it is shipped: opti
 	@swift test --configuration release -Xswiftc -enable-testing --scratch-path .build-optimized --filter ExemplarNetworkTests
 
 .PHONY: test-python
-test-python: build $(VENV)/ready ## Run the Python client's tests against the release binary
-	@EXEMPLAR_BINARY=$(abspath $(BINARY)) EXEMPLAR_MODELS=$(abspath $(MODELS)) \
-		$(PYTHON) -m unittest discover --start-directory clients/python/tests --verbose
+test-python: build $(VENV)/ready ## Run the Python client's tests, and the documents' examples, on the release binary
+	@EXEMPLAR_BINARY=$(abspath $(BINARY)) $(PYTHON) -m pytest -p no:cacheprovider -rs clients/python
 
 $(VENV)/ready: clients/python/pyproject.toml
 	@.ci/install-dependencies test
 	@python3 -m venv --clear $(VENV)
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable clients/python
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable 'clients/python[test]'
 	@touch $@
 
 .PHONY: bench

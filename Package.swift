@@ -49,6 +49,7 @@ let package = Package(
         .systemLibrary(name: "CNettle", pkgConfig: "nettle", providers: [.apt(["nettle-dev"])]),
         .systemLibrary(name: "CPNG", pkgConfig: "spng", providers: [.apt(["libspng-dev"])]),
         .systemLibrary(name: "CJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"])]),
+        .systemLibrary(name: "CWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"])]),
 
         // Numbers.
         .target(name: "KernelInterface", swiftSettings: rules),
@@ -60,7 +61,7 @@ let package = Package(
             name: "ExemplarNetwork",
             dependencies: ["CPlatform", "CNettle", "KernelInterface", "Tensors", "Safetensors"] + kernelNames,
             swiftSettings: rules),
-        .target(name: "Images", dependencies: ["CPNG", "CJPEG"], swiftSettings: rules),
+        .target(name: "Images", dependencies: ["CPNG", "CJPEG", "CWebP"], swiftSettings: rules),
 
         // Serving.
         .target(name: "Batching", swiftSettings: rules),
@@ -104,7 +105,7 @@ let package = Package(
         .testTarget(
             name: "CommandLineTests",
             dependencies: [
-                "TestSupport", "exemplar", "ExemplarClient", "ExemplarNetwork", "JSONRPC", "KernelInterface",
+                "TestSupport", "exemplar", "ExemplarClient", "ExemplarNetwork", "Images", "JSONRPC", "KernelInterface",
                 "Safetensors",
             ],
             swiftSettings: rules),

@@ -1,8 +1,8 @@
 import Glibc
 
 /// Writes a line to standard error. Where that fails there is nobody left to tell.
-func writeError(_ line: String) {
-    var line = line + "\n"
+func writeError(_ line: String, terminator: String = "\n") {
+    var line = line + terminator
     line.withUTF8 { _ = writeAll(UnsafeRawBufferPointer($0), to: STDERR_FILENO) }
 }
 

@@ -7,9 +7,10 @@ extension Command {
         name: "embed", summary: "embed patches of photographs",
         operands: .several("FILE"),
         discussion: """
-            Cuts patches from photographs (PNG or JPEG) and writes their embeddings, one row a patch: for each FILE in \
+            Cuts patches from photographs (PNG, JPEG or WebP) and writes their embeddings, one row a patch: for each FILE in \
             the order given, for each --patch in the order given. A patch is named by its top left corner, X pixels \
-            from the left and Y from the top. Without --patch, a FILE must be one patch in size.
+            from the left and Y from the top, as the file stores them: an orientation in EXIF is not applied. Without \
+            --patch, a FILE must be one patch in size.
 
             A running server computes them, or, with --model, this process; the numbers are the same.
 
@@ -66,8 +67,17 @@ private func runEmbed(_ arguments: ParsedArguments) throws(CommandError) -> Int3
             patches.append(patch.pixels)
         }
     }
-    let table = try source.embed(patches, layers: layers, normalized: normalization == .l2)
+    let table = try embedded(patches, by: source, layers: layers, normalized: normalization == .l2)
     let bytes = format == .json ? table.json(origins: origins) : table.npy()
     try bytes.withUnsafeBytes { bytes throws(CommandError) in try writeOutput(bytes, to: output) }
     return 0
+}
+
+/// Rows for `patches`, with a progress bar where they take long.
+private func embedded(
+    _ patches: [[UInt8]], by source: any EmbeddingSource, layers: LayerChoice, normalized: Bool
+) throws(CommandError) -> EmbeddingTable {
+    var bar = ProgressBar(total: patches.count, unit: "patches")
+    defer { bar.clear() }
+    return try source.embed(patches, layers: layers, normalized: normalized) { bar.advance(to: $0) }
 }

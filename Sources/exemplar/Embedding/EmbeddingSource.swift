@@ -6,7 +6,11 @@ protocol EmbeddingSource {
     var patchShape: NetworkConfiguration.PatchShape { get }
 
     /// One row a patch, in the order given. Each patch holds `patchShape.count` bytes.
-    func embed(_ patches: [[UInt8]], layers: LayerChoice, normalized: Bool) throws(CommandError) -> EmbeddingTable
+    ///
+    /// - Parameter progress: is told from time to time how many patches have their rows.
+    func embed(
+        _ patches: [[UInt8]], layers: LayerChoice, normalized: Bool, progress: (Int) -> Void
+    ) throws(CommandError) -> EmbeddingTable
 }
 
 /// Which layers' outputs are wanted.

@@ -14,14 +14,19 @@ struct LocalNetwork: EmbeddingSource {
 
     var patchShape: NetworkConfiguration.PatchShape { network.configuration.input }
 
-    func embed(_ patches: [[UInt8]], layers: LayerChoice, normalized: Bool) throws(CommandError) -> EmbeddingTable {
+    /// Enough patches at a time that the linear layers are matrix products; more would only take memory.
+    private static let maximumBatch = 16
+
+    func embed(
+        _ patches: [[UInt8]], layers: LayerChoice, normalized: Bool, progress: (Int) -> Void
+    ) throws(CommandError) -> EmbeddingTable {
         let selection = try selection(layers)
         var table = EmbeddingTable(
             model: network.description.name, layers: network.names(of: selection),
             dimension: network.dimension(of: selection), values: [])
         let embedder: Embedder
         do {
-            embedder = try network.makeEmbedder(maximumBatch: max(1, min(patches.count, 16)))
+            embedder = try network.makeEmbedder(maximumBatch: max(1, min(patches.count, Self.maximumBatch)))
         } catch {
             throw .failure(error.description)
         }
@@ -40,6 +45,7 @@ struct LocalNetwork: EmbeddingSource {
                     for row in 0..<rows.rows { table.values += rows[row] }
                 }
             }
+            progress(patches.count - rest.count)
         }
         if normalized { table.normalize() }
         return table

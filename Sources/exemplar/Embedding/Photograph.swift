@@ -1,28 +1,20 @@
 import ExemplarNetwork
+import Glibc
+import Images
 
 /// The pixels of one file, to cut patches from.
 struct Photograph {
     /// The file's name, for errors and for the output.
     var name: String
-    var width: Int
-    var height: Int
-    /// 3 for RGB, 1 for grey.
-    var channels: Int
-    /// Row-major height × width × channels.
-    var pixels: [UInt8]
+    var raster: Raster
 
     /// The patches at `positions`, or the whole photograph where there are none and it is one patch.
     func patches(
         at positions: [PatchPosition], shape: NetworkConfiguration.PatchShape
     ) throws(CommandError) -> [(position: PatchPosition, pixels: [UInt8])] {
-        guard channels == shape.channels else {
-            throw .failure("\(name) has \(channels) channels a pixel; the network reads \(shape.channels).")
-        }
-        guard width >= shape.width, height >= shape.height else {
-            throw .failure("\(sizes(shape)): choose a larger one.")
-        }
-        let lastX = width - shape.width
-        let lastY = height - shape.height
+        let lastX = raster.width - shape.width
+        let lastY = raster.height - shape.height
+        guard lastX >= 0, lastY >= 0 else { throw .failure("\(sizes(shape)): choose a larger one.") }
         guard !positions.isEmpty || (lastX == 0 && lastY == 0) else {
             throw .failure(
                 "\(sizes(shape)): choose patches by their top left corners, such as the centre, "
@@ -30,35 +22,64 @@ struct Photograph {
         }
         var patches: [(position: PatchPosition, pixels: [UInt8])] = []
         for position in positions.isEmpty ? [PatchPosition(x: 0, y: 0)] : positions {
-            guard position.x <= lastX, position.y <= lastY else {
+            guard let patch = raster.crop(x: position.x, y: position.y, height: shape.height, width: shape.width) else {
                 throw .failure(
-                    "The patch at \(position.x),\(position.y) is not inside \(name), which is \(width)×\(height) "
-                        + "(width by height): X is at most \(lastX) and Y at most \(lastY).")
+                    "The patch at \(position.x),\(position.y) is not inside \(name), which is "
+                        + "\(raster.width)×\(raster.height) (width by height): X is at most \(lastX) and Y at most "
+                        + "\(lastY).")
             }
-            patches.append((position, cut(position, shape)))
+            patches.append((position, patch.pixels))
         }
         return patches
     }
 
     private func sizes(_ shape: NetworkConfiguration.PatchShape) -> String {
-        "\(name) is \(width)×\(height) (width by height), and the network reads patches of "
+        "\(name) is \(raster.width)×\(raster.height) (width by height), and the network reads patches of "
             + "\(shape.width)×\(shape.height)"
-    }
-
-    private func cut(_ position: PatchPosition, _ shape: NetworkConfiguration.PatchShape) -> [UInt8] {
-        var patch: [UInt8] = []
-        patch.reserveCapacity(shape.count)
-        for row in position.y..<position.y + shape.height {
-            let start = (row * width + position.x) * channels
-            patch += pixels[start..<start + shape.width * channels]
-        }
-        return patch
     }
 }
 
 extension Photograph {
-    /// Reads and decodes `file`.
+    /// The most pixels decoded, 768 MiB of RGB: more than cameras make, less than would exhaust a common machine.
+    static let maximumPixels = 1 << 28
+    /// The largest file read.
+    static let maximumBytes = 1 << 30
+
+    /// Reads and decodes `file`, in grey for a network of 1 input channel, in colour for one of 3.
     init(file: String, channels: Int) throws(CommandError) {
-        throw .failure("no decoder yet")
+        guard let wanted = Raster.Channels(rawValue: channels) else {
+            throw .failure(
+                "The network reads patches of \(channels) channels; photographs have 3, or 1 in grey. Send it raw "
+                    + "pixels, with the Python client for example.")
+        }
+        let bytes = try readFile(file)
+        do throws(ImageError) {
+            raster = try Raster(decoding: bytes, as: wanted, maximumPixels: Photograph.maximumPixels)
+        } catch {
+            throw .failure("\(file): \(error)")
+        }
+        name = file
+    }
+}
+
+/// The bytes of a file, or of whatever else can be read by that name.
+private func readFile(_ path: String) throws(CommandError) -> [UInt8] {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw .failure("\(path) cannot be read: \(systemMessage(errno)).") }
+    defer { close(descriptor) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+        let count = read(descriptor, &chunk, chunk.count)
+        if count > 0 {
+            bytes += chunk[..<count]
+            guard bytes.count <= Photograph.maximumBytes else {
+                throw .failure("\(path) is larger than 1 GiB, the most that is read: choose a smaller file.")
+            }
+        } else if count == 0 {
+            return bytes
+        } else if errno != EINTR {
+            throw .failure("\(path) cannot be read: \(systemMessage(errno)).")
+        }
     }
 }

@@ -20,7 +20,12 @@ struct RemoteNetwork: EmbeddingSource {
         patchShape = .init(height: height, width: width, channels: channels)
     }
 
-    func embed(_ patches: [[UInt8]], layers: LayerChoice, normalized: Bool) throws(CommandError) -> EmbeddingTable {
+    /// How many patches go to the client at a time: enough that its requests stay in flight, few enough to see them go.
+    private static let patchesPerCall = 4096
+
+    func embed(
+        _ patches: [[UInt8]], layers: LayerChoice, normalized: Bool, progress: (Int) -> Void
+    ) throws(CommandError) -> EmbeddingTable {
         var options: [JSONValue.Member] = []
         if let model = server.model { options.append(.init("model", .string(model))) }
         switch layers {
@@ -29,10 +34,23 @@ struct RemoteNetwork: EmbeddingSource {
         case .named(let names): options.append(.init("layers", .array(names.map(JSONValue.string))))
         }
         if normalized { options.append(.init("normalize", "l2")) }
-        let rows = try explained { () throws(ClientError) in
-            try server.client.embed(
-                patches: Array(patches.joined()), patchByteCount: patchShape.count, options: options)
+        var table: EmbeddingTable?
+        var rest = patches[...]
+        while !rest.isEmpty {
+            let pixels = Array(rest.prefix(Self.patchesPerCall).joined())
+            rest = rest.dropFirst(Self.patchesPerCall)
+            let rows = try explained { () throws(ClientError) in
+                try server.client.embed(patches: pixels, patchByteCount: patchShape.count, options: options)
+            }
+            if table == nil {
+                table = EmbeddingTable(
+                    model: rows.model, layers: rows.layers, dimension: rows.dimension, values: rows.values)
+            } else {
+                table?.values += rows.values
+            }
+            progress(patches.count - rest.count)
         }
-        return EmbeddingTable(model: rows.model, layers: rows.layers, dimension: rows.dimension, values: rows.values)
+        guard let table else { throw .failure("There are no patches to embed.") }
+        return table
     }
 }

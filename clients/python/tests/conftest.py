@@ -13,11 +13,17 @@ START_TIMEOUT = 60
 
 
 @pytest.fixture(scope="session")
-def real_server():
-    """Host and port of a running `exemplar serve`."""
+def binary():
+    """The path of the built `exemplar`."""
     binary = os.environ.get("EXEMPLAR_BINARY")
     if not binary:
         pytest.skip("EXEMPLAR_BINARY names no built server")
+    return binary
+
+
+@pytest.fixture(scope="session")
+def real_server(binary):
+    """Host and port of a running `exemplar serve`."""
     command = [binary, "serve", "--models", str(REPOSITORY / "models"), "--port", "0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     # A server that neither listens nor ends would otherwise hold up the tests for ever.

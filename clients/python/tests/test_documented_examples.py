@@ -1,16 +1,23 @@
-"""The examples of docs/protocol.md, extracted and run as they stand, but for the port."""
+"""The examples of docs/protocol.md and README.md, extracted and run as they stand, but for the port."""
 
 import json
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from conftest import REPOSITORY
 
 PROTOCOL = (REPOSITORY / "docs" / "protocol.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"^```(\w+) example\n(.*?)^```$", PROTOCOL, re.MULTILINE | re.DOTALL))
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+[README_PYTHON] = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+README_COMMANDS = re.findall(r"^    \.build/release/exemplar (.*)$", README, re.MULTILINE)
 
 
 def run(command, example, port):
@@ -40,3 +47,42 @@ def test_python(real_server):
     output = run([sys.executable, "-"], EXAMPLES["python"], real_server[1])
     dimension, values = output.split(maxsplit=1)
     assert int(dimension) > 0 and len(values.split(",")) == 4
+
+
+def test_the_python_of_the_readme(real_server):
+    output = run([sys.executable, "-"], README_PYTHON + "print(embeddings.shape)\n", real_server[1])
+    rows, columns = json.loads(output.replace("(", "[").replace(")", "]"))
+    assert rows == 100 and columns > 0
+
+
+def exemplar(binary, command, tmp_path, port=None):
+    """Runs a command line of the README, from another folder, so that what it writes goes there."""
+    for name in ("docs", "models"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("EXEMPLAR_")}
+    if port:
+        environment["EXEMPLAR_PORT"] = str(port)
+    done = subprocess.run(
+        [binary, *shlex.split(command)],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_readme_shows_both_ways():
+    assert [" --model " in command for command in README_COMMANDS] == [False, True]
+
+
+def test_the_command_without_a_server(binary, tmp_path):
+    assert exemplar(binary, README_COMMANDS[1], tmp_path) == ""
+    assert np.load(tmp_path / "eyes.npy").shape == (2, 128)
+
+
+def test_the_command_with_a_server(binary, real_server, tmp_path):
+    served = json.loads(exemplar(binary, README_COMMANDS[0], tmp_path, real_server[1]))
+    assert served["patches"] == [{"file": "docs/sample.jpg", "x": 157, "y": 92}]
+    (tmp_path / "local").mkdir()
+    command = f"{README_COMMANDS[0]} --model models/{served['model']}"
+    local = json.loads(exemplar(binary, command, tmp_path / "local"))
+    assert served == local

@@ -1,0 +1,3 @@
+// libwebp: WebP decoding.
+#pragma once
+#include <webp/decode.h>

@@ -1,0 +1,42 @@
+import CJPEG
+
+/// A JPEG through libjpeg-turbo, with its default inverse transform and chroma upsampling.
+final class JPEGDecoder: ImageDecoder {
+    let width: Int
+    let height: Int
+    private let bytes: UnsafeRawBufferPointer
+    private let handle: tjhandle
+
+    init(_ bytes: UnsafeRawBufferPointer) throws(ImageError) {
+        guard let handle = tjInitDecompress() else { throw .undecodable(.jpeg, reason: "no memory") }
+        self.handle = handle
+        self.bytes = bytes
+        var (width, height, subsampling, colourSpace) = (Int32(0), Int32(0), Int32(0), Int32(0))
+        let status = tjDecompressHeader3(
+            handle, bytes.bindMemory(to: UInt8.self).baseAddress, UInt(bytes.count), &width, &height, &subsampling,
+            &colourSpace)
+        self.width = Int(width)
+        self.height = Int(height)
+        guard status == 0 else { throw Self.failure(handle) }
+        guard colourSpace != TJCS_CMYK.rawValue, colourSpace != TJCS_YCCK.rawValue else {
+            // Without its colour profile there is only a guess at its colours.
+            throw .unsupported(.jpeg, "in CMYK, for printing: convert it to RGB.")
+        }
+    }
+
+    deinit { _ = tjDestroy(handle) }
+
+    func decodeRGB(into output: UnsafeMutableBufferPointer<UInt8>) throws(ImageError) {
+        // A file that ends early is a warning to the library, which would fill the rest with grey. A progressive file of
+        // very many scans would take minutes for a few kilobytes.
+        let flags = TJFLAG_STOPONWARNING | TJFLAG_LIMITSCANS
+        let status = tjDecompress2(
+            handle, bytes.bindMemory(to: UInt8.self).baseAddress, UInt(bytes.count), output.baseAddress, Int32(width),
+            0, Int32(height), TJPF_RGB.rawValue, flags)
+        guard status == 0 else { throw Self.failure(handle) }
+    }
+
+    private static func failure(_ handle: tjhandle) -> ImageError {
+        .undecodable(.jpeg, reason: String(cString: tjGetErrorStr2(handle)))
+    }
+}

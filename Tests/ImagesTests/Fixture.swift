@@ -1,0 +1,95 @@
+import FoundationEssentials
+
+@testable import Images
+
+/// One small image in several formats, saved by Pillow 13 with the options named.
+enum Fixture {
+    static let height = 5
+    static let width = 7
+
+    /// What each of them shows, row-major H × W × C: red grows to the right, green downwards.
+    static let pixels: [UInt8] = (0..<height).flatMap { y -> [UInt8] in
+        (0..<width).flatMap { x -> [UInt8] in [UInt8(60 + 20 * x), UInt8(40 + 25 * y), 120] }
+    }
+
+    static let raster = Raster(height: height, width: width, checked: .rgb, pixels: pixels)
+
+    /// quality=98, subsampling=0, optimize=True.
+    static let baselineJPEG = bytes(
+        """
+        /9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAEBAQEBAQEBAQEBAQEBAQIBAQEBAQIBAQECAgICAgICAgIDAwQDAwMDAwICAwQDAwQEBAQEAg\
+        MFBQQEBQQEBAT/2wBDAQEBAQEBAQIBAQIEAwIDBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAT/\
+        wAARCAAFAAcDAREAAhEBAxEB/8QAFAABAAAAAAAAAAAAAAAAAAAAB//EAB8QAAADCQAAAAAAAAAAAAAAAAABBwIDCBQjQ0RScf/EABUBAQ\
+        EAAAAAAAAAAAAAAAAAAAUH/8QAIhEAAQEGBwAAAAAAAAAAAAAAAQYAAwdCUXEIERMUIUFS/9oADAMBAAIRAxEAPwAdRqF5Ppd1TsniMa9C\
+        a5i2pdQ5nv0a2ai4V44q7ZO+ZDMaWb//2Q==
+        """)
+
+    /// quality=98, subsampling=0, progressive=True.
+    static let progressiveJPEG = bytes(
+        """
+        /9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAEBAQEBAQEBAQEBAQEBAQIBAQEBAQIBAQECAgICAgICAgIDAwQDAwMDAwICAwQDAwQEBAQEAg\
+        MFBQQEBQQEBAT/2wBDAQEBAQEBAQIBAQIEAwIDBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAT/\
+        wgARCAAFAAcDAREAAhEBAxEB/8QAFAABAAAAAAAAAAAAAAAAAAAABv/EABUBAQEAAAAAAAAAAAAAAAAAAAQG/9oADAMBAAIQAxAAAAEcmi\
+        //xAAWEAEBAQAAAAAAAAAAAAAAAAAFBhL/2gAIAQEAAQUCGlz8/wD/xAAbEQAABwEAAAAAAAAAAAAAAAAAAgUGBxNRcf/aAAgBAwEBPwGK\
+        3wr0l5o//8QAGBEAAgMAAAAAAAAAAAAAAAAAAAUGEuH/2gAIAQIBAT8BeS1lbT//xAAYEAACAwAAAAAAAAAAAAAAAAAAASFBUv/aAAgBAQ\
+        AGPwJRWT//xAAWEAADAAAAAAAAAAAAAAAAAAAAUcH/2gAIAQEAAT8hgGj/2gAMAwEAAgADAAAAEH//xAAYEQACAwAAAAAAAAAAAAAAAAAA\
+        QTFRcf/aAAgBAwEBPxCVO1Yf/8QAGREAAgMBAAAAAAAAAAAAAAAAEVEAAUFx/9oACAECAQE/EDxvWfJ//8QAFxAAAwEAAAAAAAAAAAAAAA\
+        AAAAFx8P/aAAgBAQABPxC9Nmf/2Q==
+        """)
+
+    /// quality=98, optimize=True; the red channel as a grey image.
+    static let greyJPEG = bytes(
+        """
+        /9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAEBAQEBAQEBAQEBAQEBAQIBAQEBAQIBAQECAgICAgICAgIDAwQDAwMDAwICAwQDAwQEBAQEAg\
+        MFBQQEBQQEBAT/wAALCAAFAAcBAREA/8QAFAABAAAAAAAAAAAAAAAAAAAAA//EABsQAAAHAQAAAAAAAAAAAAAAAAABAgQJNXWz/9oACAEB\
+        AAA/ADiupWGWrkY//9k=
+        """)
+
+    /// as `baselineJPEG`, with an EXIF orientation of 6, a quarter turn.
+    static let rotatedJPEG = bytes(
+        """
+        /9j/4AAQSkZJRgABAQAAAQABAAD/4QAiRXhpZgAATU0AKgAAAAgAAQESAAMAAAABAAYAAAAAAAD/2wBDAAEBAQEBAQEBAQEBAQEBAQIBAQ\
+        EBAQIBAQECAgICAgICAgIDAwQDAwMDAwICAwQDAwQEBAQEAgMFBQQEBQQEBAT/2wBDAQEBAQEBAQIBAQIEAwIDBAQEBAQEBAQEBAQEBAQE\
+        BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAT/wAARCAAFAAcDAREAAhEBAxEB/8QAFAABAAAAAAAAAAAAAAAAAAAAB//EAB\
+        8QAAADCQAAAAAAAAAAAAAAAAABBwIDCBQjQ0RScf/EABUBAQEAAAAAAAAAAAAAAAAAAAUH/8QAIhEAAQEGBwAAAAAAAAAAAAAAAQYAAwdC\
+        UXEIERMUIUFS/9oADAMBAAIRAxEAPwAdRqF5Ppd1TsniMa9Ca5i2pdQ5nv0a2ai4V44q7ZO+ZDMaWb//2Q==
+        """)
+
+    /// quality=50, optimize=True; converted to CMYK.
+    static let cmykJPEG = bytes(
+        """
+        /9j/7gAOQWRvYmUAZAAAAAAA/9sAQwAQCwwODAoQDg0OEhEQExgoGhgWFhgxIyUdKDozPTw5Mzg3QEhcTkBEV0U3OFBtUVdfYmdoZz5NcX\
+        lwZHhcZWdj/8AAFAgABQAHBEMRAE0RAFkRAEsRAP/EABcAAAMBAAAAAAAAAAAAAAAAAAADBAf/xAAcEAABAwUAAAAAAAAAAAAAAAAAAQQF\
+        FTJRcaH/2gAOBEMATQBZAEsAAD8AICxNEtIb44LNAP/Z
+        """)
+
+    /// lossless=True.
+    static let losslessWebP = bytes(
+        """
+        UklGRjIAAABXRUJQVlA4TCUAAAAvBgABALmM6H/sIgrS/4BCNpKg1ViD9Wf87gxOcT54MQESWPYCAA==
+        """)
+
+    /// lossless=True, exact=True; with an alpha of x · y.
+    static let transparentWebP = bytes(
+        """
+        UklGRjYAAABXRUJQVlA4TCoAAAAvBgABELkyRPQ/dhHR/4BCthGg0ziD82d8EQQCKQ5inAdvAiZAj7AEaE8=
+        """)
+
+    /// quality=100.
+    static let lossyWebP = bytes(
+        """
+        UklGRmwAAABXRUJQVlA4IGAAAACwAgCdASoHAAUAAAAAJagCdLoBQALUA/QADsm1MsAA/v/+Wh81/9io7LQ/fRcg2PGT7mGgJgK5X/0ET6\
+        Nv9gw/TST/xDf+O383H/gxUOh/7kDf/gwd8/+aoV4v+ECAAAA=
+        """)
+
+    /// lossless=True, save_all=True; the image and its negative.
+    static let animatedWebP = bytes(
+        """
+        UklGRugAAABXRUJQVlA4WAoAAAACAAAABgAABAAAQU5JTQYAAAAAAAAAAABBTk1GWgAAAAAAAAAAAAYAAAQAAAAAAAJWUDhMQgAAAC8GAA\
+        EAF0GQbcNRg0Ff+AYCgRQHMc6DN/9V6AEAFt8BGAQAWDY229YZ0f8AVPkyb8h0qOtB3MS2Xyxs6ucj0uVx/UFOTUZaAAAAAAAAAAAABgAA\
+        BAAAAAAAAFZQOExCAAAALwYAAQAXQZBtw1HO6Vz4BgKBFAex1XM4/1XoAQAW3wEYBABYNjbb1hnR//ivkZ0k3+nJCvzuFg1Hz6pBM3jP4h\
+        UF
+        """)
+
+    private static func bytes(_ base64: String) -> [UInt8] { Array(Data(base64Encoded: base64) ?? Data()) }
+}
