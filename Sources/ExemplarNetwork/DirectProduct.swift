@@ -10,27 +10,35 @@ struct DirectProduct: Sendable {
     let reduction: ReductionBlocking
     let rectifies: Bool
     let panels: [Panel]
-    /// Floats of packed weights, and of the bias.
+    let weightType: WeightType
+    /// Floats that the packed weights take, and the bias.
     let weightCount: Int
     let biasCount: Int
+    /// Bytes of inputs that stay in the cache while every panel passes over them.
+    private let chunkBytes: Int
 
     struct Panel: Sendable, Equatable {
         /// The first output channel.
         let channel: Int
         /// In vectors of 16.
         let vectors: Int
-        /// Floats before this panel's weights.
+        /// Weights before this panel's.
         let weightOffset: Int
     }
 
-    init(outChannels: Int, reduction: ReductionBlocking, rectifies: Bool, tileVectors: Int) {
+    init(
+        outChannels: Int, reduction: ReductionBlocking, rectifies: Bool, weightType: WeightType, tileVectors: Int,
+        caches: CacheSizes
+    ) {
         self.outChannels = outChannels
+        self.weightType = weightType
+        chunkBytes = caches.level2 / 2
         self.reduction = reduction
         self.rectifies = rectifies
         let paddedChannels = MapLayout.padded(outChannels)
         let inputs = reduction.count
         panels = Self.panels(outChannels: outChannels, tileVectors: tileVectors, weightsPerChannel: inputs)
-        weightCount = paddedChannels * inputs
+        weightCount = paddedChannels * inputs * weightType.byteCount / MemoryLayout<Float>.stride
         biasCount = paddedChannels
     }
 
@@ -52,15 +60,23 @@ struct DirectProduct: Sendable {
         weight: (_ channel: Int, _ input: Int) -> Float, bias: (_ channel: Int) -> Float
     ) {
         let inputs = reduction.count
+        let bytes = UnsafeMutableRawPointer(packed)
         for panel in panels {
             let width = panel.vectors * KernelTable.lanes
             for lane in 0..<width {
                 let channel = panel.channel + lane
-                let target = packed + (panel.weightOffset + lane)
                 let isReal = channel < outChannels
                 packedBias[channel] = isReal ? bias(channel) : 0
                 for input in 0..<inputs {
-                    target[input * width] = isReal ? weight(channel, input) : 0
+                    let place = panel.weightOffset + input * width + lane
+                    let value = isReal ? weight(channel, input) : 0
+                    switch weightType {
+                    case .float32: packed[place] = value
+                    case .float16: bytes.storeBytes(of: Float16(value), toByteOffset: 2 * place, as: Float16.self)
+                    case .bfloat16:
+                        let bits = UInt16(truncatingIfNeeded: value.bitPattern >> 16)
+                        bytes.storeBytes(of: bits, toByteOffset: 2 * place, as: UInt16.self)
+                    }
                 }
             }
         }
@@ -75,7 +91,8 @@ struct DirectProduct: Sendable {
         var count: Int
     }
 
-    /// Multiplies every row: each block of each panel passes over all rows before the next block is touched.
+    /// Multiplies every row. A block of a panel passes over all rows before the next block is touched, and all panels
+    /// over a chunk of blocks whose inputs stay in the second-level cache; each sum runs in the order of the blocks.
     ///
     /// - Parameter row: the row of an index; called again for each block.
     @inline(__always)
@@ -83,25 +100,39 @@ struct DirectProduct: Sendable {
         _ kernels: KernelTable, weights: UnsafePointer<Float>, bias: UnsafePointer<Float>, rows: Int,
         row: (Int) -> Row
     ) {
+        let blocks = reduction.blocks
+        let images = rows == 1 ? row(0).count : 1
+        let inputBytes = images * (blocks.first?.count ?? 1) * MemoryLayout<Float>.stride
+        let chunk = rows == 1 ? max(1, chunkBytes / inputBytes) : blocks.count
+        for start in stride(from: 0, to: blocks.count, by: chunk) {
+            for panel in panels {
+                for index in start..<min(start + chunk, blocks.count) {
+                    run(kernels, panel, blocks[index], weights: weights, bias: bias, rows: rows, row: row)
+                }
+            }
+        }
+    }
+
+    @inline(__always)
+    private func run(
+        _ kernels: KernelTable, _ panel: Panel, _ block: ReductionBlocking.Block, weights: UnsafePointer<Float>,
+        bias: UnsafePointer<Float>, rows: Int, row: (Int) -> Row
+    ) {
+        let isFirst = block.start == 0
+        let isLast = block.segments.upperBound == reduction.segments.count
+        let place = panel.weightOffset + block.start * panel.vectors * KernelTable.lanes
         reduction.segments.withUnsafeBufferPointer { segments in
             guard let segments = segments.baseAddress else { return }
-            for panel in panels {
-                for block in reduction.blocks {
-                    let isFirst = block.start == 0
-                    let isLast = block.segments.upperBound == reduction.segments.count
-                    let width = panel.vectors * KernelTable.lanes
-                    for index in 0..<rows {
-                        let row = row(index)
-                        kernels.multiplyPanel(
-                            PanelArguments(
-                                input: row.input, inputStep: row.inputStep,
-                                segments: segments + block.segments.lowerBound, segmentCount: block.segments.count,
-                                weights: weights + (panel.weightOffset + block.start * width),
-                                bias: isFirst ? bias + panel.channel : nil, output: row.output + panel.channel,
-                                outputStep: row.outputStep, rows: row.count, vectors: panel.vectors,
-                                rectifies: isLast && rectifies))
-                    }
-                }
+            for index in 0..<rows {
+                let row = row(index)
+                kernels.multiplyPanel(
+                    PanelArguments(
+                        input: row.input, inputStep: row.inputStep, segments: segments + block.segments.lowerBound,
+                        segmentCount: block.segments.count,
+                        weights: UnsafeRawPointer(weights) + place * weightType.byteCount, weightType: weightType,
+                        bias: isFirst ? bias + panel.channel : nil, output: row.output + panel.channel,
+                        outputStep: row.outputStep, rows: row.count, vectors: panel.vectors,
+                        rectifies: isLast && rectifies))
             }
         }
     }

@@ -50,9 +50,11 @@ struct ExecutionPlan: Sendable {
     /// - Parameters:
     ///   - layers: the network's layers with their shapes, in order.
     ///   - kernels: the kernels that will run the plan.
+    ///   - weightType: how the weights of a linear layer are kept.
     ///   - algorithm: chooses for a layer of which so many images run together; nil is direct convolution.
     init(
         layers: [PlannedLayer], input: FeatureShape, kernels: KernelTable, caches: CacheSizes,
+        weightType: (PlannedLayer) -> WeightType = { _ in .float32 },
         algorithm: (PlannedLayer, _ images: Int) -> WinogradShape?
     ) {
         batchedFrom =
@@ -80,12 +82,15 @@ struct ExecutionPlan: Sendable {
         }
         for (index, layer) in layers.enumerated() {
             let source = layouts[index]
-            func product(_ kernel: Extent, _ activation: LayerConfiguration.Activation) -> DirectProduct {
+            func product(
+                _ kernel: Extent, _ activation: LayerConfiguration.Activation, _ weightType: WeightType
+            ) -> DirectProduct {
                 DirectProduct(
                     outChannels: layer.output.channels,
                     reduction: ReductionBlocking(
                         kernel: kernel, over: source, vectors: kernels.tileVectors, caches: caches),
-                    rectifies: activation == .relu, tileVectors: kernels.tileVectors)
+                    rectifies: activation == .relu, weightType: weightType, tileVectors: kernels.tileVectors,
+                    caches: caches)
             }
             switch layer.configuration.kind {
             case .convolution(_, let kernel, let stride, let padding, let activation):
@@ -98,7 +103,7 @@ struct ExecutionPlan: Sendable {
                     steps.append(
                         .winograd(convolution, take(weights: convolution.weightCount, bias: convolution.biasCount)))
                 } else {
-                    let product = product(kernel, activation)
+                    let product = product(kernel, activation, .float32)
                     steps.append(
                         .direct(
                             DirectConvolution(
@@ -111,7 +116,7 @@ struct ExecutionPlan: Sendable {
             case .maxPool(let kernel, let stride, let padding, _):
                 steps.append(.maxPool(kernel: kernel, stride: stride, padding: padding))
             case .linear(_, let activation):
-                let product = product(Extent(source.height, source.width), activation)
+                let product = product(Extent(source.height, source.width), activation, weightType(layer))
                 steps.append(.linear(product, take(weights: product.weightCount, bias: product.biasCount)))
             }
         }

@@ -1,5 +1,6 @@
 import CNettle
 import Glibc
+import KernelInterface
 import Safetensors
 
 /// The files of a model folder, read and checked, each error beginning with the file's path.
@@ -40,6 +41,15 @@ struct ModelFolder {
             throw ModelError("\(path)/model.safetensors: the tensor \(name) is missing or not F32, F16 or BF16")
         }
         return values
+    }
+
+    /// How the file holds a parameter tensor.
+    func weightType(_ name: String) -> WeightType {
+        switch weights.tensors[name]?.type {
+        case .float16: .float16
+        case .bfloat16: .bfloat16
+        default: .float32
+        }
     }
 
     /// The shapes that the layers want, by tensor name.

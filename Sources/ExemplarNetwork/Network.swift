@@ -14,10 +14,12 @@ struct Network: Sendable {
     /// Plans `configuration` for `kernels` and packs its parameters.
     ///
     /// - Parameters:
+    ///   - weightType: how a linear layer's weights are stored, and so kept where the kernels can.
     ///   - algorithm: chooses for each layer, as `ExecutionPlan` says.
     ///   - source: the tensors by name, in the layout of the file.
     init(
         configuration: NetworkConfiguration, layers: [PlannedLayer], kernels: KernelTable,
+        weightType: (PlannedLayer) -> WeightType = { _ in .float32 },
         algorithm: (PlannedLayer, _ images: Int) -> WinogradShape?,
         parameters source: (_ tensor: String) throws(ModelError) -> [Float]
     ) throws(ModelError) {
@@ -29,7 +31,8 @@ struct Network: Sendable {
             input: FeatureShape(
                 channels: configuration.input.channels, height: configuration.input.height,
                 width: configuration.input.width),
-            kernels: kernels, caches: .current, algorithm: algorithm)
+            kernels: kernels, caches: .current,
+            weightType: { kernels.takesHalfWeights ? weightType($0) : .float32 }, algorithm: algorithm)
         outputCount = max(
             layers.reduce(0) { $0 + ($1.isSelectable ? $1.output.count : 0) }, layers.map(\.output.count).max() ?? 0)
         do {

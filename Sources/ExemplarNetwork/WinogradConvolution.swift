@@ -151,7 +151,8 @@ struct WinogradConvolution: Sendable {
                     kernels.multiplyPanel(
                         PanelArguments(
                             input: scratch, inputStep: inputChannelStep, segments: segments, segmentCount: 1,
-                            weights: weights + panel.weightOffset, bias: zeros, output: products, outputStep: width,
+                            weights: weights + panel.weightOffset, weightType: .float32, bias: zeros, output: products,
+                            outputStep: width,
                             rows: block.count, vectors: panel.vectors, rectifies: false, tuples: tuples,
                             inputTupleStep: inputTupleStep, weightTupleStep: inChannels * width,
                             outputTupleStep: productTupleStep))

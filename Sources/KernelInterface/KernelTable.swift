@@ -7,6 +7,8 @@ public struct KernelTable: Sendable {
     public var tileRows: Int
     /// The most vectors of 16 output channels in a register tile.
     public var tileVectors: Int
+    /// Whether `multiplyPanel` takes 16-bit weights: where a vector of them becomes float32 in one instruction or two.
+    public var takesHalfWeights: Bool
     /// One panel of output channels of a convolution or linear layer.
     public var multiplyPanel: @Sendable (PanelArguments) -> Void
     /// Winograd tiles, in and out.
@@ -16,7 +18,7 @@ public struct KernelTable: Sendable {
     public var maxPool: @Sendable (PoolArguments) -> Void
 
     public init(
-        instructionSet: InstructionSet, tileRows: Int, tileVectors: Int,
+        instructionSet: InstructionSet, tileRows: Int, tileVectors: Int, takesHalfWeights: Bool,
         multiplyPanel: @escaping @Sendable (PanelArguments) -> Void,
         transformInput: @escaping @Sendable (InputTransformArguments) -> Void,
         transformOutput: @escaping @Sendable (OutputTransformArguments) -> Void,
@@ -25,6 +27,7 @@ public struct KernelTable: Sendable {
         self.instructionSet = instructionSet
         self.tileRows = tileRows
         self.tileVectors = tileVectors
+        self.takesHalfWeights = takesHalfWeights
         self.multiplyPanel = multiplyPanel
         self.transformInput = transformInput
         self.transformOutput = transformOutput

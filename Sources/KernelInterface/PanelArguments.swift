@@ -15,6 +15,18 @@ public struct Segment: Sendable, Equatable {
     }
 }
 
+/// How weights lie in memory. Products and sums are float32 whatever it is.
+public enum WeightType: Sendable, Equatable {
+    case float32
+    /// IEEE 754 binary16.
+    case float16
+    /// The upper half of a float32.
+    case bfloat16
+
+    /// Bytes of one weight.
+    public var byteCount: Int { self == .float32 ? 4 : 2 }
+}
+
 /// Matrix products of one panel of output channels, whose left sides are gathered by segments.
 ///
 /// For tuple f < `tuples`, row r < `rows`, vector v < `vectors` and lane l < 16, with k counting through the segments
@@ -36,8 +48,10 @@ public struct PanelArguments {
     public var inputStep: Int
     public var segments: UnsafePointer<Segment>
     public var segmentCount: Int
-    /// [tuples][Σ length][vectors][16].
-    public var weights: UnsafePointer<Float>
+    /// [tuples][Σ length][vectors][16] of `weightType`.
+    public var weights: UnsafeRawPointer
+    /// float32 where there is more than one tuple, and on the instruction sets that convert no others.
+    public var weightType: WeightType
     /// [vectors][16], or nil to go on from `output`.
     public var bias: UnsafePointer<Float>?
     public var output: UnsafeMutablePointer<Float>
@@ -57,8 +71,9 @@ public struct PanelArguments {
     @inlinable
     public init(
         input: UnsafePointer<Float>, inputStep: Int, segments: UnsafePointer<Segment>, segmentCount: Int,
-        weights: UnsafePointer<Float>, bias: UnsafePointer<Float>?, output: UnsafeMutablePointer<Float>,
-        outputStep: Int, rows: Int, vectors: Int, rectifies: Bool, tuples: Int = 1, inputTupleStep: Int = 0,
+        weights: UnsafeRawPointer, weightType: WeightType, bias: UnsafePointer<Float>?,
+        output: UnsafeMutablePointer<Float>, outputStep: Int, rows: Int, vectors: Int, rectifies: Bool, tuples: Int = 1,
+        inputTupleStep: Int = 0,
         weightTupleStep: Int = 0, outputTupleStep: Int = 0
     ) {
         self.input = input
@@ -66,6 +81,7 @@ public struct PanelArguments {
         self.segments = segments
         self.segmentCount = segmentCount
         self.weights = weights
+        self.weightType = weightType
         self.bias = bias
         self.output = output
         self.outputStep = outputStep

@@ -11,8 +11,14 @@ public func kernelTable() -> KernelTable {
     #else
         let instructionSet = InstructionSet.portable
     #endif
+    #if KERNELS_AVX512 || KERNELS_AVX2
+        let takesHalfWeights = true
+    #else
+        let takesHalfWeights = false
+    #endif
     return KernelTable(
         instructionSet: instructionSet, tileRows: RegisterTile.rows, tileVectors: RegisterTile.vectors,
-        multiplyPanel: { multiplyPanel($0) }, transformInput: { transformInput($0) },
+        takesHalfWeights: takesHalfWeights, multiplyPanel: { multiplyPanel($0) },
+        transformInput: { transformInput($0) },
         transformOutput: { transformOutput($0) }, maxPool: { maxPool($0) })
 }

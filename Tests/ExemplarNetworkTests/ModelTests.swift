@@ -73,7 +73,8 @@ private let isOptimized: Bool = {
         #expect(model.selection(of: []) == nil)
     }
 
-    @Test func weightsInHalfPrecisionAreReadExactly() throws {
+    @Test(arguments: ["fc", "conv1"], InstructionSet.available)
+    func weightsInHalfPrecisionAreReadExactly(_ half: String, _ instructionSet: InstructionSet) throws {
         // Weights that both 16-bit types hold: the oracle's own, cut to seven bits of fraction, and not subnormal.
         var oracle = Self.oracle
         for (name, values) in oracle.parameters {
@@ -82,7 +83,7 @@ private let isOptimized: Bool = {
             }
         }
         let folder = try TemporaryModel(oracle) { writer, name, shape, values in
-            let isHalf = name.hasPrefix("fc")
+            let isHalf = name.hasPrefix(half)
             let bytes = values.flatMap { value -> [UInt8] in
                 let bits = value.bitPattern
                 let half: UInt32
@@ -96,7 +97,8 @@ private let isOptimized: Bool = {
             }
             try writer.add(name, isHalf ? .float16 : .bfloat16, shape: shape, bytes: bytes)
         }
-        #expect(try Model.load(folder: folder.path).description.selfTest == "passed")
+        let model = try Model.load(folder: folder.path, options: ModelOptions(instructionSet: instructionSet))
+        #expect(model.description.selfTest == "passed")
     }
 
     @Test func otherWeightsThanTheGoldenOnesAreFound() throws {

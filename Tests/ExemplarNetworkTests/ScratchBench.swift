@@ -51,7 +51,7 @@ func now() -> Double {
             let oracle = Self.random(configuration)
             for isa in isas {
                 for acc in accs {
-                    let network = try Network(oracle, InstructionSet(rawValue: isa)!, Accuracy(rawValue: acc)!)
+                    let network = getenv("HALF") == nil ? try Network(oracle, InstructionSet(rawValue: isa)!, Accuracy(rawValue: acc)!) : try Network(configuration: configuration, layers: PlannedLayer.sequence(configuration), kernels: KernelTable.table(for: InstructionSet(rawValue: isa)!)!, weightType: { _ in .float16 }, algorithm: { AlgorithmChoice.winograd($0, accuracy: Accuracy(rawValue: acc)!, images: $1) }, parameters: { t throws(ModelError) in oracle.parameters[t]!.map { Float($0) } })
                     for step in network.plan.steps {
                         if case .winograd(let c, _) = step {
                             print(c.algorithm, "block", c.blockSize, terminator: "; ")
