@@ -31,6 +31,7 @@ private func transformTiles<let pairs: Int, let outputs: Int>(
 ) {
     let inputs = 2 * pairs + 2
     let tupleStep = arguments.tupleStep
+    let powers = arguments.powers
     let half = arguments.scratch
     let whole = half + inputs * outputs * 16
     let rows = min(arguments.rows, outputs)
@@ -39,11 +40,9 @@ private func transformTiles<let pairs: Int, let outputs: Int>(
         let columns = min(arguments.columns - tile * outputs, outputs)
         for vector in 0..<arguments.vectors {
             let source = arguments.input + (tile * arguments.tileStep + vector * 16)
-            let target = arguments.output + (tile * tileColumns + vector * 16)
-            let bias = arguments.bias.vector(at: vector * 16)
             for column in 0..<inputs {
                 let top = source + column * tupleStep
-                transform(shape, arguments.powers) {
+                transform(shape, powers) {
                     top.vector(at: $0 * inputs * tupleStep)
                 } write: {
                     half.store($1, at: ($0 * inputs + column) * 16)
@@ -51,39 +50,53 @@ private func transformTiles<let pairs: Int, let outputs: Int>(
             }
             for row in 0..<outputs {
                 let line = half + row * inputs * 16
-                transform(shape, arguments.powers) {
+                transform(shape, powers) {
                     line.vector(at: $0 * 16)
                 } write: {
                     whole.store($1, at: (row * outputs + $0) * 16)
                 }
             }
-            if arguments.pools {
-                for row in 0..<rows / 2 {
-                    for column in 0..<columns / 2 {
-                        let block = whole + (2 * row * outputs + 2 * column) * 16
-                        let upper = block.vector(at: 0).maximum(block.vector(at: 16))
-                        let lower = block.vector(at: outputs * 16).maximum(block.vector(at: (outputs + 1) * 16))
-                        target.store(
-                            finish(upper.maximum(lower) + bias, arguments.rectifies),
-                            at: row * arguments.rowStride + column * arguments.columnStride)
-                    }
-                }
+            let target = arguments.output + (tile * tileColumns + vector * 16)
+            // Whole tiles are written by loops that unroll.
+            if rows == outputs, columns == outputs {
+                write(whole, tileWidth: outputs, arguments, vector, target, rows: outputs, columns: outputs)
             } else {
-                for row in 0..<rows {
-                    for column in 0..<columns {
-                        target.store(
-                            finish(whole.vector(at: (row * outputs + column) * 16) + bias, arguments.rectifies),
-                            at: row * arguments.rowStride + column * arguments.columnStride)
-                    }
-                }
+                write(whole, tileWidth: outputs, arguments, vector, target, rows: rows, columns: columns)
             }
         }
     }
 }
 
+/// Writes one vector of channels of a tile's outputs, pooled or not.
 @inline(__always)
-private func finish(_ value: Vector, _ rectifies: Bool) -> Vector {
-    rectifies ? value.maximum(Vector()) : value
+private func write(
+    _ tile: UnsafeMutablePointer<Float>, tileWidth: Int, _ arguments: OutputTransformArguments, _ vector: Int,
+    _ target: UnsafeMutablePointer<Float>, rows: Int, columns: Int
+) {
+    let bias = arguments.bias.vector(at: vector * 16)
+    // The least that may come out; a negative infinity changes nothing.
+    let least = Vector(repeating: arguments.rectifies ? 0 : -.infinity)
+    let rowStride = arguments.rowStride
+    let columnStride = arguments.columnStride
+    if arguments.pools {
+        for row in 0..<rows / 2 {
+            for column in 0..<columns / 2 {
+                let block = tile + (2 * row * tileWidth + 2 * column) * 16
+                let upper = block.vector(at: 0).maximum(block.vector(at: 16))
+                let lower = block.vector(at: tileWidth * 16).maximum(block.vector(at: (tileWidth + 1) * 16))
+                target.store(
+                    (upper.maximum(lower) + bias).maximum(least), at: row * rowStride + column * columnStride)
+            }
+        }
+    } else {
+        for row in 0..<rows {
+            for column in 0..<columns {
+                target.store(
+                    (tile.vector(at: (row * tileWidth + column) * 16) + bias).maximum(least),
+                    at: row * rowStride + column * columnStride)
+            }
+        }
+    }
 }
 
 /// Tiles back from the space of their products; see `OutputTransformArguments`.
