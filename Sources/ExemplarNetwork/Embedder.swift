@@ -8,10 +8,10 @@ public final class Embedder {
     /// The most patches in one call.
     public let maximumBatch: Int
 
-    private let network: Network
-    private let memory: MemoryPlan
-    private let slab: Slab
-    private let outputs: Slab
+    let network: Network
+    let memory: MemoryPlan
+    let slab: Slab
+    let outputs: Slab
 
     /// - Parameter poisoned: whether memory starts as NaN where the plan does not ask for zeros, so that a test sees
     ///   a value that was never written.
@@ -71,7 +71,7 @@ public final class Embedder {
     }
 
     /// Where the map that flows into step `index` lies, for one image.
-    private func buffer(_ index: Int, of image: Int) -> UnsafeMutablePointer<Float> {
+    func buffer(_ index: Int, of image: Int) -> UnsafeMutablePointer<Float> {
         let plan = network.plan
         let place = index < plan.batchedFrom ? image % plan.groupSize : image
         let offset = memory.offsets[index] + place * plan.imageStride(of: index)
@@ -141,40 +141,10 @@ public final class Embedder {
         }
     }
 
-    /// Copies a layer's output into its place in the rows, where the selection asks for it.
-    private func gather(_ index: Int, _ selection: LayerSelection, images: Range<Int>, dimension: Int) {
-        var offset = 0
-        for selected in selection.indices {
-            if selected == index {
-                let layout = network.plan.layouts[index + 1]
-                for image in images {
-                    flatten(
-                        layout.view(buffer(index + 1, of: image)), channels: layout.channels,
-                        into: outputs.base + (image * dimension + offset))
-                }
-                return
-            }
-            offset += network.layers[selected].output.count
-        }
-    }
-
-    /// A map in C, H, W order.
-    private func flatten(_ map: MapView, channels: Int, into output: UnsafeMutablePointer<Float>) {
-        let plane = map.height * map.width
-        var position = 0
-        for y in 0..<map.height {
-            for x in 0..<map.width {
-                let pixel = map.address + (y * map.rowStride + x * map.columnStride)
-                for channel in 0..<channels {
-                    output[channel * plane + position] = pixel[channel]
-                }
-                position += 1
-            }
-        }
-    }
-
     private func poison() {
         for offset in 0..<outputs.count { outputs.base[offset] = .nan }
+        let pooled = slab.base + memory.offsets[network.plan.layouts.count + 1]
+        for offset in 0..<network.plan.pooledCount { pooled[offset] = .nan }
         for (index, layout) in network.plan.layouts.enumerated() {
             for image in 0..<network.plan.images(in: index, maximumBatch: maximumBatch) {
                 let map = layout.view(buffer(index, of: image))

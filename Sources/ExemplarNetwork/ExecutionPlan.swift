@@ -162,7 +162,8 @@ struct ExecutionPlan: Sendable {
         buffer < batchedFrom ? min(groupSize, maximumBatch) : maximumBatch
     }
 
-    /// Where each buffer, and last the scratch, lies in an embedder's slab; nil if the sizes overflow.
+    /// Where each buffer, then the steps' scratch, then a pooled output lies in an embedder's slab; nil if the sizes
+    /// overflow.
     func memory(maximumBatch: Int) -> MemoryPlan? {
         let buffers = layouts.indices.map { buffer in
             let (count, overflow) = imageStride(of: buffer).multipliedReportingOverflow(
@@ -179,8 +180,12 @@ struct ExecutionPlan: Sendable {
                 count: overflow ? Int.max : count,
                 lifetime: hasZeros || buffer == batchedFrom ? MemoryPlan.always : max(buffer - 2, 0)...buffer)
         }
-        return MemoryPlan(buffers + [MemoryPlan.Request(count: scratchCount, lifetime: MemoryPlan.always)])
+        let shared = [scratchCount, pooledCount].map { MemoryPlan.Request(count: $0, lifetime: MemoryPlan.always) }
+        return MemoryPlan(buffers + shared)
     }
+
+    /// Floats of the largest pooled output, as the kernels write it: four pixels of the widest map.
+    var pooledCount: Int { 4 * (layouts.map { MapLayout.padded($0.channels) }.max() ?? 0) }
 }
 
 /// A layer with the shapes that flow in and out of it.

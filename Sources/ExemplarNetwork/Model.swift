@@ -116,7 +116,8 @@ public final class Model: Sendable {
         selection.indices.map { network.layers[$0].configuration.name }
     }
 
-    /// Values in one row of an embedding of this selection: maps flattened in C, H, W order, layers concatenated.
+    /// Values in one row of an embedding of this selection: maps flattened in C, H, W order or pooled, layers
+    /// concatenated.
     public func dimension(of selection: LayerSelection) -> Int { network.dimension(of: selection) }
 
     /// An embedder for one thread, with memory planned for at most `maximumBatch` patches at a time.

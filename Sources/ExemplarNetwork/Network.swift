@@ -8,6 +8,8 @@ struct Network: Sendable {
     let kernels: KernelTable
     let pixels: PixelTable
     let parameters: Slab
+    /// By layer: the factor of its quadrant features.
+    let featureScales: [Float]
     /// Floats of the longest row that can be asked for: every selectable layer, or a pooling layer in the self-test.
     let outputCount: Int
 
@@ -33,8 +35,8 @@ struct Network: Sendable {
                 width: configuration.input.width),
             kernels: kernels, caches: .current,
             weightType: { kernels.takesHalfWeights ? weightType($0) : .float32 }, algorithm: algorithm)
-        outputCount = max(
-            layers.reduce(0) { $0 + ($1.isSelectable ? $1.output.count : 0) }, layers.map(\.output.count).max() ?? 0)
+        featureScales = layers.map { configuration.featureScales[$0.configuration.name] ?? 1 }
+        outputCount = Self.outputCount(layers)
         do {
             parameters = try Arena().allocate(count: plan.parameterCount, zeroed: false)
         } catch {
@@ -76,9 +78,15 @@ struct Network: Sendable {
             bias: { bias[$0] })
     }
 
+    private static func outputCount(_ layers: [PlannedLayer]) -> Int {
+        let selectable = layers.filter(\.isSelectable).map(\.output)
+        let rows = Pooling.allCases.map { pooling in selectable.reduce(0) { $0 + pooling.count(of: $1) } }
+        return max(rows.max() ?? 0, layers.map(\.output.count).max() ?? 0)
+    }
+
     /// Values in one row of this selection.
     func dimension(of selection: LayerSelection) -> Int {
-        selection.indices.reduce(0) { $0 + layers[$1].output.count }
+        selection.indices.reduce(0) { $0 + selection.pooling.count(of: layers[$1].output) }
     }
 }
 
