@@ -1,10 +1,13 @@
 import KernelInterface
 import Tensors
 
-/// The forward pass of one thread: a model's plan with the memory to run it in. Use from one thread at a time.
+/// The forward pass of one thread: a model's plan for inputs of one size, with the memory to run it in. Use from one
+/// thread at a time.
 ///
-/// A warm call allocates nothing.
+/// A warm call allocates nothing. The memory is given back with the embedder.
 public final class Embedder {
+    /// What one input is: the model's patch, or a larger image.
+    public let inputShape: NetworkConfiguration.PatchShape
     /// The most patches in one call.
     public let maximumBatch: Int
 
@@ -16,23 +19,27 @@ public final class Embedder {
     /// - Parameter poisoned: whether memory starts as NaN where the plan does not ask for zeros, so that a test sees
     ///   a value that was never written.
     init(network: Network, maximumBatch: Int, poisoned: Bool = false) throws(ModelError) {
-        guard maximumBatch > 0, let memory = network.plan.memory(maximumBatch: maximumBatch) else {
+        let (outputCount, overflows) = network.outputCount.multipliedReportingOverflow(by: maximumBatch)
+        guard maximumBatch > 0, !overflows, let memory = network.plan.memory(maximumBatch: maximumBatch) else {
             throw ModelError("A batch of \(maximumBatch) patches cannot be planned: choose a smaller --max-batch.")
         }
+        let input = network.plan.layouts[0]
+        inputShape = NetworkConfiguration.PatchShape(
+            height: input.height, width: input.width, channels: input.channels)
         self.maximumBatch = maximumBatch
         self.network = network
         self.memory = memory
         do {
             let arena = try Arena()
             slab = try arena.allocate(count: memory.count, zeroed: true)
-            outputs = try arena.allocate(count: network.outputCount * maximumBatch, zeroed: false)
+            outputs = try arena.allocate(count: outputCount, zeroed: false)
         } catch {
             throw ModelError("No memory for batches of \(maximumBatch) patches. \(error)")
         }
         if poisoned { poison() }
     }
 
-    /// Runs the network over `patches` (1 … `maximumBatch` of them), as far as the last layer of `selection`.
+    /// Runs the network over `patches` (1 … `maximumBatch` of them, of `inputShape`), as far as the last layer of `selection`.
     ///
     /// - Returns: one row a patch, valid until the next call.
     public func embed(_ patches: UnsafeBufferPointer<PatchPixels>, _ selection: LayerSelection) -> EmbeddingBatch {

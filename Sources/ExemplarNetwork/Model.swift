@@ -126,4 +126,32 @@ public final class Model: Sendable {
     public func makeEmbedder(maximumBatch: Int) throws(ModelError) -> Embedder {
         try Embedder(network: network, maximumBatch: maximumBatch)
     }
+
+    /// An embedder for one thread over images of `height` × `width`, at least the patch, in the network's fully
+    /// convolutional form: a linear layer becomes a valid convolution whose window is the patch's map. The model's
+    /// weights are shared; the memory is the embedder's own.
+    ///
+    /// - Throws: `ModelError` if the image is smaller than the patch or too large, or if there is not so much memory.
+    public func makeEmbedder(maximumBatch: Int, height: Int, width: Int) throws(ModelError) -> Embedder {
+        try Embedder(network: network.resized(height: height, width: width), maximumBatch: maximumBatch)
+    }
+
+    /// Values in one row of this selection's embedding of an image of `height` × `width`.
+    ///
+    /// - Throws: `ModelError` if the image is smaller than the patch or too large.
+    public func dimension(of selection: LayerSelection, height: Int, width: Int) throws(ModelError) -> Int {
+        let layers = try PlannedLayer.sequence(network.layers, height: height, width: width)
+        return selection.indices.reduce(0) { $0 + selection.pooling.count(of: layers[$1].output) }
+    }
+
+    /// [C, H, W] of the output of `layer` for an image of `height` × `width`.
+    ///
+    /// - Throws: `ModelError` if there is no such layer, or if the image is smaller than the patch or too large.
+    public func shape(of layer: String, height: Int, width: Int) throws(ModelError) -> [Int] {
+        let layers = try PlannedLayer.sequence(network.layers, height: height, width: width)
+        guard let output = layers.first(where: { $0.configuration.name == layer })?.output else {
+            throw ModelError("\(configuration.name) has no layer \(layer).")
+        }
+        return [output.channels, output.height, output.width]
+    }
 }

@@ -3,15 +3,16 @@ import Tensors
 
 /// A network's plan with its packed parameters: all that a forward pass reads, shared by every thread.
 struct Network: Sendable {
-    let layers: [PlannedLayer]
-    let plan: ExecutionPlan
+    /// With the shapes of the inputs that the plan is for.
+    private(set) var layers: [PlannedLayer]
+    private(set) var plan: ExecutionPlan
     let kernels: KernelTable
     let pixels: PixelTable
     let parameters: Slab
     /// By layer: the factor of its quadrant features.
     let featureScales: [Float]
     /// Floats of the longest row that can be asked for: every selectable layer, or a pooling layer in the self-test.
-    let outputCount: Int
+    private(set) var outputCount: Int
 
     /// Plans `configuration` for `kernels` and packs its parameters.
     ///
@@ -76,6 +77,20 @@ struct Network: Sendable {
                 weights[channel * inputs + input % channels * window + input / channels]
             },
             bias: { bias[$0] })
+    }
+
+    /// This network over images of `height` × `width`, at least the patch: another plan over the same parameters, which
+    /// for the patch's own size gives the same bits.
+    ///
+    /// - Throws: `ModelError` if the image is smaller than the patch, or too large.
+    func resized(height: Int, width: Int) throws(ModelError) -> Network {
+        var network = self
+        network.layers = try PlannedLayer.sequence(layers, height: height, width: width)
+        guard let input = network.layers.first?.input else { return self }
+        network.plan = plan.resized(layers: network.layers, input: input, kernels: kernels, caches: .current)
+        assert(network.plan.parameterCount == parameters.count, "another packing")
+        network.outputCount = Self.outputCount(network.layers)
+        return network
     }
 
     private static func outputCount(_ layers: [PlannedLayer]) -> Int {
