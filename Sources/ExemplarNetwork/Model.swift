@@ -34,6 +34,8 @@ public struct ModelError: Error, Sendable, CustomStringConvertible {
 public final class Model: Sendable {
     public let configuration: NetworkConfiguration
     public let description: ModelDescription
+    /// What the rows of the head stand for, from the folder's `labels.txt`; nil without one.
+    public let labels: [String]?
     let network: Network
 
     /// Reads `folder`, validates it, packs the weights and reproduces the golden vectors, if there are any.
@@ -68,6 +70,7 @@ public final class Model: Sendable {
 
     private init(_ files: ModelFolder, _ network: Network, _ options: ModelOptions) {
         configuration = files.configuration
+        labels = files.labels
         self.network = network
         let embedding = files.layers.first { $0.configuration.name == files.configuration.embedding }
         let head = files.layers.first { $0.configuration.name == files.configuration.head }
