@@ -51,9 +51,8 @@ public final class Model: Sendable {
         let files = try ModelFolder(path: folder)
         let network = try Network(
             configuration: files.configuration, layers: files.layers, kernels: kernels,
-            weightType: { files.weightType($0.configuration.name + ".weight") },
             algorithm: { AlgorithmChoice.winograd($0, accuracy: options.accuracy, images: $1) },
-            parameters: files.parameters)
+            parameters: files.weights)
         // The file's pages have served; the weights live in the packed slab.
         files.weights.releasePages()
         if let golden = files.golden {

@@ -1,6 +1,5 @@
 import CNettle
 import Glibc
-import KernelInterface
 import Safetensors
 
 /// The files of a model folder, read and checked, each error beginning with the file's path.
@@ -39,23 +38,6 @@ struct ModelFolder {
         labels = try Self.labels(path + "/labels.txt", rows: head?.output.channels)
         sha256 = Self.sha256(of: weights.bytes)
         try checkTensors()
-    }
-
-    /// The parameter tensor `name`, as float32, in the layout of the file.
-    func parameters(_ name: String) throws(ModelError) -> [Float] {
-        guard let tensor = weights.tensors[name], let values = weights.floats(of: tensor) else {
-            throw ModelError("\(path)/model.safetensors: the tensor \(name) is missing or not F32, F16 or BF16")
-        }
-        return values
-    }
-
-    /// How the file holds a parameter tensor.
-    func weightType(_ name: String) -> WeightType {
-        switch weights.tensors[name]?.type {
-        case .float16: .float16
-        case .bfloat16: .bfloat16
-        default: .float32
-        }
     }
 
     /// The shapes that the layers want, by tensor name.

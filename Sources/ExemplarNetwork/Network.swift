@@ -1,4 +1,5 @@
 import KernelInterface
+import Safetensors
 import Tensors
 
 /// A network's plan with its packed parameters: all that a forward pass reads, shared by every thread.
@@ -17,14 +18,11 @@ struct Network: Sendable {
     /// Plans `configuration` for `kernels` and packs its parameters.
     ///
     /// - Parameters:
-    ///   - weightType: how a linear layer's weights are stored, and so kept where the kernels can.
     ///   - algorithm: chooses for each layer, as `ExecutionPlan` says.
-    ///   - source: the tensors by name, in the layout of the file.
+    ///   - file: the tensors by name. The weights of a linear layer are kept as they are stored where the kernels can.
     init(
         configuration: NetworkConfiguration, layers: [PlannedLayer], kernels: KernelTable,
-        weightType: (PlannedLayer) -> WeightType = { _ in .float32 },
-        algorithm: (PlannedLayer, _ images: Int) -> WinogradShape?,
-        parameters source: (_ tensor: String) throws(ModelError) -> [Float]
+        algorithm: (PlannedLayer, _ images: Int) -> WinogradShape?, parameters file: SafetensorsFile
     ) throws(ModelError) {
         self.layers = layers
         self.kernels = kernels
@@ -35,7 +33,10 @@ struct Network: Sendable {
                 channels: configuration.input.channels, height: configuration.input.height,
                 width: configuration.input.width),
             kernels: kernels, caches: .current,
-            weightType: { kernels.takesHalfWeights ? weightType($0) : .float32 }, algorithm: algorithm)
+            weightType: {
+                kernels.takesHalfWeights ? WeightType(of: $0.configuration.name + ".weight", in: file) : .float32
+            },
+            algorithm: algorithm)
         featureScales = layers.map { configuration.featureScales[$0.configuration.name] ?? 1 }
         outputCount = Self.outputCount(layers)
         do {
@@ -44,39 +45,28 @@ struct Network: Sendable {
             throw ModelError("No memory for the weights of \(configuration.name). \(error)")
         }
         for (layer, step) in zip(layers, plan.steps) {
+            let place: ExecutionPlan.Parameters
             switch step {
-            case .direct(let step):
-                try pack(layer, step.product, step.parameters, source)
-            case .linear(let product, let place):
-                try pack(layer, product, place, source)
-            case .winograd(let convolution, let place):
-                convolution.pack(
-                    into: parameters.base + place.weights, bias: parameters.base + place.bias,
-                    weights: try source(layer.configuration.name + ".weight"),
-                    bias: try source(layer.configuration.name + ".bias"))
-            case .maxPool:
-                break
+            case .direct(let step): place = step.parameters
+            case .linear(_, let parameters), .winograd(_, let parameters): place = parameters
+            case .maxPool: continue
             }
+            let window = layer.window.height * layer.window.width
+            let weights = try StoredTensor(
+                layer.configuration.name + ".weight",
+                count: layer.output.channels * layer.input.channels * window, in: file)
+            let bias = try StoredTensor(layer.configuration.name + ".bias", count: layer.output.channels, in: file)
+            let packed = parameters.base + place.weights
+            switch step {
+            case .direct(let step): step.product.pack(weights, window: window, into: packed)
+            case .linear(let product, _): product.pack(weights, window: window, into: packed)
+            case .winograd(let convolution, _): convolution.pack(weights, into: packed)
+            case .maxPool: break
+            }
+            let packedBias = parameters.base + place.bias
+            packedBias.update(repeating: 0, count: MapLayout.padded(layer.output.channels))
+            bias.read(0..<layer.output.channels, into: packedBias)
         }
-    }
-
-    /// Brings one layer's parameters from [out][in][height][width] into the order of its reduction: rows, columns,
-    /// then channels. A linear layer's inputs are its map flattened in C, H, W, so they read alike.
-    private func pack(
-        _ layer: PlannedLayer, _ product: DirectProduct, _ place: ExecutionPlan.Parameters,
-        _ source: (_ tensor: String) throws(ModelError) -> [Float]
-    ) throws(ModelError) {
-        let weights = try source(layer.configuration.name + ".weight")
-        let bias = try source(layer.configuration.name + ".bias")
-        let channels = layer.input.channels
-        let inputs = product.reduction.count
-        let window = inputs / channels
-        product.pack(
-            into: parameters.base + place.weights, bias: parameters.base + place.bias,
-            weight: { channel, input in
-                weights[channel * inputs + input % channels * window + input / channels]
-            },
-            bias: { bias[$0] })
     }
 
     /// This network over images of `height` × `width`, at least the patch: another plan over the same parameters, which
