@@ -1,38 +1,45 @@
 import KernelInterface
 import Tensors
 
-/// The forward pass of one thread: a model's plan with the memory to run it in. Use from one thread at a time.
+/// The forward pass of one thread: a model's plan for inputs of one size, with the memory to run it in. Use from one
+/// thread at a time.
 ///
-/// A warm call allocates nothing.
+/// A warm call allocates nothing. The memory is given back with the embedder.
 public final class Embedder {
+    /// What one input is: the model's patch, or a larger image.
+    public let inputShape: NetworkConfiguration.PatchShape
     /// The most patches in one call.
     public let maximumBatch: Int
 
-    private let network: Network
-    private let memory: MemoryPlan
-    private let slab: Slab
-    private let outputs: Slab
+    let network: Network
+    let memory: MemoryPlan
+    let slab: Slab
+    let outputs: Slab
 
     /// - Parameter poisoned: whether memory starts as NaN where the plan does not ask for zeros, so that a test sees
     ///   a value that was never written.
     init(network: Network, maximumBatch: Int, poisoned: Bool = false) throws(ModelError) {
-        guard maximumBatch > 0, let memory = network.plan.memory(maximumBatch: maximumBatch) else {
+        let (outputCount, overflows) = network.outputCount.multipliedReportingOverflow(by: maximumBatch)
+        guard maximumBatch > 0, !overflows, let memory = network.plan.memory(maximumBatch: maximumBatch) else {
             throw ModelError("A batch of \(maximumBatch) patches cannot be planned: choose a smaller --max-batch.")
         }
+        let input = network.plan.layouts[0]
+        inputShape = NetworkConfiguration.PatchShape(
+            height: input.height, width: input.width, channels: input.channels)
         self.maximumBatch = maximumBatch
         self.network = network
         self.memory = memory
         do {
             let arena = try Arena()
             slab = try arena.allocate(count: memory.count, zeroed: true)
-            outputs = try arena.allocate(count: network.outputCount * maximumBatch, zeroed: false)
+            outputs = try arena.allocate(count: outputCount, zeroed: false)
         } catch {
             throw ModelError("No memory for batches of \(maximumBatch) patches. \(error)")
         }
         if poisoned { poison() }
     }
 
-    /// Runs the network over `patches` (1 … `maximumBatch` of them), as far as the last layer of `selection`.
+    /// Runs the network over `patches` (1 … `maximumBatch` of them, of `inputShape`), as far as the last layer of `selection`.
     ///
     /// - Returns: one row a patch, valid until the next call.
     public func embed(_ patches: UnsafeBufferPointer<PatchPixels>, _ selection: LayerSelection) -> EmbeddingBatch {
@@ -71,7 +78,7 @@ public final class Embedder {
     }
 
     /// Where the map that flows into step `index` lies, for one image.
-    private func buffer(_ index: Int, of image: Int) -> UnsafeMutablePointer<Float> {
+    func buffer(_ index: Int, of image: Int) -> UnsafeMutablePointer<Float> {
         let plan = network.plan
         let place = index < plan.batchedFrom ? image % plan.groupSize : image
         let offset = memory.offsets[index] + place * plan.imageStride(of: index)
@@ -141,40 +148,10 @@ public final class Embedder {
         }
     }
 
-    /// Copies a layer's output into its place in the rows, where the selection asks for it.
-    private func gather(_ index: Int, _ selection: LayerSelection, images: Range<Int>, dimension: Int) {
-        var offset = 0
-        for selected in selection.indices {
-            if selected == index {
-                let layout = network.plan.layouts[index + 1]
-                for image in images {
-                    flatten(
-                        layout.view(buffer(index + 1, of: image)), channels: layout.channels,
-                        into: outputs.base + (image * dimension + offset))
-                }
-                return
-            }
-            offset += network.layers[selected].output.count
-        }
-    }
-
-    /// A map in C, H, W order.
-    private func flatten(_ map: MapView, channels: Int, into output: UnsafeMutablePointer<Float>) {
-        let plane = map.height * map.width
-        var position = 0
-        for y in 0..<map.height {
-            for x in 0..<map.width {
-                let pixel = map.address + (y * map.rowStride + x * map.columnStride)
-                for channel in 0..<channels {
-                    output[channel * plane + position] = pixel[channel]
-                }
-                position += 1
-            }
-        }
-    }
-
     private func poison() {
         for offset in 0..<outputs.count { outputs.base[offset] = .nan }
+        let pooled = slab.base + memory.offsets[network.plan.layouts.count + 1]
+        for offset in 0..<network.plan.pooledCount { pooled[offset] = .nan }
         for (index, layout) in network.plan.layouts.enumerated() {
             for image in 0..<network.plan.images(in: index, maximumBatch: maximumBatch) {
                 let map = layout.view(buffer(index, of: image))

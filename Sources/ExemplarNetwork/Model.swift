@@ -34,6 +34,8 @@ public struct ModelError: Error, Sendable, CustomStringConvertible {
 public final class Model: Sendable {
     public let configuration: NetworkConfiguration
     public let description: ModelDescription
+    /// What the rows of the head stand for, from the folder's `labels.txt`; nil without one.
+    public let labels: [String]?
     let network: Network
 
     /// Reads `folder`, validates it, packs the weights and reproduces the golden vectors, if there are any.
@@ -49,9 +51,8 @@ public final class Model: Sendable {
         let files = try ModelFolder(path: folder)
         let network = try Network(
             configuration: files.configuration, layers: files.layers, kernels: kernels,
-            weightType: { files.weightType($0.configuration.name + ".weight") },
             algorithm: { AlgorithmChoice.winograd($0, accuracy: options.accuracy, images: $1) },
-            parameters: files.parameters)
+            parameters: files.weights)
         // The file's pages have served; the weights live in the packed slab.
         files.weights.releasePages()
         if let golden = files.golden {
@@ -68,6 +69,7 @@ public final class Model: Sendable {
 
     private init(_ files: ModelFolder, _ network: Network, _ options: ModelOptions) {
         configuration = files.configuration
+        labels = files.labels
         self.network = network
         let embedding = files.layers.first { $0.configuration.name == files.configuration.embedding }
         let head = files.layers.first { $0.configuration.name == files.configuration.head }
@@ -116,7 +118,8 @@ public final class Model: Sendable {
         selection.indices.map { network.layers[$0].configuration.name }
     }
 
-    /// Values in one row of an embedding of this selection: maps flattened in C, H, W order, layers concatenated.
+    /// Values in one row of an embedding of this selection: maps flattened in C, H, W order or pooled, layers
+    /// concatenated.
     public func dimension(of selection: LayerSelection) -> Int { network.dimension(of: selection) }
 
     /// An embedder for one thread, with memory planned for at most `maximumBatch` patches at a time.
@@ -124,5 +127,33 @@ public final class Model: Sendable {
     /// - Throws: `ModelError` if there is not so much memory.
     public func makeEmbedder(maximumBatch: Int) throws(ModelError) -> Embedder {
         try Embedder(network: network, maximumBatch: maximumBatch)
+    }
+
+    /// An embedder for one thread over images of `height` × `width`, at least the patch, in the network's fully
+    /// convolutional form: a linear layer becomes a valid convolution whose window is the patch's map. The model's
+    /// weights are shared; the memory is the embedder's own.
+    ///
+    /// - Throws: `ModelError` if the image is smaller than the patch or too large, or if there is not so much memory.
+    public func makeEmbedder(maximumBatch: Int, height: Int, width: Int) throws(ModelError) -> Embedder {
+        try Embedder(network: network.resized(height: height, width: width), maximumBatch: maximumBatch)
+    }
+
+    /// Values in one row of this selection's embedding of an image of `height` × `width`.
+    ///
+    /// - Throws: `ModelError` if the image is smaller than the patch or too large.
+    public func dimension(of selection: LayerSelection, height: Int, width: Int) throws(ModelError) -> Int {
+        let layers = try PlannedLayer.sequence(network.layers, height: height, width: width)
+        return selection.indices.reduce(0) { $0 + selection.pooling.count(of: layers[$1].output) }
+    }
+
+    /// [C, H, W] of the output of `layer` for an image of `height` × `width`.
+    ///
+    /// - Throws: `ModelError` if there is no such layer, or if the image is smaller than the patch or too large.
+    public func shape(of layer: String, height: Int, width: Int) throws(ModelError) -> [Int] {
+        let layers = try PlannedLayer.sequence(network.layers, height: height, width: width)
+        guard let output = layers.first(where: { $0.configuration.name == layer })?.output else {
+            throw ModelError("\(configuration.name) has no layer \(layer).")
+        }
+        return [output.channels, output.height, output.width]
     }
 }

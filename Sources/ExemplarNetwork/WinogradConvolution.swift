@@ -85,26 +85,32 @@ struct WinogradConvolution: Sendable {
     }
 
     /// Fills `packed` with the transforms of the kernels [out][in][r][r], made in double precision and rounded once.
-    func pack(
-        into packed: UnsafeMutablePointer<Float>, bias packedBias: UnsafeMutablePointer<Float>,
-        weights: [Float], bias: [Float]
-    ) {
+    func pack(_ weights: StoredTensor, into packed: UnsafeMutablePointer<Float>) {
         let transforms = WinogradAlgorithm(algorithm)
         let window = algorithm.kernel * algorithm.kernel
-        for panel in panels {
-            let width = panel.vectors * KernelTable.lanes
-            for lane in 0..<width {
-                let channel = panel.channel + lane
-                packedBias[channel] = channel < outChannels ? bias[channel] : 0
-                for input in 0..<inChannels {
-                    var kernel = [Double](repeating: 0, count: window)
-                    if channel < outChannels {
-                        let start = (channel * inChannels + input) * window
-                        for tap in 0..<window { kernel[tap] = Double(weights[start + tap]) }
-                    }
-                    let target = packed + (panel.weightOffset + input * width + lane)
-                    for (tuple, value) in transforms.transformed(kernel).enumerated() {
-                        target[tuple * inChannels * width] = Float(value)
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: window + tuples * panelWidth) { floats in
+            withUnsafeTemporaryAllocation(of: Double.self, capacity: window + transforms.workCount + tuples) {
+                doubles in
+                guard let stored = floats.baseAddress, let kernel = doubles.baseAddress else { return }
+                let tile = stored + window
+                let work = kernel + window
+                let transformed = work + transforms.workCount
+                for panel in panels {
+                    let width = panel.vectors * KernelTable.lanes
+                    // What the channels of padding keep.
+                    tile.update(repeating: 0, count: tuples * width)
+                    for input in 0..<inChannels {
+                        for lane in 0..<min(width, outChannels - panel.channel) {
+                            let start = ((panel.channel + lane) * inChannels + input) * window
+                            weights.read(start..<start + window, into: stored)
+                            for tap in 0..<window { kernel[tap] = Double(stored[tap]) }
+                            transforms.transform(kernel, work: work, into: transformed)
+                            for tuple in 0..<tuples { tile[tuple * width + lane] = Float(transformed[tuple]) }
+                        }
+                        for tuple in 0..<tuples {
+                            (packed + (panel.weightOffset + (tuple * inChannels + input) * width))
+                                .update(from: tile + tuple * width, count: width)
+                        }
                     }
                 }
             }

@@ -1,4 +1,5 @@
 import KernelInterface
+import Safetensors
 import TestSupport
 
 @testable import ExemplarNetwork
@@ -54,13 +55,13 @@ extension Network {
         guard let kernels = KernelTable.table(for: instructionSet) else {
             throw ModelError("This machine cannot run \(instructionSet).")
         }
+        var writer = SafetensorsWriter()
+        for (tensor, values) in oracle.parameters {
+            try writer.add(tensor, shape: [values.count], values.map { Float($0) })
+        }
         try self.init(
             configuration: oracle.configuration, layers: PlannedLayer.sequence(oracle.configuration), kernels: kernels,
-            algorithm: algorithm
-        ) { tensor throws(ModelError) in
-            guard let values = oracle.parameters[tensor] else { throw ModelError("no \(tensor)") }
-            return values.map { Float($0) }
-        }
+            algorithm: algorithm, parameters: SafetensorsFile(bytes: writer.bytes, name: "memory"))
     }
 }
 

@@ -27,7 +27,9 @@ import Testing
         // A kernel with one column makes the two-dimensional transform of its weights a product with the last column.
         var kernel = [Double](repeating: 0, count: r * r)
         for row in 0..<r { kernel[row * r + r - 1] = Double.random(in: -1...1, using: &random) }
-        let weights = algorithm.transformed(kernel)
+        var weights = [Double](repeating: .nan, count: t * t)
+        var work = [Double](repeating: .nan, count: algorithm.workCount)
+        algorithm.transform(kernel, work: &work, into: &weights)
         // Column ∞ of Gᵀ is the unit vector of the last tap.
         let products = (0..<t).map { weights[$0 * t + t - 1] * transformedInput(algorithm, input)[$0] }
         for output in 0..<m {
