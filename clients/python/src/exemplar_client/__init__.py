@@ -3,11 +3,14 @@
     from exemplar_client import Client
 
     with Client() as client:
-        vectors = client.embed(patches)      # uint8 [n, H, W, C] -> float32 [n, d]
+        vectors = client.embed(patches)      # uint8 [n, H, W, C] -> float32 [n, D]
 """
 
 from ._client import Client
 from ._errors import ConnectionFailed, ExemplarError, ProtocolError
+from ._results import Class, Embeddings, Transformed
 
-__all__ = ["Client", "ConnectionFailed", "ExemplarError", "ProtocolError"]
+__all__ = [
+    "Class", "Client", "ConnectionFailed", "Embeddings", "ExemplarError", "ProtocolError", "Transformed",
+]
 __version__ = "0.1.0"
