@@ -4,13 +4,16 @@
 
     with Client() as client:
         vectors = client.embed(patches)      # uint8 [n, H, W, C] -> float32 [n, D]
+
+`export` writes a model folder for the server.
 """
 
 from ._client import Client
 from ._errors import ConnectionFailed, ExemplarError, ProtocolError
+from ._export import export
 from ._results import Class, Embeddings, Transformed
 
 __all__ = [
-    "Class", "Client", "ConnectionFailed", "Embeddings", "ExemplarError", "ProtocolError", "Transformed",
+    "Class", "Client", "ConnectionFailed", "Embeddings", "ExemplarError", "ProtocolError", "Transformed", "export",
 ]
 __version__ = "0.1.0"
