@@ -145,8 +145,10 @@ public final class Model: Sendable {
     /// An embedder for one thread, with memory planned for at most `maximumBatch` patches at a time.
     ///
     /// - Throws: `ModelError` if there is not so much memory.
-    public func makeEmbedder(maximumBatch: Int) throws(ModelError) -> Embedder {
-        try Embedder(network: network, maximumBatch: maximumBatch)
+    ///
+    /// - Parameter members: the most threads of a crew that can share a batch.
+    public func makeEmbedder(maximumBatch: Int, members: Int = 1) throws(ModelError) -> Embedder {
+        try Embedder(network: network, maximumBatch: maximumBatch, members: members)
     }
 
     /// An embedder for one thread over images of `height` × `width`, at least the patch, in the network's fully
