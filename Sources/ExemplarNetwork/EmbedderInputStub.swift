@@ -15,7 +15,9 @@ extension Model {
     public func transform(_ input: EmbedderInput, into: UnsafeMutablePointer<UInt8>) {}
 }
 extension Embedder {
-    public func embed(_ inputs: UnsafeBufferPointer<EmbedderInput>, _ selection: LayerSelection) -> EmbeddingBatch {
-        let patches = inputs.map(\.pixels); return patches.withUnsafeBufferPointer { embed($0, selection) }
+    public func embed(_ inputs: UnsafeBufferPointer<EmbedderInput>, _ selection: LayerSelection, crew: Crew? = nil)
+        -> EmbeddingBatch
+    {
+        let patches = inputs.map(\.pixels); return patches.withUnsafeBufferPointer { embed($0, selection, crew: crew) }
     }
 }

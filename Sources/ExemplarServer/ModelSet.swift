@@ -6,13 +6,22 @@ import Glibc
 final class ServedModel: Sendable {
     let model: Model
     let embedders: EmbedderPool
+    /// For one patch.
+    private let multiplyAdds: Int
+
+    /// Whether a patch takes long enough to be worth the meetings of a crew, tens of microseconds all together.
+    var isWorthACrew: Bool { multiplyAdds >= 10_000_000 }
 
     /// Loads `folder` and plans `threads` embedders, so that nothing is left to fail once the server is ready.
     init(folder: String, options: ModelOptions, threads: Int, maxBatch: Int) throws(ModelError) {
         model = try Model.load(folder: folder, options: options)
         var embedders: [Embedder] = []
-        for _ in 0..<threads { embedders.append(try model.makeEmbedder(maximumBatch: maxBatch)) }
+        let members = min(threads, ServerConfiguration.maxCrew)
+        for _ in 0..<threads {
+            embedders.append(try model.makeEmbedder(maximumBatch: maxBatch, members: members))
+        }
         self.embedders = EmbedderPool(embedders)
+        multiplyAdds = model.plan.reduce(0) { $0 + $1.multiplyAdds }
     }
 
     var name: String { model.configuration.name }

@@ -76,8 +76,15 @@ public final class Server {
         else { throw ServerError("Cannot watch descriptors: \(errorText()).") }
         try listen()
         try images.start()
+        let crew: Crew?
+        do {
+            crew =
+                threads > 1 ? try Crew(count: min(threads, ServerConfiguration.maxCrew), startThread: startThread) : nil
+        } catch {
+            throw ServerError(error.description)
+        }
         for _ in 0..<threads {
-            try Worker(batcher: batcher, outbox: outbox, statistics: statistics).start()
+            try Worker(batcher: batcher, outbox: outbox, statistics: statistics, crew: crew).start()
         }
     }
 

@@ -10,11 +10,14 @@ final class Worker: Sendable {
     private let batcher: InferenceBatcher
     private let outbox: Outbox
     private let statistics: Statistics
+    private let crew: Crew?
 
-    init(batcher: InferenceBatcher, outbox: Outbox, statistics: Statistics) {
+    /// - Parameter crew: shared by all workers, for a single patch while the others are idle.
+    init(batcher: InferenceBatcher, outbox: Outbox, statistics: Statistics, crew: Crew?) {
         self.batcher = batcher
         self.outbox = outbox
         self.statistics = statistics
+        self.crew = crew
     }
 
     /// Starts the thread. It ends with the process, or some time after `Batcher.stop`.
@@ -75,12 +78,21 @@ final class Worker: Sendable {
             }
         }
         guard !scratch.inputs.isEmpty else { return }
+        let crew = takeCrew(batch, first.served)
+        defer { crew?.release() }
         first.served.embedders.with { embedder in
-            let rows = scratch.inputs.withUnsafeBufferPointer { embedder.embed($0, first.selection) }
+            let rows = scratch.inputs.withUnsafeBufferPointer { embedder.embed($0, first.selection, crew: crew) }
             for (row, place) in scratch.places.enumerated() {
                 batch.slices[place.slice].job.task.take(rows[row], ofUnit: place.unit)
             }
         }
+    }
+
+    /// The crew, where a patch is alone in the server. It changes no bit, so that load changes no answer.
+    private func takeCrew(_ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ served: ServedModel) -> Crew? {
+        guard batch.patchCount == 1, served.isWorthACrew, let crew else { return nil }
+        let isAlone = batcher.read { $0.idleWorkerCount == $0.limits.workers - 1 && $0.queuedPatchCount == 0 }
+        return isAlone && crew.take() ? crew : nil
     }
 
     private func computeImage(_ index: Int, _ task: InferenceTask) {
