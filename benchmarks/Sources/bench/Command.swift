@@ -44,11 +44,13 @@ struct Reply: Encodable {
     var fastest: Double?
     /// Seconds of each kernel in one pass, where timed.
     var kernels: [String: Double]?
+    /// Elements of a transformed tile.
+    var tuples: Int?
     var gflops: Double?
     var bytesPerSecond: Double?
 
     enum CodingKeys: String, CodingKey {
-        case error, passes, median, fastest, kernels, gflops
+        case error, passes, median, fastest, kernels, tuples, gflops
         case instructionSets = "instruction_sets"
         case bytesPerSecond = "bytes_per_second"
     }

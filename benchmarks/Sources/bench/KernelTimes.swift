@@ -15,6 +15,8 @@ final class KernelTimes: @unchecked Sendable {
 
     private var seconds = [Double](repeating: 0, count: Phase.allCases.count)
     private var calls = [Int](repeating: 0, count: Phase.allCases.count)
+    /// Elements of a transformed tile, by which the Winograd algorithm is known; 1 where there was none.
+    private(set) var tuples = 1
     /// What reading the clock twice adds to each call.
     private let overhead: Double
 
@@ -53,6 +55,7 @@ final class KernelTimes: @unchecked Sendable {
         let pooling = index(.pooling)
         var timed = table
         timed.multiplyPanel = { arguments in
+            self.tuples = max(self.tuples, arguments.tuples)
             // A 1×1 convolution of a network's few input channels only feeds the layer that is measured.
             let isPointwise = arguments.segmentCount == 1 && arguments.segments[0].length <= 16
             self.time(arguments.tuples > 1 ? tuples : isPointwise ? pointwise : product) {

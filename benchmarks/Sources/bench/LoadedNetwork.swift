@@ -111,6 +111,7 @@ final class LoadedNetwork {
             start = now
         }
         return Reply(
-            passes: passes.count, median: passes.median, fastest: passes.min(), kernels: times?.perPass(passes.count))
+            passes: passes.count, median: passes.median, fastest: passes.min(), kernels: times?.perPass(passes.count),
+            tuples: times?.tuples)
     }
 }
