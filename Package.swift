@@ -40,7 +40,7 @@ let package = Package(
     name: "exemplar",
     products: [
         .executable(name: "exemplar", targets: ["exemplar"]),
-        .library(name: "ExemplarNetwork", targets: ["ExemplarNetwork"]),
+        .library(name: "ExemplarNetwork", targets: ["ExemplarNetwork", "KernelInterface"]),
     ],
     targets: [
         // C libraries, by their headers alone.
