@@ -39,11 +39,11 @@ public final class Embedder {
         if poisoned { poison() }
     }
 
-    /// Runs the network over `patches` (1 … `maximumBatch` of them, of `inputShape`), as far as the last layer of `selection`.
+    /// Runs the network over `inputs`, 1 … `maximumBatch` of them, as far as the last layer of `selection`.
     ///
     /// - Returns: one row a patch, valid until the next call.
-    public func embed(_ patches: UnsafeBufferPointer<PatchPixels>, _ selection: LayerSelection) -> EmbeddingBatch {
-        let count = min(patches.count, maximumBatch)
+    public func embed(_ inputs: UnsafeBufferPointer<EmbedderInput>, _ selection: LayerSelection) -> EmbeddingBatch {
+        let count = min(inputs.count, maximumBatch)
         let plan = network.plan
         let dimension = network.dimension(of: selection)
         let last = selection.indices.last.map { $0 + 1 } ?? 0
@@ -51,7 +51,7 @@ public final class Embedder {
         for start in stride(from: 0, to: count, by: plan.groupSize) {
             let images = start..<min(start + plan.groupSize, count)
             for image in images {
-                network.pixels.apply(to: patches[image], plan.layouts[0].view(buffer(0, of: image)))
+                network.fill(plan.layouts[0].view(buffer(0, of: image)), from: inputs[image])
             }
             run(0..<grouped, images: images, selection, dimension: dimension)
         }

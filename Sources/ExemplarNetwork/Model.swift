@@ -1,5 +1,6 @@
 public import KernelInterface
 import Safetensors
+public import Transformations
 
 /// How a model is loaded.
 public struct ModelOptions: Sendable {
@@ -121,6 +122,11 @@ public final class Model: Sendable {
     /// Values in one row of an embedding of this selection: maps flattened in C, H, W order or pooled, layers
     /// concatenated.
     public func dimension(of selection: LayerSelection) -> Int { network.dimension(of: selection) }
+
+    /// Draws α from the model's ranges; nil where its `config.json` has no `transformations`.
+    public var sampler: TransformationSampler? {
+        configuration.transformations.map { TransformationSampler(ranges: $0) }
+    }
 
     /// An embedder for one thread, with memory planned for at most `maximumBatch` patches at a time.
     ///

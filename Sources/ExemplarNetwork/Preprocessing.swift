@@ -2,7 +2,7 @@ import KernelInterface
 
 /// From pixels to the network's input: (p · scale − mean) / std of each channel, computed in double and rounded once.
 struct PixelTable: Sendable {
-    private let channels: Int
+    let channels: Int
     /// [256][channels]: the value of each 8-bit pixel.
     private let values: [Float]
     /// The same map for a fraction v = p / 255, as v · factor + offset.
@@ -25,18 +25,23 @@ struct PixelTable: Sendable {
         offsets = zip(preprocessing.mean, preprocessing.std).map { -$0 / $1 }
     }
 
-    /// Writes one patch into a map of the same size.
-    func apply(to pixels: PatchPixels, _ map: MapView) {
+    /// Writes a window of the map's size into the map.
+    ///
+    /// - Parameters:
+    ///   - pixels: at the window's first pixel.
+    ///   - rowPixels: pixels from one row to the next.
+    func apply(to pixels: PatchPixels, rowPixels: Int, _ map: MapView) {
+        let rowBytes = rowPixels * channels * pixels.format.byteCount
         switch pixels.format {
-        case .uint8: applyBytes(pixels.address, map)
-        case .float32: applyFractions(pixels.address, map)
+        case .uint8: applyBytes(pixels.address, rowBytes, map)
+        case .float32: applyFractions(pixels.address, rowBytes, map)
         }
     }
 
-    private func applyBytes(_ pixels: UnsafeRawPointer, _ map: MapView) {
+    private func applyBytes(_ pixels: UnsafeRawPointer, _ rowBytes: Int, _ map: MapView) {
         values.withUnsafeBufferPointer { values in
-            var source = pixels
             for y in 0..<map.height {
+                var source = pixels + y * rowBytes
                 var target = map.address + y * map.rowStride
                 for _ in 0..<map.width {
                     for channel in 0..<channels {
@@ -50,9 +55,9 @@ struct PixelTable: Sendable {
         }
     }
 
-    private func applyFractions(_ pixels: UnsafeRawPointer, _ map: MapView) {
-        var source = pixels
+    private func applyFractions(_ pixels: UnsafeRawPointer, _ rowBytes: Int, _ map: MapView) {
         for y in 0..<map.height {
+            var source = pixels + y * rowBytes
             var target = map.address + y * map.rowStride
             for _ in 0..<map.width {
                 for channel in 0..<channels {

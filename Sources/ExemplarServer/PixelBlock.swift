@@ -10,6 +10,7 @@ final class PixelBlock: @unchecked Sendable {
     private let base: UnsafeMutableRawPointer
     private let byteCount: Int
     private let format: PatchPixels.Format
+    private let shape: InputEntries.Shape
 
     deinit { base.deallocate() }
 
@@ -20,6 +21,7 @@ final class PixelBlock: @unchecked Sendable {
     init(_ inputs: InputEntries, type: InputEntries.ElementType, shape: InputEntries.Shape) throws(ResponseError) {
         count = inputs.entries.count
         format = type == .u8 ? .uint8 : .float32
+        self.shape = shape
         let valueCount = shape.height * shape.width * shape.channels
         byteCount = valueCount * type.byteCount
         // Base64 is four characters for three bytes: an entry that is far too short or too long is refused before
@@ -61,8 +63,10 @@ final class PixelBlock: @unchecked Sendable {
         }
     }
 
-    func pixels(of entry: Int) -> PatchPixels {
-        PatchPixels(address: base + entry * byteCount, format: format)
+    func input(of entry: Int) -> EmbedderInput {
+        EmbedderInput(
+            pixels: PatchPixels(address: base + entry * byteCount, format: format), height: shape.height,
+            width: shape.width)
     }
 
     private static func error(

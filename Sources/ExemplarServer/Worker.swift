@@ -23,7 +23,7 @@ final class Worker: Sendable {
     }
 
     private func run() {
-        var patches: [PatchPixels] = []
+        var patches: [EmbedderInput] = []
         while let batch = batcher.next() {
             compute(batch, &patches)
             let now = ContinuousClock.now
@@ -42,11 +42,11 @@ final class Worker: Sendable {
         }
     }
 
-    private func compute(_ batch: Batch<EmbedJob, ContinuousClock.Instant>, _ patches: inout [PatchPixels]) {
+    private func compute(_ batch: Batch<EmbedJob, ContinuousClock.Instant>, _ patches: inout [EmbedderInput]) {
         guard let first = batch.slices.first?.job.task else { return }
         patches.removeAll(keepingCapacity: true)
         for slice in batch.slices {
-            for patch in slice.patches { patches.append(slice.job.task.pixels.pixels(of: patch)) }
+            for patch in slice.patches { patches.append(slice.job.task.pixels.input(of: patch)) }
         }
         first.served.embedders.with { embedder in
             let rows = patches.withUnsafeBufferPointer { embedder.embed($0, first.selection) }
