@@ -71,7 +71,8 @@ let package = Package(
         .target(
             name: "ExemplarServer",
             dependencies: [
-                "CPlatform", "Batching", "JSONRPC", "ExemplarNetwork", "KernelInterface", "Tensors", "Transformations",
+                "CPlatform", "Batching", "JSONRPC", "ExemplarNetwork", "Images", "KernelInterface", "Tensors",
+                "Transformations",
             ],
             swiftSettings: rules),
         .target(name: "ExemplarClient", dependencies: ["JSONRPC"], swiftSettings: rules),
@@ -115,8 +116,8 @@ let package = Package(
         .testTarget(
             name: "CommandLineTests",
             dependencies: [
-                "TestSupport", "exemplar", "ExemplarClient", "ExemplarNetwork", "Images", "JSONRPC", "KernelInterface",
-                "Safetensors", "Transformations",
+                "TestSupport", "exemplar", "ExemplarClient", "ExemplarNetwork", "ExemplarServer", "Images", "JSONRPC",
+                "KernelInterface", "Safetensors", "Transformations",
             ],
             swiftSettings: rules),
     ] + kernelTargets,

@@ -51,7 +51,7 @@ public final class Embedder {
         for start in stride(from: 0, to: count, by: plan.groupSize) {
             let images = start..<min(start + plan.groupSize, count)
             for image in images {
-                network.fill(plan.layouts[0].view(buffer(0, of: image)), from: inputs[image])
+                network.filling.fill(plan.layouts[0].view(buffer(0, of: image)), from: inputs[image])
             }
             run(0..<grouped, images: images, selection, dimension: dimension)
         }

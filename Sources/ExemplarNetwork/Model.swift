@@ -8,11 +8,25 @@ public struct ModelOptions: Sendable {
     public var instructionSet: InstructionSet?
     /// Which convolution algorithms may be used.
     public var accuracy: Accuracy
+    /// What the planner weighs its choices for.
+    public var optimize: Optimization
 
-    public init(instructionSet: InstructionSet? = nil, accuracy: Accuracy = .standard) {
+    public init(
+        instructionSet: InstructionSet? = nil, accuracy: Accuracy = .standard, optimize: Optimization = .throughput
+    ) {
         self.instructionSet = instructionSet
         self.accuracy = accuracy
+        self.optimize = optimize
     }
+}
+
+/// What a plan is made for. It tilts the choice of algorithms at load and nothing else: a loaded model gives the same
+/// bits to a patch alone and in a batch.
+public enum Optimization: String, CaseIterable, Sendable {
+    /// Batches: many patches share each reading of the weights.
+    case throughput
+    /// One patch at a time, for which every weight comes from memory.
+    case latency
 }
 
 /// How much rounding error an algorithm may add for speed. Arithmetic is float32 in each.
@@ -37,6 +51,8 @@ public final class Model: Sendable {
     public let description: ModelDescription
     /// What the rows of the head stand for, from the folder's `labels.txt`; nil without one.
     public let labels: [String]?
+    /// How each layer runs, in the network's order.
+    public let plan: [PlanEntry]
     let network: Network
 
     /// Reads `folder`, validates it, packs the weights and reproduces the golden vectors, if there are any.
@@ -52,7 +68,10 @@ public final class Model: Sendable {
         let files = try ModelFolder(path: folder)
         let network = try Network(
             configuration: files.configuration, layers: files.layers, kernels: kernels,
-            algorithm: { AlgorithmChoice.winograd($0, accuracy: options.accuracy, images: $1) },
+            algorithm: { layer, images in
+                AlgorithmChoice.winograd(
+                    layer, accuracy: options.accuracy, costs: CostModel(options.optimize, images: images))
+            },
             parameters: files.weights)
         // The file's pages have served; the weights live in the packed slab.
         files.weights.releasePages()
@@ -71,6 +90,7 @@ public final class Model: Sendable {
     private init(_ files: ModelFolder, _ network: Network, _ options: ModelOptions) {
         configuration = files.configuration
         labels = files.labels
+        plan = network.entries(options.optimize)
         self.network = network
         let embedding = files.layers.first { $0.configuration.name == files.configuration.embedding }
         let head = files.layers.first { $0.configuration.name == files.configuration.head }
@@ -126,6 +146,11 @@ public final class Model: Sendable {
     /// Draws α from the model's ranges; nil where its `config.json` has no `transformations`.
     public var sampler: TransformationSampler? {
         configuration.transformations.map { TransformationSampler(ranges: $0) }
+    }
+
+    /// Writes T_α of a patch as 8-bit pixels: the model's `input.count` bytes, H × W × C, each x · 255 to nearest.
+    public func transform(_ input: EmbedderInput, into pixels: UnsafeMutablePointer<UInt8>) {
+        network.filling.fill(pixels, of: configuration.input, from: input)
     }
 
     /// An embedder for one thread, with memory planned for at most `maximumBatch` patches at a time.

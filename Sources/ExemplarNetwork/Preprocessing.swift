@@ -2,12 +2,15 @@ import KernelInterface
 
 /// From pixels to the network's input: (p · scale − mean) / std of each channel, computed in double and rounded once.
 struct PixelTable: Sendable {
-    let channels: Int
+    private let channels: Int
     /// [256][channels]: the value of each 8-bit pixel.
     private let values: [Float]
     /// The same map for a fraction v = p / 255, as v · factor + offset.
     private let factors: [Double]
     private let offsets: [Double]
+    /// Both in float32, for pixels that are transformed on the way.
+    private let roundedFactors: [Float]
+    private let roundedOffsets: [Float]
 
     init(_ preprocessing: NetworkConfiguration.Preprocessing, channels: Int) {
         self.channels = channels
@@ -23,6 +26,18 @@ struct PixelTable: Sendable {
         self.values = values
         factors = preprocessing.std.map { 255 * preprocessing.scale / $0 }
         offsets = zip(preprocessing.mean, preprocessing.std).map { -$0 / $1 }
+        roundedFactors = factors.map { Float($0) }
+        roundedOffsets = offsets.map { Float($0) }
+    }
+
+    /// Calls `body` with the factor and the offset of each channel: a fraction v becomes v · factor + offset.
+    func withCoefficients(_ body: (_ factors: UnsafePointer<Float>, _ offsets: UnsafePointer<Float>) -> Void) {
+        roundedFactors.withUnsafeBufferPointer { factors in
+            roundedOffsets.withUnsafeBufferPointer { offsets in
+                guard let factors = factors.baseAddress, let offsets = offsets.baseAddress else { return }
+                body(factors, offsets)
+            }
+        }
     }
 
     /// Writes a window of the map's size into the map.

@@ -16,6 +16,48 @@ final class ServedModel: Sendable {
     }
 
     var name: String { model.configuration.name }
+
+    // MARK: Larger images
+
+    /// Embedders for images that were met lately, the last one last.
+    private let imageEmbedders = EmbedderShelf()
+
+    /// An embedder for images of this size: one that was kept, or a new one.
+    func imageEmbedder(height: Int, width: Int) throws(ModelError) -> Embedder {
+        if let embedder = imageEmbedders.take(height: height, width: width) { return embedder }
+        return try model.makeEmbedder(maximumBatch: 1, height: height, width: width)
+    }
+
+    /// Keeps an embedder for the next image of its size.
+    func keep(_ embedder: Embedder) { imageEmbedders.put(embedder) }
+}
+
+/// A few embedders for images, by size. Unchecked: an embedder belongs to whoever took it.
+private final class EmbedderShelf: @unchecked Sendable {
+    private let kept = Monitor<[Embedder]>([])
+    private static let capacity = 2
+
+    func take(height: Int, width: Int) -> Embedder? {
+        kept.withLock { kept in
+            let index = kept.lastIndex { $0.inputShape.height == height && $0.inputShape.width == width }
+            return index.map { Loan(kept.remove(at: $0)) }
+        }?.embedder
+    }
+
+    func put(_ embedder: Embedder) {
+        let loan = Loan(embedder)
+        kept.withLock { kept in
+            if kept.count == Self.capacity { kept.removeFirst() }
+            kept.append(loan.embedder)
+        }
+    }
+}
+
+/// An embedder on its way between two owners.
+private struct Loan: @unchecked Sendable {
+    let embedder: Embedder
+
+    init(_ embedder: Embedder) { self.embedder = embedder }
 }
 
 /// Embedders that no worker is using. There are as many as workers, and each worker uses one at a time.
@@ -34,11 +76,6 @@ final class EmbedderPool: @unchecked Sendable {
             idle.notify()
         }
         return body(embedder)
-    }
-
-    private struct Loan: @unchecked Sendable {
-        let embedder: Embedder
-        init(_ embedder: Embedder) { self.embedder = embedder }
     }
 }
 

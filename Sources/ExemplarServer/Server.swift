@@ -22,10 +22,11 @@ public final class Server {
     let configuration: ServerConfiguration
     let log: Log
     let statistics = Statistics()
-    let batcher: EmbedBatcher
+    let batcher: InferenceBatcher
     let outbox: Outbox
     let poller: Poller
     let handler: RequestHandler
+    let images: ImageDecoding
     let cores: UsableCores
 
     var parser = RequestParser()
@@ -33,6 +34,9 @@ public final class Server {
     var connections: [UInt64: Connection] = [:]
     var lastToken = Token.connections.rawValue
     var lastBatch: UInt64 = 0
+    /// Bytes of replies that wait for their clients, all connections together.
+    var outputByteCount = 0
+    let memory = MemoryBudget()
     var listeners: [Token: Listener] = [:]
     /// Set while the process is out of descriptors: when to accept again.
     var acceptAgain: ContinuousClock.Instant?
@@ -62,7 +66,8 @@ public final class Server {
         let token = try configuration.tokenFile.map(readToken)
         handler = RequestHandler(configuration: configuration, threads: threads, token: token)
         outbox = try Outbox()
-        batcher = EmbedBatcher(
+        images = ImageDecoding(outbox: outbox)
+        batcher = InferenceBatcher(
             limits: BatchingLimits(maxBatch: configuration.maxBatch, queue: configuration.queue, workers: threads),
             now: { .now })
         poller = try Poller()
@@ -70,6 +75,7 @@ public final class Server {
             poller.add(signals, .read, token: Token.signals.rawValue)
         else { throw ServerError("Cannot watch descriptors: \(errorText()).") }
         try listen()
+        try images.start()
         for _ in 0..<threads {
             try Worker(batcher: batcher, outbox: outbox, statistics: statistics).start()
         }
@@ -77,6 +83,7 @@ public final class Server {
 
     deinit {
         batcher.stop()
+        images.stop()
         chunk.deallocate()
         close(signals)
     }

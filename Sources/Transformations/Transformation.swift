@@ -8,8 +8,8 @@ public struct Transformation: Sendable, Equatable {
     public var scale: Double
     /// Of the axes along which the source is read, from x (right) towards y (down).
     public var rotationDegrees: Double
-    /// Factors on the principal components of RGB, the grey axis last.
-    public var contrast: SIMD3<Double>
+    /// Three factors on the principal components of RGB, the grey axis last.
+    public var contrast: [Double]
     /// Saturation and value become clip(factor · x^power + offset), each with its own.
     public var power: SaturationValue
     public var factor: SaturationValue
@@ -17,20 +17,9 @@ public struct Transformation: Sendable, Equatable {
     /// Added to the hue, of which 1 is a full turn.
     public var hue: Double
 
-    /// One number for the saturation and one for the value of HSV.
-    public struct SaturationValue: Sendable, Equatable {
-        public var saturation: Double
-        public var value: Double
-
-        public init(saturation: Double, value: Double) {
-            self.saturation = saturation
-            self.value = value
-        }
-    }
-
     public init(
         translationX: Double = 0, translationY: Double = 0, scale: Double = 1, rotationDegrees: Double = 0,
-        contrast: SIMD3<Double> = SIMD3(1, 1, 1), power: SaturationValue = SaturationValue(saturation: 1, value: 1),
+        contrast: [Double] = [1, 1, 1], power: SaturationValue = SaturationValue(saturation: 1, value: 1),
         factor: SaturationValue = SaturationValue(saturation: 1, value: 1),
         offset: SaturationValue = SaturationValue(saturation: 0, value: 0), hue: Double = 0
     ) {
@@ -53,7 +42,7 @@ public struct Transformation: Sendable, Equatable {
         translationX == 0 && translationY == 0 && scale == 1 && rotationDegrees == 0
     }
 
-    /// This transformation in some of its steps, and the identity in the others.
+    /// This transformation in some of its steps, the identity in the others.
     public func restricted(to steps: TransformationSteps) -> Transformation {
         var result = Transformation.identity
         if steps.contains(.translation) {
@@ -70,6 +59,17 @@ public struct Transformation: Sendable, Equatable {
         }
         if steps.contains(.hue) { result.hue = hue }
         return result
+    }
+}
+
+/// One number for the saturation and one for the value of HSV.
+public struct SaturationValue: Sendable, Equatable {
+    public var saturation: Double
+    public var value: Double
+
+    public init(saturation: Double, value: Double) {
+        self.saturation = saturation
+        self.value = value
     }
 }
 

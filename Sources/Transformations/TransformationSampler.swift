@@ -23,10 +23,8 @@ public struct TransformationSampler: Sendable, Equatable {
 
         if let contrast = ranges.contrast {
             let (first, second) = Self.normal(uniform.pair(2))
-            let variates = SIMD3(first, second, Self.normal(uniform.pair(3)).0)
-            for component in 0..<3 {
-                result.contrast[component] = exp2(contrast.sigma[component] * variates[component])
-            }
+            let third = Self.normal(uniform.pair(3)).0
+            result.contrast = zip(contrast.sigma, [first, second, third]).map { exp2($0 * $1) }
         }
         if let color = ranges.color {
             result.power = Self.saturationValue(uniform.pair(4)) { Self.logUniform($0, in: color.power) }
@@ -57,7 +55,7 @@ public struct TransformationSampler: Sendable, Equatable {
 
     private static func saturationValue(
         _ u: (Double, Double), _ quantile: (Double) -> Double
-    ) -> Transformation.SaturationValue {
-        Transformation.SaturationValue(saturation: quantile(u.0), value: quantile(u.1))
+    ) -> SaturationValue {
+        SaturationValue(saturation: quantile(u.0), value: quantile(u.1))
     }
 }

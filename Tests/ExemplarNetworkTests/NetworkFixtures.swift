@@ -46,7 +46,9 @@ extension NetworkConfiguration {
 
 extension Network {
     init(_ oracle: Oracle, _ instructionSet: InstructionSet, _ accuracy: Accuracy = .standard) throws {
-        try self.init(oracle, instructionSet) { AlgorithmChoice.winograd($0, accuracy: accuracy, images: $1) }
+        try self.init(oracle, instructionSet) {
+            AlgorithmChoice.winograd($0, accuracy: accuracy, costs: CostModel(.throughput, images: $1))
+        }
     }
 
     init(

@@ -117,21 +117,6 @@ import Testing
             #expect(onTheWay.map { $0[...] } == afterwards)
         }
     }
-
-    @Test func thePlannerTakesTheCheapAlgorithms() throws {
-        let layers = try PlannedLayer.sequence(
-            .sequence(
-                [
-                    .convolution("conv1", 64, kernel: 5, padding: 2), .convolution("conv2", 64, kernel: 3, padding: 1),
-                    .convolution("conv3", 64, kernel: 5, stride: 2, padding: 2), .convolution("conv4", 64, kernel: 7),
-                ], height: 32, width: 32, channels: 3))
-        func choices(_ accuracy: Accuracy) -> [WinogradShape?] {
-            layers.map { AlgorithmChoice.winograd($0, accuracy: accuracy, images: 12) }
-        }
-        #expect(choices(.exact) == [nil, nil, nil, nil])
-        #expect(choices(.standard) == [.f4k5, .f4k3, nil, nil])
-        #expect(choices(.fast) == [.f8k5, .f4k3, nil, nil])
-    }
 }
 
 extension EmbeddingBatch {
