@@ -80,12 +80,14 @@ let package = Package(
             name: "exemplar",
             dependencies: [
                 "ExemplarServer", "ExemplarClient", "ExemplarNetwork", "Images", "JSONRPC", "KernelInterface",
+                "Transformations",
             ],
             swiftSettings: rules),
 
         // Tests mirror the targets.
         .target(
-            name: "TestSupport", dependencies: ["ExemplarNetwork", "Safetensors"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["ExemplarNetwork", "Safetensors", "Transformations"],
+            path: "Tests/TestSupport",
             // The oracle is plain loops over doubles: optimised they take a hundredth of the time.
             swiftSettings: rules + [.unsafeFlags(["-O"])]),
         .testTarget(
@@ -94,8 +96,12 @@ let package = Package(
         .testTarget(name: "TensorsTests", dependencies: ["TestSupport", "Tensors"], swiftSettings: rules),
         .testTarget(name: "SafetensorsTests", dependencies: ["TestSupport", "Safetensors"], swiftSettings: rules),
         .testTarget(
+            name: "TransformationsTests", dependencies: ["TestSupport", "Transformations"], swiftSettings: rules),
+        .testTarget(
             name: "ExemplarNetworkTests",
-            dependencies: ["TestSupport", "ExemplarNetwork", "KernelInterface", "Safetensors", "Tensors"],
+            dependencies: [
+                "TestSupport", "ExemplarNetwork", "KernelInterface", "Safetensors", "Tensors", "Transformations",
+            ],
             swiftSettings: rules),
         .testTarget(name: "ImagesTests", dependencies: ["TestSupport", "Images"], swiftSettings: rules),
         .testTarget(name: "BatchingTests", dependencies: ["TestSupport", "Batching"], swiftSettings: rules),
@@ -111,8 +117,7 @@ let package = Package(
             name: "CommandLineTests",
             dependencies: [
                 "TestSupport", "exemplar", "ExemplarClient", "ExemplarNetwork", "ExemplarServer", "Images", "JSONRPC",
-                "KernelInterface",
-                "Safetensors",
+                "KernelInterface", "Safetensors", "Transformations",
             ],
             swiftSettings: rules),
     ] + kernelTargets,

@@ -17,7 +17,7 @@ public final class Embedder {
     private var call: Call?
 
     private struct Call {
-        let patches: UnsafeBufferPointer<PatchPixels>
+        let inputs: UnsafeBufferPointer<EmbedderInput>
         let selection: LayerSelection
         let crew: Crew
     }
@@ -55,28 +55,28 @@ public final class Embedder {
         if poisoned { poison() }
     }
 
-    /// Runs the network over `patches` (1 … `maximumBatch` of them, of `inputShape`), as far as the last layer of `selection`.
+    /// Runs the network over `inputs`, 1 … `maximumBatch` of them, as far as the last layer of `selection`.
     ///
     /// - Parameter crew: threads that share every layer, with the calling thread as their caller; the bits are the same.
     /// - Returns: one row a patch, valid until the next call.
     public func embed(
-        _ patches: UnsafeBufferPointer<PatchPixels>, _ selection: LayerSelection, crew: Crew? = nil
+        _ inputs: UnsafeBufferPointer<EmbedderInput>, _ selection: LayerSelection, crew: Crew? = nil
     ) -> EmbeddingBatch {
         if let crew, crew.count > 1, crew.count <= members {
-            call = Call(patches: patches, selection: selection, crew: crew)
+            call = Call(inputs: inputs, selection: selection, crew: crew)
             crew.run(self)
             call = nil
         } else {
-            compute(patches, selection, .whole)
+            compute(inputs, selection, .whole)
         }
         return EmbeddingBatch(
-            rows: min(patches.count, maximumBatch), dimension: network.dimension(of: selection),
+            rows: min(inputs.count, maximumBatch), dimension: network.dimension(of: selection),
             base: UnsafePointer(outputs.base))
     }
 
     /// One member's part of a batch.
-    private func compute(_ patches: UnsafeBufferPointer<PatchPixels>, _ selection: LayerSelection, _ part: CrewPart) {
-        let count = min(patches.count, maximumBatch)
+    private func compute(_ inputs: UnsafeBufferPointer<EmbedderInput>, _ selection: LayerSelection, _ part: CrewPart) {
+        let count = min(inputs.count, maximumBatch)
         let plan = network.plan
         let dimension = network.dimension(of: selection)
         let last = selection.indices.last.map { $0 + 1 } ?? 0
@@ -86,7 +86,7 @@ public final class Embedder {
             if start > 0 { part.meet() }
             let images = start..<min(start + plan.groupSize, count)
             for image in images where image % part.count == part.member {
-                network.pixels.apply(to: patches[image], plan.layouts[0].view(buffer(0, of: image)))
+                network.filling.fill(plan.layouts[0].view(buffer(0, of: image)), from: inputs[image])
             }
             part.meet()
             run(0..<grouped, images: images, selection, dimension: dimension, part)
@@ -211,7 +211,7 @@ public final class Embedder {
 extension Embedder: Crew.Work {
     func run(member: Int) {
         guard let call else { return }
-        compute(call.patches, call.selection, CrewPart(member: member, count: call.crew.count, crew: call.crew))
+        compute(call.inputs, call.selection, CrewPart(member: member, count: call.crew.count, crew: call.crew))
     }
 }
 

@@ -1,5 +1,6 @@
 public import KernelInterface
 import Safetensors
+public import Transformations
 
 /// How a model is loaded.
 public struct ModelOptions: Sendable {
@@ -145,6 +146,16 @@ public final class Model: Sendable {
     /// Values in one row of an embedding of this selection: maps flattened in C, H, W order or pooled, layers
     /// concatenated.
     public func dimension(of selection: LayerSelection) -> Int { network.dimension(of: selection) }
+
+    /// Draws α from the model's ranges; nil where its `config.json` has no `transformations`.
+    public var sampler: TransformationSampler? {
+        configuration.transformations.map { TransformationSampler(ranges: $0) }
+    }
+
+    /// Writes T_α of a patch as 8-bit pixels: the model's `input.count` bytes, H × W × C, each x · 255 to nearest.
+    public func transform(_ input: EmbedderInput, into pixels: UnsafeMutablePointer<UInt8>) {
+        network.filling.fill(pixels, of: configuration.input, from: input)
+    }
 
     /// An embedder for one thread, with memory planned for at most `maximumBatch` patches at a time.
     ///

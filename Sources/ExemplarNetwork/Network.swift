@@ -8,7 +8,7 @@ struct Network: Sendable {
     private(set) var layers: [PlannedLayer]
     private(set) var plan: ExecutionPlan
     let kernels: KernelTable
-    let pixels: PixelTable
+    let filling: InputFilling
     let parameters: Slab
     /// By layer: the factor of its quadrant features.
     let featureScales: [Float]
@@ -26,7 +26,7 @@ struct Network: Sendable {
     ) throws(ModelError) {
         self.layers = layers
         self.kernels = kernels
-        pixels = PixelTable(configuration.preprocessing, channels: configuration.input.channels)
+        filling = InputFilling(configuration, kernels: kernels)
         plan = ExecutionPlan(
             layers: layers,
             input: FeatureShape(

@@ -18,6 +18,8 @@ public struct KernelTable: Sendable {
     public var maxPool: @Sendable (PoolArguments) -> Void
     /// The mean of one map.
     public var meanPool: @Sendable (MeanArguments) -> Void
+    /// One transformed patch.
+    public var transformPatch: @Sendable (TransformationArguments) -> Void
 
     public init(
         instructionSet: InstructionSet, tileRows: Int, tileVectors: Int, takesHalfWeights: Bool,
@@ -25,7 +27,8 @@ public struct KernelTable: Sendable {
         transformInput: @escaping @Sendable (InputTransformArguments) -> Void,
         transformOutput: @escaping @Sendable (OutputTransformArguments) -> Void,
         maxPool: @escaping @Sendable (PoolArguments) -> Void,
-        meanPool: @escaping @Sendable (MeanArguments) -> Void
+        meanPool: @escaping @Sendable (MeanArguments) -> Void,
+        transformPatch: @escaping @Sendable (TransformationArguments) -> Void
     ) {
         self.instructionSet = instructionSet
         self.tileRows = tileRows
@@ -36,6 +39,7 @@ public struct KernelTable: Sendable {
         self.transformOutput = transformOutput
         self.maxPool = maxPool
         self.meanPool = meanPool
+        self.transformPatch = transformPatch
     }
 
     /// Floats in a vector: channels are padded to a multiple of it in every variant.

@@ -21,5 +21,6 @@ public func kernelTable() -> KernelTable {
         takesHalfWeights: takesHalfWeights, multiplyPanel: { multiplyPanel($0) },
         transformInput: { transformInput($0) },
         transformOutput: { transformOutput($0) }, maxPool: { maxPool($0) },
-        meanPool: { meanPool($0) })
+        meanPool: { meanPool($0) },
+        transformPatch: { transformPatch($0) })
 }

@@ -82,10 +82,14 @@ struct RandomPatches {
         bytes[index * shape.count..<(index + 1) * shape.count].map(Double.init)
     }
 
-    func withPixels<Result>(_ body: (UnsafeBufferPointer<PatchPixels>) -> Result) -> Result {
+    func withPixels<Result>(_ body: (UnsafeBufferPointer<EmbedderInput>) -> Result) -> Result {
         bytes.withUnsafeBytes { bytes in
             let patches = stride(from: 0, to: bytes.count, by: shape.count).compactMap { offset in
-                bytes.baseAddress.map { PatchPixels(address: $0 + offset, format: .uint8) }
+                bytes.baseAddress.map { base in
+                    EmbedderInput(
+                        pixels: PatchPixels(address: base + offset, format: .uint8), height: shape.height,
+                        width: shape.width)
+                }
             }
             return patches.withUnsafeBufferPointer(body)
         }
