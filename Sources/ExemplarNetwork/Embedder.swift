@@ -18,7 +18,9 @@ public final class Embedder {
 
     /// - Parameter poisoned: whether memory starts as NaN where the plan does not ask for zeros, so that a test sees
     ///   a value that was never written.
-    init(network: Network, maximumBatch: Int, poisoned: Bool = false) throws(ModelError) {
+    init(
+        network: Network, maximumBatch: Int, poisoned: Bool = false, memoryLimit: MemoryLimit = .current()
+    ) throws(ModelError) {
         let (outputCount, overflows) = network.outputCount.multipliedReportingOverflow(by: maximumBatch)
         guard maximumBatch > 0, !overflows, let memory = network.plan.memory(maximumBatch: maximumBatch) else {
             throw ModelError("A batch of \(maximumBatch) patches cannot be planned: choose a smaller --max-batch.")
@@ -26,6 +28,8 @@ public final class Embedder {
         let input = network.plan.layouts[0]
         inputShape = NetworkConfiguration.PatchShape(
             height: input.height, width: input.width, channels: input.channels)
+        try Self.check(
+            memoryLimit, floats: [network.parameters.count, memory.count, outputCount], maximumBatch, inputShape)
         self.maximumBatch = maximumBatch
         self.network = network
         self.memory = memory
@@ -37,6 +41,22 @@ public final class Embedder {
             throw ModelError("No memory for batches of \(maximumBatch) patches. \(error)")
         }
         if poisoned { poison() }
+    }
+
+    /// Refuses memory that the process cannot get, the weights included.
+    private static func check(
+        _ limit: MemoryLimit, floats counts: [Int], _ maximumBatch: Int, _ shape: NetworkConfiguration.PatchShape
+    ) throws(ModelError) {
+        let byteCount = counts.reduce(0) { sum, count in
+            let (bytes, overflows) = count.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
+            let (total, sumOverflows) = sum.addingReportingOverflow(bytes)
+            return overflows || sumOverflows ? Int.max : total
+        }
+        try limit.check(
+            byteCount,
+            for:
+                "The weights and a batch of \(maximumBatch) inputs of \(shape.height) × \(shape.width) × \(shape.channels)",
+            advice: "choose a smaller --max-batch or smaller images")
     }
 
     /// Runs the network over `patches` (1 … `maximumBatch` of them, of `inputShape`), as far as the last layer of `selection`.
