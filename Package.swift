@@ -40,7 +40,7 @@ let package = Package(
     name: "exemplar",
     products: [
         .executable(name: "exemplar", targets: ["exemplar"]),
-        .library(name: "ExemplarNetwork", targets: ["ExemplarNetwork"]),
+        .library(name: "ExemplarNetwork", targets: ["ExemplarNetwork", "KernelInterface"]),
     ],
     targets: [
         // C libraries, by their headers alone.
@@ -57,9 +57,11 @@ let package = Package(
             name: "Tensors", dependencies: usesJemalloc ? ["CJemalloc"] : [],
             swiftSettings: rules + (usesJemalloc ? [.define("JEMALLOC")] : [])),
         .target(name: "Safetensors", swiftSettings: rules),
+        .target(name: "Transformations", swiftSettings: rules),
         .target(
             name: "ExemplarNetwork",
-            dependencies: ["CPlatform", "CNettle", "KernelInterface", "Tensors", "Safetensors"] + kernelNames,
+            dependencies: ["CPlatform", "CNettle", "KernelInterface", "Tensors", "Safetensors", "Transformations"]
+                + kernelNames,
             swiftSettings: rules),
         .target(name: "Images", dependencies: ["CPNG", "CJPEG", "CWebP"], swiftSettings: rules),
 
@@ -68,7 +70,10 @@ let package = Package(
         .target(name: "JSONRPC", swiftSettings: rules),
         .target(
             name: "ExemplarServer",
-            dependencies: ["CPlatform", "Batching", "JSONRPC", "ExemplarNetwork", "KernelInterface", "Tensors"],
+            dependencies: [
+                "CPlatform", "Batching", "JSONRPC", "ExemplarNetwork", "Images", "KernelInterface", "Tensors",
+                "Transformations",
+            ],
             swiftSettings: rules),
         .target(name: "ExemplarClient", dependencies: ["JSONRPC"], swiftSettings: rules),
         .executableTarget(
@@ -105,7 +110,8 @@ let package = Package(
         .testTarget(
             name: "CommandLineTests",
             dependencies: [
-                "TestSupport", "exemplar", "ExemplarClient", "ExemplarNetwork", "Images", "JSONRPC", "KernelInterface",
+                "TestSupport", "exemplar", "ExemplarClient", "ExemplarNetwork", "ExemplarServer", "Images", "JSONRPC",
+                "KernelInterface",
                 "Safetensors",
             ],
             swiftSettings: rules),

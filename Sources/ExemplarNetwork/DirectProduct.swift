@@ -116,10 +116,12 @@ struct DirectProduct: Sendable {
     /// Multiplies every row. A block of a panel passes over all rows before the next block is touched, and all panels
     /// over a chunk of blocks whose inputs stay in the second-level cache; each sum runs in the order of the blocks.
     ///
-    /// - Parameter row: the row of an index; called again for each block.
+    /// - Parameters:
+    ///   - part: which part of the panels.
+    ///   - row: the row of an index; called again for each block.
     @inline(__always)
     func run(
-        _ kernels: KernelTable, weights: UnsafePointer<Float>, bias: UnsafePointer<Float>, rows: Int,
+        _ kernels: KernelTable, weights: UnsafePointer<Float>, bias: UnsafePointer<Float>, part: CrewPart, rows: Int,
         row: (Int) -> Row
     ) {
         let blocks = reduction.blocks
@@ -127,7 +129,7 @@ struct DirectProduct: Sendable {
         let inputBytes = images * (blocks.first?.count ?? 1) * MemoryLayout<Float>.stride
         let chunk = rows == 1 ? max(1, chunkBytes / inputBytes) : blocks.count
         for start in stride(from: 0, to: blocks.count, by: chunk) {
-            for panel in panels {
+            for panel in panels[part.range(of: panels.count)] {
                 for index in start..<min(start + chunk, blocks.count) {
                     run(kernels, panel, blocks[index], weights: weights, bias: bias, rows: rows, row: row)
                 }

@@ -205,7 +205,9 @@ struct ExecutionPlan: Sendable {
 
     /// Where each buffer, then the steps' scratch, then a pooled output lies in an embedder's slab; nil if the sizes
     /// overflow.
-    func memory(maximumBatch: Int) -> MemoryPlan? {
+    ///
+    /// - Parameter members: threads that work on one batch, each with a scratch of its own.
+    func memory(maximumBatch: Int, members: Int = 1) -> MemoryPlan? {
         let buffers = layouts.indices.map { buffer in
             let (count, overflow) = imageStride(of: buffer).multipliedReportingOverflow(
                 by: images(in: buffer, maximumBatch: maximumBatch))
@@ -221,9 +223,14 @@ struct ExecutionPlan: Sendable {
                 count: overflow ? Int.max : count,
                 lifetime: hasZeros || buffer == batchedFrom ? MemoryPlan.always : max(buffer - 2, 0)...buffer)
         }
-        let shared = [scratchCount, pooledCount].map { MemoryPlan.Request(count: $0, lifetime: MemoryPlan.always) }
+        let shared = [scratchStride * members, pooledCount].map {
+            MemoryPlan.Request(count: $0, lifetime: MemoryPlan.always)
+        }
         return MemoryPlan(buffers + shared)
     }
+
+    /// Floats from one member's scratch to the next.
+    var scratchStride: Int { MapLayout.padded(scratchCount) }
 
     /// Floats of the largest pooled output, as the kernels write it: four pixels of the widest map.
     var pooledCount: Int { 4 * (layouts.map { MapLayout.padded($0.channels) }.max() ?? 0) }

@@ -56,10 +56,14 @@ public final class Model: Sendable {
 
     /// Reads `folder`, validates it, packs the weights and reproduces the golden vectors, if there are any.
     ///
+    /// - Parameter wrapped: kernels to run in place of the instruction set's own: the same, wrapped to be timed or
+    ///   recorded.
     /// - Throws: `ModelError`, one sentence that names the file, and the key or the tensor, and says what to do.
-    public static func load(folder: String, options: ModelOptions = ModelOptions()) throws(ModelError) -> Model {
+    public static func load(
+        folder: String, options: ModelOptions = ModelOptions(), kernels wrapped: KernelTable? = nil
+    ) throws(ModelError) -> Model {
         let instructionSet = options.instructionSet ?? .best
-        guard let kernels = KernelTable.table(for: instructionSet) else {
+        guard let kernels = wrapped ?? KernelTable.table(for: instructionSet) else {
             throw ModelError(
                 "This CPU cannot run \(instructionSet.rawValue); it has "
                     + InstructionSet.available.map(\.rawValue).joined(separator: ", "))
@@ -145,8 +149,10 @@ public final class Model: Sendable {
     /// An embedder for one thread, with memory planned for at most `maximumBatch` patches at a time.
     ///
     /// - Throws: `ModelError` if there is not so much memory.
-    public func makeEmbedder(maximumBatch: Int) throws(ModelError) -> Embedder {
-        try Embedder(network: network, maximumBatch: maximumBatch)
+    ///
+    /// - Parameter members: the most threads of a crew that can share a batch.
+    public func makeEmbedder(maximumBatch: Int, members: Int = 1) throws(ModelError) -> Embedder {
+        try Embedder(network: network, maximumBatch: maximumBatch, members: members)
     }
 
     /// An embedder for one thread over images of `height` × `width`, at least the patch, in the network's fully

@@ -59,6 +59,9 @@ struct WinogradConvolution: Sendable {
         segments = [Segment(offset: 0, length: layer.input.channels)]
     }
 
+    /// Tiles that use each weight often enough.
+    private static let leastBlock = 24
+
     /// Enough tiles that each weight is used many times, few enough that their transforms stay in half of the
     /// second-level cache; whole register tiles.
     static func blockSize(
@@ -66,7 +69,7 @@ struct WinogradConvolution: Sendable {
     ) -> Int {
         let bytes = algorithm.inputs * algorithm.inputs * MapLayout.padded(inChannels) * MemoryLayout<Float>.stride
         let fitting = caches.level2 / 2 / bytes / kernels.tileRows
-        let least = (24 + kernels.tileRows - 1) / kernels.tileRows
+        let least = (leastBlock + kernels.tileRows - 1) / kernels.tileRows
         let most = (48 + kernels.tileRows - 1) / kernels.tileRows
         return min(max(least, min(fitting, most)) * kernels.tileRows, tiles)
     }
@@ -121,19 +124,26 @@ struct WinogradConvolution: Sendable {
     ///
     /// - Parameters:
     ///   - scratch: `scratchCount` floats.
+    ///   - part: which part of the tiles or, where they are few, of the panels. It changes no result.
     ///   - pools: whether to write the following pooling layer's map in place of this one's.
     ///   - source, target: an image's maps; the target is the pooled one where `pools`.
     func run(
         _ kernels: KernelTable, weights: UnsafePointer<Float>, bias: UnsafePointer<Float>, images: Int,
-        scratch: UnsafeMutablePointer<Float>, pools: Bool, rows: Int, columns: Int, source: (Int) -> MapView,
+        scratch: UnsafeMutablePointer<Float>, part: CrewPart, pools: Bool, rows: Int, columns: Int,
+        source: (Int) -> MapView,
         target: (Int) -> MapView
     ) {
         let zeros = scratch + zerosOffset
         zeros.update(repeating: 0, count: panelWidth)
         let products = scratch + productsOffset
         let m = algorithm.outputs
-        for start in stride(from: 0, to: images * tileCount, by: blockSize) {
-            let block = start..<min(start + blockSize, images * tileCount)
+        // Members that share tiles read all weights; members that share panels transform all inputs, each for itself.
+        let sharesTiles = images * tileCount >= part.count * Self.leastBlock
+        let tiles = sharesTiles ? part.range(of: images * tileCount) : 0..<images * tileCount
+        let panels = sharesTiles ? panels[...] : panels[part.range(of: panels.count)]
+        guard !panels.isEmpty else { return }
+        for start in stride(from: tiles.lowerBound, to: tiles.upperBound, by: blockSize) {
+            let block = start..<min(start + blockSize, tiles.upperBound)
             inputCoefficients.withUnsafeBufferPointer { coefficients in
                 guard let coefficients = coefficients.baseAddress else { return }
                 forEachRun(in: block) { run in

@@ -1,4 +1,5 @@
 import ExemplarNetwork
+import ExemplarServer
 import Glibc
 import Images
 import JSONRPC

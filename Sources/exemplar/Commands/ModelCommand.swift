@@ -1,5 +1,6 @@
 import ExemplarClient
 import ExemplarNetwork
+import ExemplarServer
 import JSONRPC
 import KernelInterface
 
@@ -44,25 +45,6 @@ private func runModel(_ arguments: ParsedArguments) throws(CommandError) -> Int3
         try writeOutput(modelTable(description))
     }
     return 0
-}
-
-extension ModelDescription {
-    /// The members that the server's method `model` answers with, as far as they are the model's own.
-    var json: JSONValue {
-        [
-            "name": .string(name), "sha256": .string(sha256), "embedding": .string(embedding), "dim": .int(dimension),
-            "patch_shape": .array([.int(patchShape.height), .int(patchShape.width), .int(patchShape.channels)]),
-            "layers": .array(
-                layers.map { layer in
-                    [
-                        "name": .string(layer.name), "type": .string(layer.type),
-                        "shape": .array(layer.shape.map(JSONValue.int)),
-                    ]
-                }),
-            "exemplars": exemplars.map(JSONValue.int) ?? .null, "isa": .string(instructionSet.rawValue),
-            "accuracy": .string(accuracy.rawValue), "self_test": .string(selfTest),
-        ]
-    }
 }
 
 extension PlanEntry {
