@@ -31,7 +31,10 @@ public final class Embedder {
     ///   - members: the most threads that can share a batch.
     ///   - poisoned: whether memory starts as NaN where the plan does not ask for zeros, so that a test sees
     ///     a value that was never written.
-    init(network: Network, maximumBatch: Int, members: Int = 1, poisoned: Bool = false) throws(ModelError) {
+    init(
+        network: Network, maximumBatch: Int, members: Int = 1, poisoned: Bool = false,
+        memoryLimit: MemoryLimit = .current()
+    ) throws(ModelError) {
         let (outputCount, overflows) = network.outputCount.multipliedReportingOverflow(by: maximumBatch)
         guard maximumBatch > 0, !overflows,
             let memory = network.plan.memory(maximumBatch: maximumBatch, members: max(1, members))
@@ -41,6 +44,8 @@ public final class Embedder {
         let input = network.plan.layouts[0]
         inputShape = NetworkConfiguration.PatchShape(
             height: input.height, width: input.width, channels: input.channels)
+        try Self.check(
+            memoryLimit, floats: [network.parameters.count, memory.count, outputCount], maximumBatch, inputShape)
         self.maximumBatch = maximumBatch
         self.members = max(1, members)
         self.network = network
@@ -53,6 +58,22 @@ public final class Embedder {
             throw ModelError("No memory for batches of \(maximumBatch) patches. \(error)")
         }
         if poisoned { poison() }
+    }
+
+    /// Refuses memory that the process cannot get, the weights included.
+    private static func check(
+        _ limit: MemoryLimit, floats counts: [Int], _ maximumBatch: Int, _ shape: NetworkConfiguration.PatchShape
+    ) throws(ModelError) {
+        let byteCount = counts.reduce(0) { sum, count in
+            let (bytes, overflows) = count.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
+            let (total, sumOverflows) = sum.addingReportingOverflow(bytes)
+            return overflows || sumOverflows ? Int.max : total
+        }
+        try limit.check(
+            byteCount,
+            for:
+                "The weights and a batch of \(maximumBatch) inputs of \(shape.height) × \(shape.width) × \(shape.channels)",
+            advice: "choose a smaller --max-batch or smaller images")
     }
 
     /// Runs the network over `inputs`, 1 … `maximumBatch` of them, as far as the last layer of `selection`.

@@ -22,7 +22,8 @@ struct Network: Sendable {
     ///   - file: the tensors by name. The weights of a linear layer are kept as they are stored where the kernels can.
     init(
         configuration: NetworkConfiguration, layers: [PlannedLayer], kernels: KernelTable,
-        algorithm: (PlannedLayer, _ images: Int) -> WinogradShape?, parameters file: SafetensorsFile
+        algorithm: (PlannedLayer, _ images: Int) -> WinogradShape?, parameters file: SafetensorsFile,
+        memoryLimit: MemoryLimit = .current()
     ) throws(ModelError) {
         self.layers = layers
         self.kernels = kernels
@@ -39,6 +40,9 @@ struct Network: Sendable {
             algorithm: algorithm)
         featureScales = layers.map { configuration.featureScales[$0.configuration.name] ?? 1 }
         outputCount = Self.outputCount(layers)
+        try memoryLimit.check(
+            plan.parameterCount * MemoryLayout<Float>.stride, for: "The packed weights of \(configuration.name)",
+            advice: "load a smaller model")
         do {
             parameters = try Arena().allocate(count: plan.parameterCount, zeroed: false)
         } catch {

@@ -16,9 +16,9 @@ final class LoadedNetwork {
     private final class Part: @unchecked Sendable {
         let embedder: Embedder
         let selection: LayerSelection
-        let patches: [PatchPixels]
+        let patches: [EmbedderInput]
 
-        init(embedder: Embedder, selection: LayerSelection, patches: [PatchPixels]) {
+        init(embedder: Embedder, selection: LayerSelection, patches: [EmbedderInput]) {
             self.embedder = embedder
             self.selection = selection
             self.patches = patches
@@ -48,6 +48,7 @@ final class LoadedNetwork {
         let shape = model.configuration.input
         bytesPerPatch = shape.height * shape.width * shape.channels
         let size = bytesPerPatch
+        let shape = model.configuration.input
         patches = .allocate(byteCount: batch * size, alignment: 64)
         patches.initializeMemory(as: UInt8.self, repeating: 0)
         let bytes = UnsafeRawBufferPointer(patches)
@@ -57,7 +58,11 @@ final class LoadedNetwork {
         for member in 0..<members {
             let range = member * batch / members..<(member + 1) * batch / members
             let pixels = range.compactMap { patch in
-                bytes.baseAddress.map { PatchPixels(address: $0 + patch * size, format: .uint8) }
+                bytes.baseAddress.map {
+                    EmbedderInput(
+                        pixels: PatchPixels(address: $0 + patch * size, format: .uint8), height: shape.height,
+                        width: shape.width)
+                }
             }
             do {
                 parts.append(
