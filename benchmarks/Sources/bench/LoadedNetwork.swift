@@ -43,7 +43,7 @@ final class LoadedNetwork {
         do {
             model = try Model.load(folder: folder, options: options, kernels: times.flatMap { table.map($0.timing) })
         } catch {
-            throw CommandError(error.description)
+            throw CommandError("\(error)")
         }
         let shape = model.configuration.input
         bytesPerPatch = shape.height * shape.width * shape.channels
@@ -70,7 +70,7 @@ final class LoadedNetwork {
                         embedder: try model.makeEmbedder(maximumBatch: range.count), selection: model.embeddingOnly,
                         patches: pixels))
             } catch {
-                throw CommandError(error.description)
+                throw CommandError("\(error)")
             }
         }
         self.parts = parts
