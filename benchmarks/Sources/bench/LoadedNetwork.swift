@@ -48,7 +48,6 @@ final class LoadedNetwork {
         let shape = model.configuration.input
         bytesPerPatch = shape.height * shape.width * shape.channels
         let size = bytesPerPatch
-        let shape = model.configuration.input
         patches = .allocate(byteCount: batch * size, alignment: 64)
         patches.initializeMemory(as: UInt8.self, repeating: 0)
         let bytes = UnsafeRawBufferPointer(patches)
