@@ -58,6 +58,7 @@ class Comparison:
         self._peers: dict[tuple[str, int], Worker] = {}
         self._lost: set[str] = set()
         self._parameters: tuple[str, dict[str, np.ndarray]] = ("", {})
+        self._references: dict[tuple[str, bool, int], np.ndarray] = {}
 
     def close(self) -> None:
         for worker in [*self._ours.values(), *self._peers.values()]:
@@ -185,8 +186,10 @@ class Comparison:
 
     def _difference(self, network: networks.Network, is_half: bool, patches: np.ndarray, output: Path) -> float:
         """The relative RMS difference from the reference, of the first and the last patch."""
-        ends = [0, -1]
-        wanted = networks.reference(network, self._stored(network, is_half), patches[ends])
+        ends, key = [0, -1], (network.name, is_half, len(patches))
+        if key not in self._references:
+            self._references[key] = networks.reference(network, self._stored(network, is_half), patches[ends])
+        wanted = self._references[key]
         found = np.fromfile(output, np.float32).reshape(len(patches), -1)[ends]
         return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
 
