@@ -70,6 +70,7 @@ class Comparison:
         network = networks.exemplar_network(cell.network)
         ready = self._load_ours(cell, network) + self._load_peers(cell, network, progress)
         peaks: list[float] = []
+        shares: list[float] = []
         for round_ in range(self._arguments.rounds):
             progress.show(cell.title, f"round {round_ + 1} of {self._arguments.rounds}")
             seconds = self._arguments.seconds / 5
@@ -77,7 +78,9 @@ class Comparison:
             # Each round begins with another contender, so that no one always follows the same neighbour.
             for contender, worker in ready[round_ % len(ready) :] + ready[: round_ % len(ready)]:
                 try:
-                    contender["passes"].append(worker.ask("run", seconds=self._arguments.seconds)["median"])
+                    reply = worker.ask("run", seconds=self._arguments.seconds)
+                    contender["passes"].append(reply["median"])
+                    shares += [reply["share"]] if "share" in reply else []
                 except WorkerError as error:
                     self._note(f"{contender['name']} failed on {cell.title}: {error}")
         operations = 2 * network.multiply_adds()
@@ -96,7 +99,11 @@ class Comparison:
         for contender in contenders if floats else []:
             contender["ratio"] = contender["patches_per_second"] / max(floats)
         result = {"network": cell.network, "batch": cell.batch, "threads": cell.threads}
-        return result | {"peak": statistics.median(peaks), "contenders": contenders}
+        return result | {
+            "peak": statistics.median(peaks),
+            "share": statistics.median(shares),
+            "contenders": contenders,
+        }
 
     def bounds(self, cell: Cell, measured: dict) -> list[dict]:
         """What batch 1 cannot beat: reading the linear layer's weights once, and its own convolutions."""
