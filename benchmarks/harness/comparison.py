@@ -29,8 +29,9 @@ OURS = {
     "exemplar, exact": ("exact", False),
     "exemplar, fast": ("fast", False),
 }
-LIMITS = {"float32": 1e-4, "fast": 1e-3}
-"""Of the relative RMS difference from the reference in double precision."""
+LIMITS = {"ours": 1e-4, "fast": 1e-3, "float32": 2e-4}
+"""Of the relative RMS difference from the reference in double precision. MNN's Winograd convolutions reach 1.2e-4 on the
+large network; a peer that computed in float16 or bfloat16 unasked would be beyond 2e-4."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class Comparison:
                     contender["passes"].append(reply["median"])
                     shares += [reply["share"]] if "share" in reply else []
                 except WorkerError as error:
+                    if contender["is_ours"]:
+                        raise
                     self._note(f"{contender['name']} failed on {cell.title}: {error}")
         operations = 2 * network.multiply_adds()
         contenders = []
@@ -138,7 +141,7 @@ class Comparison:
             worker.ask("outputs", patches=str(file), output=str(output))
             difference = self._difference(network, is_half, patches, output)
             contender = {"name": name, "kind": "float32", "is_ours": True, "difference": difference, "passes": []}
-            limit = LIMITS["fast" if accuracy == "fast" else "float32"]
+            limit = LIMITS["fast" if accuracy == "fast" else "ours"]
             if not difference <= limit:
                 contender["wrong"] = True
                 self._note(f"{name} is off by {difference:.1e} on {cell.title}: more than {limit:.0e}.")

@@ -7,7 +7,8 @@ import io
 import matplotlib
 
 matplotlib.use("svg")
-matplotlib.rcParams.update({"svg.hashsalt": "exemplar", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+matplotlib.rcParams.update({"svg.hashsalt": "exemplar", "font.size": 9})
+matplotlib.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
 
 from matplotlib import pyplot  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
@@ -98,7 +99,8 @@ def _colours(cells: list[dict]) -> dict[str, str]:
     contenders = {c["name"]: c["is_ours"] for cell in cells for c in cell["contenders"]}
     ours = [name for name, is_ours in contenders.items() if is_ours]
     peers = [name for name, is_ours in contenders.items() if not is_ours]
-    return {n: OURS[i % len(OURS)] for i, n in enumerate(ours)} | {n: PEERS[i % len(PEERS)] for i, n in enumerate(peers)}
+    colours = {name: OURS[index % len(OURS)] for index, name in enumerate(ours)}
+    return colours | {name: PEERS[index % len(PEERS)] for index, name in enumerate(peers)}
 
 
 def _svg(figure: Figure, tight: bool = True) -> str:

@@ -37,6 +37,7 @@ def write(results: dict, folder: Path) -> None:
 
 def write_summary(results: dict, file: Path) -> None:
     """The table of patches/s with its machine, and the plot beside it as an SVG of the same name."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     plot = file.with_suffix(".svg")
     cells = results["cells"]
     parts = ["# Benchmarks", _method(results)]
@@ -54,13 +55,14 @@ def _method(results: dict) -> str:
     settings = results["settings"]
     text = (
         f"Medians of {settings['rounds']} interleaved rounds, {settings['seconds']:g} s of each contender in each round, "
-        "pinned to the same cores; % of peak is against the multiply-add peak measured in the same round."
+        "pinned to the same cores; % of peak is against "
+        "the multiply-add peak measured in the same round."
     )
     shares = [entry["share"] for entry in results["cells"] + results["kernels"]]
     if shares and min(shares) < 0.95:
         text += (
-            f" The machine was busy: other processes left ours down to {min(shares):.0%} of its cores, so every figure is "
-            "low, and % of peak more than the rest: a probe is short enough to run undisturbed, a pass is not."
+            f" The machine was busy: other processes left ours down to {min(shares):.0%} of its cores, so every "
+            "figure is low, and % of peak more than the rest: a probe is short enough to run undisturbed, a pass is not."
         )
     if results["quick"]:
         text += " A quick run: it shows that everything works, and its figures are rough."
@@ -100,9 +102,12 @@ def _kernels(results: dict) -> list[Section]:
     )
     winograd = Section(
         "Winograd convolutions by phase",
-        "µs for one patch of each phase, in place. % of peak is that of the tuple multiplication; effective GFLOP/s count "
-        "the operations of a direct convolution over all three phases.",
-        ["layer", "algorithm", "instruction set", "input", "multiplication", "output", "% of peak", "best", "effective GFLOP/s"],
+        "µs for one patch of each phase, in place. % of peak is that of the tuple multiplication; effective GFLOP/s "
+        "count the operations of a direct convolution over all three phases.",
+        [
+            *("layer", "algorithm", "instruction set", "input", "multiplication", "output", "% of peak", "best"),
+            "effective GFLOP/s",
+        ],
         [
             [
                 k["layer"],
@@ -129,8 +134,8 @@ def _networks(results: dict) -> list[Section]:
         overview.plots[f"patches-{threads}"] = plots.patches_per_second(cells, threads)
     detail = Section(
         "Every measurement",
-        "Effective GFLOP/s count the operations of direct convolutions, so a fast algorithm can pass 100 % of peak. The "
-        "ratio is to the fastest float32 peer; the difference is from a reference in double precision (relative RMS).",
+        "Effective GFLOP/s count the operations of direct convolutions, so a fast algorithm can pass 100 % of peak. "
+        "The ratio is to the fastest float32 peer; the difference is from a reference in double precision (relative RMS).",
         ["network", "contender", "patches/s", "ms", "GFLOP/s", "% of peak", "ratio", "difference", "configuration"],
         [
             [
@@ -157,7 +162,7 @@ def _networks(results: dict) -> list[Section]:
         "What bounds batch 1",
         "Linear weights read once at the bandwidth that was measured on a buffer of their size, and the convolutions at "
         "batch 1, one thread: no linear layer can be faster than that.",
-        ["network", "contender", "linear weights", "bandwidth", "convolutions", "bound", "measured", "measured ÷ bound"],
+        ["network", "contender", "linear weights", "bandwidth", "convolutions", "bound", "measured", "÷ bound"],
         [
             [
                 b["network"],
