@@ -57,9 +57,11 @@ let package = Package(
             name: "Tensors", dependencies: usesJemalloc ? ["CJemalloc"] : [],
             swiftSettings: rules + (usesJemalloc ? [.define("JEMALLOC")] : [])),
         .target(name: "Safetensors", swiftSettings: rules),
+        .target(name: "Transformations", swiftSettings: rules),
         .target(
             name: "ExemplarNetwork",
-            dependencies: ["CPlatform", "CNettle", "KernelInterface", "Tensors", "Safetensors"] + kernelNames,
+            dependencies: ["CPlatform", "CNettle", "KernelInterface", "Tensors", "Safetensors", "Transformations"]
+                + kernelNames,
             swiftSettings: rules),
         .target(name: "Images", dependencies: ["CPNG", "CJPEG", "CWebP"], swiftSettings: rules),
 
@@ -68,19 +70,24 @@ let package = Package(
         .target(name: "JSONRPC", swiftSettings: rules),
         .target(
             name: "ExemplarServer",
-            dependencies: ["CPlatform", "Batching", "JSONRPC", "ExemplarNetwork", "KernelInterface", "Tensors"],
+            dependencies: [
+                "CPlatform", "Batching", "JSONRPC", "ExemplarNetwork", "Images", "KernelInterface", "Tensors",
+                "Transformations",
+            ],
             swiftSettings: rules),
         .target(name: "ExemplarClient", dependencies: ["JSONRPC"], swiftSettings: rules),
         .executableTarget(
             name: "exemplar",
             dependencies: [
                 "ExemplarServer", "ExemplarClient", "ExemplarNetwork", "Images", "JSONRPC", "KernelInterface",
+                "Transformations",
             ],
             swiftSettings: rules),
 
         // Tests mirror the targets.
         .target(
-            name: "TestSupport", dependencies: ["ExemplarNetwork", "Safetensors"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["ExemplarNetwork", "Safetensors", "Transformations"],
+            path: "Tests/TestSupport",
             // The oracle is plain loops over doubles: optimised they take a hundredth of the time.
             swiftSettings: rules + [.unsafeFlags(["-O"])]),
         .testTarget(
@@ -89,8 +96,12 @@ let package = Package(
         .testTarget(name: "TensorsTests", dependencies: ["TestSupport", "Tensors"], swiftSettings: rules),
         .testTarget(name: "SafetensorsTests", dependencies: ["TestSupport", "Safetensors"], swiftSettings: rules),
         .testTarget(
+            name: "TransformationsTests", dependencies: ["TestSupport", "Transformations"], swiftSettings: rules),
+        .testTarget(
             name: "ExemplarNetworkTests",
-            dependencies: ["TestSupport", "ExemplarNetwork", "KernelInterface", "Safetensors", "Tensors"],
+            dependencies: [
+                "TestSupport", "ExemplarNetwork", "KernelInterface", "Safetensors", "Tensors", "Transformations",
+            ],
             swiftSettings: rules),
         .testTarget(name: "ImagesTests", dependencies: ["TestSupport", "Images"], swiftSettings: rules),
         .testTarget(name: "BatchingTests", dependencies: ["TestSupport", "Batching"], swiftSettings: rules),
@@ -105,8 +116,8 @@ let package = Package(
         .testTarget(
             name: "CommandLineTests",
             dependencies: [
-                "TestSupport", "exemplar", "ExemplarClient", "ExemplarNetwork", "Images", "JSONRPC", "KernelInterface",
-                "Safetensors",
+                "TestSupport", "exemplar", "ExemplarClient", "ExemplarNetwork", "ExemplarServer", "Images", "JSONRPC",
+                "KernelInterface", "Safetensors", "Transformations",
             ],
             swiftSettings: rules),
     ] + kernelTargets,

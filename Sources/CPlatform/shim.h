@@ -2,9 +2,11 @@
 #pragma once
 #include <stdint.h>
 #include <errno.h>
+#include <string.h>
 #ifdef __linux__
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -33,15 +35,80 @@ static inline int exemplar_cpu_has_avx512(void) { return 0; }
 // Brings the cache line at `address` towards L1; a hint, valid for any address.
 static inline void exemplar_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
 
+// Tells the processor that a loop waits for another thread.
+static inline void exemplar_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 #ifdef __linux__
 // epoll_event is packed on x86-64; going through functions keeps its layout out of Swift.
 static inline int exemplar_accept4(int listener) {
     return accept4(listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
-// How many CPUs the calling thread may run on, or 0 if the kernel does not say.
+static inline int exemplar_epoll_control(int poller, int operation, int file, uint32_t events, uint64_t token) {
+    struct epoll_event event = {.events = events, .data.u64 = token};
+    return epoll_ctl(poller, operation, file, &event);
+}
+
+// Fills `events` and `tokens`, `capacity` of each, and returns how many, or -1 with errno.
+static inline int exemplar_epoll_wait(
+    int poller, uint32_t *events, uint64_t *tokens, int capacity, int timeout_milliseconds) {
+    struct epoll_event ready[64];
+    int count = epoll_wait(poller, ready, capacity < 64 ? capacity : 64, timeout_milliseconds);
+    for (int i = 0; i < count; i++) {
+        events[i] = ready[i].events;
+        tokens[i] = ready[i].data.u64;
+    }
+    return count;
+}
+
+// A descriptor that becomes readable when the process gets one of the signals, which are blocked in this thread and
+// in every thread that it starts afterwards.
+static inline int exemplar_signal_descriptor(const int *signals, int count) {
+    sigset_t set;
+    sigemptyset(&set);
+    for (int i = 0; i < count; i++) sigaddset(&set, signals[i]);
+    if (pthread_sigmask(SIG_BLOCK, &set, 0) != 0) return -1;
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+// The next signal of such a descriptor, or 0 where there is none.
+static inline int exemplar_next_signal(int descriptor) {
+    struct signalfd_siginfo info;
+    return read(descriptor, &info, sizeof info) == sizeof info ? (int)info.ssi_signo : 0;
+}
+
+static inline int exemplar_ignore_sigpipe(void) { return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -1 : 0; }
+
+// Binds to the path of a Unix domain socket; -1 with errno, ENAMETOOLONG among them.
+static inline int exemplar_bind_unix(int socket, const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = strlen(path);
+    if (length >= sizeof address.sun_path) { errno = ENAMETOOLONG; return -1; }
+    memcpy(address.sun_path, path, length + 1);
+    return bind(socket, (struct sockaddr *)&address, sizeof address);
+}
+static inline int exemplar_connect_unix(int socket, const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = strlen(path);
+    if (length >= sizeof address.sun_path) { errno = ENAMETOOLONG; return -1; }
+    memcpy(address.sun_path, path, length + 1);
+    return connect(socket, (struct sockaddr *)&address, sizeof address);
+}
+
+// How many CPUs the calling thread may run on, or 0 if the kernel does not say. The macro CPU_COUNT is glibc's own, and
+// hidden from Swift's importer; the set is a bit for each CPU.
 static inline int exemplar_affinity_count(void) {
     cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 0;
+    const unsigned char *bytes = (const unsigned char *)&set;
+    int count = 0;
+    for (unsigned i = 0; i < sizeof set; i++) count += __builtin_popcount(bytes[i]);
+    return count;
 }
 #endif

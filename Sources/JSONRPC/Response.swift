@@ -146,11 +146,12 @@ public struct BatchReply: Sendable {
         missing = max(count, 0)
     }
 
-    /// Adds a reply. Returns the finished line, with its LF, when it is the last one expected.
-    public mutating func add(_ response: Response) -> ByteBuffer? {
+    /// Adds a reply, as `Response.write` wrote it. Returns the finished line, with its LF, when it is the last one
+    /// expected.
+    public mutating func add(_ reply: ByteBuffer) -> ByteBuffer? {
         guard missing > 0 else { return nil }
         buffer.append(buffer.isEmpty ? UInt8(ascii: "[") : UInt8(ascii: ","))
-        response.write(to: &buffer)
+        buffer.append(contentsOf: reply)
         missing -= 1
         guard missing == 0 else { return nil }
         buffer.append("]\n")

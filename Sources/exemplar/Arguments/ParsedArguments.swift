@@ -103,6 +103,15 @@ struct ParsedArguments {
         return number
     }
 
+    /// An option as a time: seconds, perhaps with a fraction.
+    func seconds(_ name: String) throws(CommandError) -> Duration? {
+        guard let text = value(name) else { return nil }
+        guard let number = Double(text), (0...1e9).contains(number) else {
+            throw .usage("\(origin(name)) is '\(text)'; it must be a number of seconds, 0 or more")
+        }
+        return .seconds(number)
+    }
+
     /// An option as one of an enumeration's words.
     func choice<Word: RawRepresentable & CaseIterable>(
         _ name: String, of type: Word.Type

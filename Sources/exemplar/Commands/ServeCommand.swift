@@ -1,12 +1,142 @@
+import ExemplarNetwork
+import ExemplarServer
+import KernelInterface
+
 extension Command {
     static let serve = Command(
         name: "serve", summary: "serve models over TCP",
-        discussion: "",
-        options: [],
-        examples: ["exemplar serve --models models"],
+        discussion: """
+            Loads models, then answers JSON-RPC 2.0 requests, one message a line, until SIGTERM or SIGINT: it then takes no \
+            more work, answers what it has, and exits with 0. SIGHUP loads the models again and swaps them in once they \
+            reproduce their golden vectors. It logs to standard error; the line `listening on HOST:PORT` says that it is \
+            ready.
+
+            Times are in seconds; fractions are welcome.
+            """,
+        options: [
+            Option(
+                "models", "FOLDER", environment: "EXEMPLAR_MODELS", default: "models",
+                help: "Serve every sub-folder that has a config.json"),
+            Option("model", "FOLDER", environment: "EXEMPLAR_MODEL", help: "Serve this model folder alone"),
+            Option(
+                "default-model", "NAME", environment: "EXEMPLAR_DEFAULT_MODEL",
+                help: "The model that answers where a request names none; without it, the first by name"),
+            Option(
+                "host", "ADDRESS", environment: "EXEMPLAR_HOST", default: "127.0.0.1", help: "The address to listen on"),
+            Option(
+                "port", "PORT", environment: "EXEMPLAR_PORT", default: "7350", help: "The port; 0 picks a free one"),
+            Option(
+                "unix", "PATH", environment: "EXEMPLAR_UNIX",
+                help: "Listen on this Unix domain socket, too, which only its owner may use"),
+            Option(
+                "threads", "COUNT", environment: "EXEMPLAR_THREADS",
+                help: "Worker threads; without it, one for each core that this process may use"),
+            Option(
+                "isa", "NAME", environment: "EXEMPLAR_ISA", default: "auto",
+                help: "The instruction set: auto, the widest that this CPU has, or \(words(InstructionSet.self))"),
+            Option(
+                "accuracy", "NAME", environment: "EXEMPLAR_ACCURACY", default: Accuracy.standard.rawValue,
+                help:
+                    "exact convolves directly, standard by Winograd's algorithm, fast with larger tiles and more error"),
+            Option(
+                "optimize", "GOAL", environment: "EXEMPLAR_OPTIMIZE", default: Optimization.throughput.rawValue,
+                help: "What the planner looks at: \(words(Optimization.self))"),
+            Option(
+                "max-batch", "COUNT", environment: "EXEMPLAR_MAX_BATCH", default: "64",
+                help: "The most patches in one forward pass"),
+            Option(
+                "queue", "COUNT", environment: "EXEMPLAR_QUEUE", default: "4096",
+                help: "The most patches that wait; beyond it requests are refused as overloaded"),
+            Option(
+                "max-connections", "COUNT", environment: "EXEMPLAR_MAX_CONNECTIONS", default: "1024",
+                help: "The most connections at a time"),
+            Option(
+                "max-line-bytes", "COUNT", environment: "EXEMPLAR_MAX_LINE_BYTES", default: "4194304",
+                help: "The longest request line"),
+            Option(
+                "max-reply-bytes", "COUNT", environment: "EXEMPLAR_MAX_REPLY_BYTES", default: "67108864",
+                help: "The longest reply"),
+            Option(
+                "max-pixels", "COUNT", environment: "EXEMPLAR_MAX_PIXELS", default: "1048576",
+                help: "The most pixels of one image"),
+            Option(
+                "read-timeout", "SECONDS", environment: "EXEMPLAR_READ_TIMEOUT", default: "5",
+                help: "How long a line that was begun may rest"),
+            Option(
+                "write-timeout", "SECONDS", environment: "EXEMPLAR_WRITE_TIMEOUT", default: "10",
+                help: "How long a client may take no byte of a reply"),
+            Option(
+                "idle-timeout", "SECONDS", environment: "EXEMPLAR_IDLE_TIMEOUT", default: "0",
+                help: "How long a connection may stand without a request; 0 is for ever"),
+            Option(
+                "drain-timeout", "SECONDS", environment: "EXEMPLAR_DRAIN_TIMEOUT", default: "10",
+                help: "How long what was admitted may take after SIGTERM"),
+            Option(
+                "token-file", "FILE", environment: "EXEMPLAR_TOKEN_FILE",
+                help: "Its first line is the token that clients must send with the method auth"),
+            Option(
+                "insecure", environment: "EXEMPLAR_INSECURE",
+                help: "Listen beyond this machine although there is no token"),
+            Option(
+                "log-format", "FORMAT", environment: "EXEMPLAR_LOG_FORMAT", default: Log.Format.text.rawValue,
+                help: words(Log.Format.self)),
+            Option(
+                "log-level", "LEVEL", environment: "EXEMPLAR_LOG_LEVEL", default: Log.Level.info.rawValue,
+                help: words(Log.Level.self)),
+        ],
+        examples: [
+            "exemplar serve", "exemplar serve --model models/small --port 7351 --threads 4",
+            "exemplar serve --host 0.0.0.0 --token-file token.txt --log-format json",
+        ],
         run: runServe)
 }
 
 private func runServe(_ arguments: ParsedArguments) throws(CommandError) -> Int32 {
-    throw .failure("no server yet")
+    let configuration = try ServerConfiguration(arguments)
+    let server: Server
+    do {
+        server = try Server(configuration)
+    } catch {
+        throw .failure(error.description)
+    }
+    return server.run()
+}
+
+extension ServerConfiguration {
+    init(_ arguments: ParsedArguments) throws(CommandError) {
+        if arguments.isGiven("model"), arguments.isGiven("models") {
+            throw .usage("give --models, a folder of model folders, or --model, one of them, and not both")
+        }
+        let single = arguments.isGiven("models") ? nil : arguments.value("model")
+        self.init(models: single.map(Models.single) ?? .folder(arguments.value("models") ?? "models"))
+        defaultModel = arguments.value("default-model")
+        host = arguments.value("host") ?? host
+        port = try arguments.integer("port", in: 0...65_535).map { UInt16($0) } ?? port
+        unixPath = arguments.value("unix")
+        threads = try arguments.integer("threads", in: 1...1024)
+        let isAutomatic = arguments.value("isa") == "auto"
+        options.instructionSet = isAutomatic ? nil : try arguments.choice("isa", of: InstructionSet.self)
+        options.accuracy = try arguments.choice("accuracy", of: Accuracy.self) ?? options.accuracy
+        options.optimize = try arguments.choice("optimize", of: Optimization.self) ?? options.optimize
+        maxBatch = try arguments.integer("max-batch", in: 1...4096) ?? maxBatch
+        queue = try arguments.integer("queue", in: 1...(1 << 24)) ?? queue
+        maxConnections = try arguments.integer("max-connections", in: 1...(1 << 20)) ?? maxConnections
+        maxLineBytes = try arguments.integer("max-line-bytes", in: 1024...(1 << 30)) ?? maxLineBytes
+        maxReplyBytes = try arguments.integer("max-reply-bytes", in: 1024...(1 << 31)) ?? maxReplyBytes
+        maxPixels = try arguments.integer("max-pixels", in: 64...(1 << 28)) ?? maxPixels
+        readTimeout = try arguments.seconds("read-timeout") ?? readTimeout
+        writeTimeout = try arguments.seconds("write-timeout") ?? writeTimeout
+        let idle = try arguments.seconds("idle-timeout") ?? .zero
+        idleTimeout = idle > .zero ? idle : nil
+        drainTimeout = try arguments.seconds("drain-timeout") ?? drainTimeout
+        tokenFile = arguments.value("token-file")
+        isInsecure = try arguments.isOn("insecure")
+        logFormat = try arguments.choice("log-format", of: Log.Format.self) ?? logFormat
+        logLevel = try arguments.choice("log-level", of: Log.Level.self) ?? logLevel
+    }
+}
+
+/// The words of a choice, for help.
+private func words<Word: RawRepresentable & CaseIterable>(_ type: Word.Type) -> String where Word.RawValue == String {
+    Word.allCases.map(\.rawValue).joined(separator: ", ")
 }

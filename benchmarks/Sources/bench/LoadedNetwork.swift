@@ -16,9 +16,9 @@ final class LoadedNetwork {
     private final class Part: @unchecked Sendable {
         let embedder: Embedder
         let selection: LayerSelection
-        let patches: [PatchPixels]
+        let patches: [EmbedderInput]
 
-        init(embedder: Embedder, selection: LayerSelection, patches: [PatchPixels]) {
+        init(embedder: Embedder, selection: LayerSelection, patches: [EmbedderInput]) {
             self.embedder = embedder
             self.selection = selection
             self.patches = patches
@@ -43,7 +43,7 @@ final class LoadedNetwork {
         do {
             model = try Model.load(folder: folder, options: options, kernels: times.flatMap { table.map($0.timing) })
         } catch {
-            throw CommandError(error.description)
+            throw CommandError("\(error)")
         }
         let shape = model.configuration.input
         bytesPerPatch = shape.height * shape.width * shape.channels
@@ -57,7 +57,11 @@ final class LoadedNetwork {
         for member in 0..<members {
             let range = member * batch / members..<(member + 1) * batch / members
             let pixels = range.compactMap { patch in
-                bytes.baseAddress.map { PatchPixels(address: $0 + patch * size, format: .uint8) }
+                bytes.baseAddress.map {
+                    EmbedderInput(
+                        pixels: PatchPixels(address: $0 + patch * size, format: .uint8), height: shape.height,
+                        width: shape.width)
+                }
             }
             do {
                 parts.append(
@@ -65,7 +69,7 @@ final class LoadedNetwork {
                         embedder: try model.makeEmbedder(maximumBatch: range.count), selection: model.embeddingOnly,
                         patches: pixels))
             } catch {
-                throw CommandError(error.description)
+                throw CommandError("\(error)")
             }
         }
         self.parts = parts

@@ -1,0 +1,103 @@
+import Batching
+import Glibc
+import JSONRPC
+
+/// One client's socket, with what it has sent and what it has still to take. Belongs to the event loop.
+final class Connection {
+    let id: ConnectionID
+    let descriptor: Int32
+    var framer: LineFramer
+    var output = ByteBuffer()
+    /// The part of `output` that the server has counted.
+    var accountedOutput = 0
+    /// Requests admitted and not yet answered.
+    var inFlight = 0
+    /// The client has closed its sending side: what it asked for is still answered.
+    var hasEnded = false
+    /// To be closed as soon as the output is gone.
+    var isClosing = false
+    var isAuthorized: Bool
+    /// What the poller watches.
+    var interest: Poller.Interest = .read
+    /// JSON-RPC batches whose replies are not all there.
+    var batches: [UInt64: BatchReply] = [:]
+    /// When the last byte came, when the line that is being read began, and when the client last took a byte.
+    var lastReceived: ContinuousClock.Instant
+    var lineStarted: ContinuousClock.Instant?
+    var lastSent: ContinuousClock.Instant
+
+    init(id: ConnectionID, descriptor: Int32, maxLineBytes: Int, isAuthorized: Bool, now: ContinuousClock.Instant) {
+        self.id = id
+        self.descriptor = descriptor
+        self.isAuthorized = isAuthorized
+        framer = LineFramer(maxLineBytes: maxLineBytes)
+        lastReceived = now
+        lastSent = now
+    }
+
+    deinit { close(descriptor) }
+
+    /// Whether the client must take replies before more of its requests are read.
+    var isPaused: Bool {
+        inFlight >= ServerConfiguration.maxInFlight || output.count >= ServerConfiguration.maxPendingOutput
+    }
+
+    /// Whether nothing is owed to the client any more.
+    var isIdle: Bool { inFlight == 0 && output.isEmpty }
+
+    /// What the poller should watch now.
+    var wantedInterest: Poller.Interest {
+        var interest: Poller.Interest = []
+        if !hasEnded, !isClosing, !isPaused { interest.insert(.read) }
+        if !output.isEmpty { interest.insert(.write) }
+        return interest
+    }
+
+    enum Received {
+        case bytes(Int)
+        /// Nothing now.
+        case none
+        /// The client closed its sending side.
+        case end
+        /// The connection broke.
+        case failure
+    }
+
+    /// Moves what has come into the framer, through `chunk`.
+    func receive(through chunk: UnsafeMutableRawBufferPointer) -> Received {
+        while true {
+            let count = recv(descriptor, chunk.baseAddress, chunk.count, 0)
+            if count > 0 {
+                framer.append(UnsafeRawBufferPointer(rebasing: chunk[..<count]))
+                return .bytes(count)
+            }
+            if count == 0 { return .end }
+            switch errno {
+            case EINTR: continue
+            case EAGAIN: return .none
+            default: return .failure
+            }
+        }
+    }
+
+    /// Sends as much of the output as the client takes now; returns how much, nil when the connection broke.
+    func flush() -> Int? {
+        var total = 0
+        while !output.isEmpty {
+            let count = output.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+            if count > 0 {
+                output.consume(count)
+                total += count
+                continue
+            }
+            switch errno {
+            case EINTR: continue
+            case EAGAIN: return total
+            default: return nil
+            }
+        }
+        // A connection that rests holds little.
+        output.removeAll(keepingCapacityUpTo: 16 << 10)
+        return total
+    }
+}

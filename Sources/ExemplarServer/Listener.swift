@@ -1,0 +1,131 @@
+import CPlatform
+import Glibc
+
+/// A listening socket, TCP or Unix.
+final class Listener {
+    let descriptor: Int32
+    /// `127.0.0.1:7350`, or the path of a Unix domain socket.
+    let name: String
+    private let unixPath: String?
+
+    private init(_ descriptor: Int32, name: String, unixPath: String? = nil) {
+        self.descriptor = descriptor
+        self.name = name
+        self.unixPath = unixPath
+    }
+
+    deinit {
+        close(descriptor)
+        if let unixPath { unlink(unixPath) }
+    }
+
+    /// Listens on `host` and `port`; port 0 picks a free one.
+    static func tcp(host: String, port: UInt16) throws(ServerError) -> Listener {
+        var hints = addrinfo()
+        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        hints.ai_flags = AI_PASSIVE
+        var found: UnsafeMutablePointer<addrinfo>?
+        let status = getaddrinfo(host, String(port), &hints, &found)
+        guard status == 0, let address = found else {
+            throw ServerError(
+                "There is no address \(host): \(String(cString: gai_strerror(status))). "
+                    + "Give --host 127.0.0.1 for this machine alone, 0.0.0.0 for every interface.")
+        }
+        defer { freeaddrinfo(address) }
+        let descriptor = socket(
+            address.pointee.ai_family,
+            address.pointee.ai_socktype | Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue),
+            0)
+        guard descriptor >= 0 else { throw ServerError("Cannot make a socket: \(errorText()).") }
+        // A restarted server need not wait for the connections of the old one to be forgotten.
+        var one: Int32 = 1
+        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, 4)
+        guard bind(descriptor, address.pointee.ai_addr, address.pointee.ai_addrlen) == 0, listen(descriptor, 1024) == 0
+        else {
+            let code = errno
+            close(descriptor)
+            switch code {
+            case EADDRINUSE:
+                throw ServerError(
+                    "\(host):\(port) is in use by another process. Stop it, or choose another port: "
+                        + "--port \(port == .max ? 7351 : port + 1), or --port 0 for any free one.")
+            case EACCES: throw ServerError("Port \(port) is for the administrator only; choose one from 1024 on.")
+            case EADDRNOTAVAIL: throw ServerError("\(host) is no address of this machine; give another --host.")
+            default: throw ServerError("Cannot listen on \(host):\(port): \(errorText(code)).")
+            }
+        }
+        let bound = port == 0 ? boundPort(descriptor) : port
+        return Listener(descriptor, name: host.contains(":") ? "[\(host)]:\(bound)" : "\(host):\(bound)")
+    }
+
+    private static func boundPort(_ descriptor: Int32) -> UInt16 {
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        return withUnsafeMutableBytes(of: &storage) { bytes in
+            guard let base = bytes.baseAddress,
+                getsockname(descriptor, base.assumingMemoryBound(to: sockaddr.self), &length) == 0
+            else { return 0 }
+            // The port lies at the same place for IPv4 and IPv6.
+            return UInt16(bigEndian: bytes.load(fromByteOffset: 2, as: UInt16.self))
+        }
+    }
+
+    /// Listens on a Unix domain socket whose file gets `mode`. A file that a server left behind is replaced; one that
+    /// a server listens on, or that is no socket, is an error.
+    static func unix(path: String, mode: UInt32) throws(ServerError) -> Listener {
+        func make() -> Int32 {
+            socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        }
+        var status = stat()
+        if lstat(path, &status) == 0 {
+            guard status.st_mode & S_IFMT == S_IFSOCK else {
+                throw ServerError("\(path) is a file and no socket; give --unix another path.")
+            }
+            let probe = make()
+            let isServed = probe >= 0 && exemplar_connect_unix(probe, path) == 0
+            if probe >= 0 { close(probe) }
+            guard !isServed else {
+                throw ServerError("\(path) is in use by another server; stop it or give another path.")
+            }
+            unlink(path)
+        }
+        let descriptor = make()
+        guard descriptor >= 0 else { throw ServerError("Cannot make a socket: \(errorText()).") }
+        // The mask makes the file's mode right from its first moment.
+        let mask = umask(~mode & 0o777)
+        let result = exemplar_bind_unix(descriptor, path)
+        let code = errno
+        umask(mask)
+        guard result == 0, listen(descriptor, 1024) == 0 else {
+            close(descriptor)
+            throw ServerError("Cannot listen on \(path): \(errorText(result == 0 ? errno : code)).")
+        }
+        return Listener(descriptor, name: path, unixPath: path)
+    }
+
+    /// What came of asking for the next connection.
+    enum Accepted {
+        case connection(Int32)
+        /// Nobody waits.
+        case none
+        /// The process or the system is out of descriptors or memory: ask again later.
+        case exhausted(Int32)
+    }
+
+    func accept() -> Accepted {
+        while true {
+            let descriptor = exemplar_accept4(self.descriptor)
+            if descriptor >= 0 {
+                var one: Int32 = 1
+                setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, 4)
+                return .connection(descriptor)
+            }
+            switch errno {
+            // One that went away again is no reason to stop.
+            case EINTR, ECONNABORTED, EPROTO, EPERM: continue
+            case EMFILE, ENFILE, ENOBUFS, ENOMEM: return .exhausted(errno)
+            default: return .none
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+import Glibc
+import JSONRPC
+
+/// One line an event on standard error, as text or as JSON. What requests hold is never logged.
+public struct Log: Sendable {
+    public enum Format: String, CaseIterable, Sendable {
+        case text
+        case json
+    }
+
+    public enum Level: String, CaseIterable, Sendable {
+        case debug
+        case info
+        case warning
+        case error
+
+        fileprivate var order: Int {
+            switch self {
+            case .debug: 0
+            case .info: 1
+            case .warning: 2
+            case .error: 3
+            }
+        }
+    }
+
+    let format: Format
+    let level: Level
+
+    /// Something that operators ask about seldom: a connection opened or closed.
+    func debug(_ message: String, _ fields: [JSONValue.Member] = []) { write(.debug, message, fields) }
+    /// A step of the life cycle.
+    func info(_ message: String, _ fields: [JSONValue.Member] = []) { write(.info, message, fields) }
+    /// Something to look after; the server goes on.
+    func warning(_ message: String, _ fields: [JSONValue.Member] = []) { write(.warning, message, fields) }
+    /// Something failed.
+    func error(_ message: String, _ fields: [JSONValue.Member] = []) { write(.error, message, fields) }
+
+    private func write(_ level: Level, _ message: String, _ fields: [JSONValue.Member]) {
+        guard level.order >= self.level.order else { return }
+        var line = ByteBuffer()
+        switch format {
+        case .text:
+            line.append(utf8: "\(Self.timestamp()) \(level.rawValue) \(message)")
+            for field in fields {
+                line.append(utf8: " \(field.key)=")
+                line.append(json: field.value)
+            }
+        case .json:
+            let head: [JSONValue.Member] = [
+                .init("time", .string(Self.timestamp())), .init("level", .string(level.rawValue)),
+                .init("message", .string(message)),
+            ]
+            line.append(json: .object(head + fields))
+        }
+        line.append(UInt8(ascii: "\n"))
+        // One write a line, so that lines of several threads do not mix. A log that nobody can take is dropped.
+        line.withUnsafeBytes { bytes in _ = Glibc.write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
+    }
+
+    /// Universal time to the millisecond, in ISO 8601.
+    private static func timestamp() -> String {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        var parts = tm()
+        gmtime_r(&now.tv_sec, &parts)
+        func digits(_ number: Int, _ width: Int) -> String {
+            let text = String(number)
+            return String(repeating: "0", count: max(0, width - text.count)) + text
+        }
+        let date = "\(parts.tm_year + 1900)-\(digits(Int(parts.tm_mon) + 1, 2))-\(digits(Int(parts.tm_mday), 2))"
+        let time = "\(digits(Int(parts.tm_hour), 2)):\(digits(Int(parts.tm_min), 2)):\(digits(Int(parts.tm_sec), 2))"
+        return "\(date)T\(time).\(digits(now.tv_nsec / 1_000_000, 3))Z"
+    }
+}

@@ -1,0 +1,33 @@
+public import ExemplarNetwork
+public import JSONRPC
+import KernelInterface
+
+extension ModelDescription {
+    /// The members that the method `model` answers with, as far as they are the model's own.
+    public var json: JSONValue { .object(members) }
+
+    fileprivate var members: [JSONValue.Member] {
+        let layers = layers.map { layer -> JSONValue in
+            [
+                "name": .string(layer.name), "type": .string(layer.type),
+                "shape": .array(layer.shape.map(JSONValue.int)),
+            ]
+        }
+        return [
+            .init("name", .string(name)), .init("sha256", .string(sha256)), .init("embedding", .string(embedding)),
+            .init("dim", .int(dimension)),
+            .init(
+                "patch_shape", .array([.int(patchShape.height), .int(patchShape.width), .int(patchShape.channels)])),
+            .init("layers", .array(layers)), .init("exemplars", exemplars.map(JSONValue.int) ?? .null),
+            .init("isa", .string(instructionSet.rawValue)), .init("accuracy", .string(accuracy.rawValue)),
+            .init("self_test", .string(selfTest)),
+        ]
+    }
+}
+
+extension ServedModel {
+    /// The reply of the method `model`.
+    func description(threads: Int) -> JSONValue {
+        .object(model.description.members + [.init("threads", .int(threads)), .init("protocol", 1)])
+    }
+}

@@ -1,0 +1,47 @@
+import Batching
+import ExemplarNetwork
+import JSONRPC
+
+/// Where a reply goes: a connection, the request's id, and the JSON-RPC batch that the request came in, if any.
+struct ReplyAddress: Sendable {
+    let connection: ConnectionID
+    let id: RequestID
+    let batch: UInt64?
+}
+
+/// What other threads hand to the event loop.
+enum Delivery: Sendable {
+    /// A reply as `Response.write` wrote it, and its code where it is an error.
+    case reply(ReplyAddress, ByteBuffer, ErrorCode?)
+    /// The images of a request are decoded, or could not be.
+    case decoded(Result<InferenceTask, ResponseError>, ReplyAddress, ContinuousClock.Instant?)
+    /// The deadline of a request passed while it was computed.
+    case expired(ReplyAddress)
+    /// The models are loaded, or could not be.
+    case models(Result<ModelSet, ModelError>)
+}
+
+/// From the workers to the event loop, in order.
+final class Outbox: Sendable {
+    let wakeUp: WakeUp
+    private let deliveries = Monitor<[Delivery]>([])
+
+    init() throws(ServerError) { wakeUp = try WakeUp() }
+
+    func post(_ delivery: Delivery) {
+        let isFirst = deliveries.withLock { deliveries in
+            deliveries.append(delivery)
+            return deliveries.count == 1
+        }
+        if isFirst { wakeUp.signal() }
+    }
+
+    /// Everything that was posted, in order.
+    func takeAll() -> [Delivery] {
+        wakeUp.clear()
+        return deliveries.withLock { deliveries in
+            defer { deliveries = [] }
+            return deliveries
+        }
+    }
+}

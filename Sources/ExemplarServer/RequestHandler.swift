@@ -1,0 +1,108 @@
+import Batching
+import ExemplarNetwork
+import JSONRPC
+
+/// Checks requests against the models and turns them into work or into an answer; owns no socket.
+struct RequestHandler {
+    /// What became of a request.
+    enum Outcome {
+        case result(JSONValue)
+        case failure(ResponseError)
+        /// To be admitted to the queue.
+        case work(InferenceTask, deadline: ContinuousClock.Instant?)
+        /// To be decoded first.
+        case images(ImageOrder)
+        /// The connection may do everything from now on.
+        case authorized
+    }
+
+    /// Where the server stands.
+    enum Readiness {
+        case loading
+        case ready
+        case draining
+        /// The workers have been at one batch for too long.
+        case stalled
+    }
+
+    let configuration: ServerConfiguration
+    let threads: Int
+    /// The bytes of the token that clients must send; nil without one.
+    let token: [UInt8]?
+
+    func outcome(
+        of request: Request, models: ModelSet?, readiness: Readiness, isAuthorized: Bool, address: ReplyAddress,
+        arrival: ContinuousClock.Instant, statistics: () -> JSONValue
+    ) -> Outcome {
+        do throws(ResponseError) {
+            switch request {
+            case .live: return .result(Self.ok)
+            case .ready:
+                try check(readiness)
+                return .result(Self.ok)
+            case .auth(let token):
+                guard matches(token) else { throw ResponseError(.unauthorized, "The token is wrong.") }
+                return .authorized
+            default: break
+            }
+            guard isAuthorized else {
+                throw ResponseError(
+                    .unauthorized, "This server asks for a token: send the method auth with it first.")
+            }
+            if case .stats = request { return .result(statistics()) }
+            if readiness == .draining {
+                throw ResponseError(.draining, "The server is shutting down; ask another, or again when it is back.")
+            }
+            guard let models else {
+                throw ResponseError(
+                    .notReady, "The models are being loaded; ask again in a moment.",
+                    data: [.init("reason", "loading")])
+            }
+            switch request {
+            case .model(let name): return .result(try find(name, in: models).description(threads: threads))
+            case .models:
+                return .result([
+                    "models": .array(models.sorted.map { $0.description(threads: threads) }),
+                    "default": .string(models.defaultName),
+                ])
+            case .embed(let request):
+                return try outcome(of: request, find(request.model, in: models), address, arrival)
+            case .classify(let request):
+                return try outcome(of: request, find(request.model, in: models), address, arrival)
+            case .transform(let request):
+                return try outcome(of: request, find(request.model, in: models), address, arrival)
+            case .live, .ready, .auth, .stats: return .result(Self.ok)
+            }
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    static let ok: JSONValue = ["status": "ok"]
+
+    private func check(_ readiness: Readiness) throws(ResponseError) {
+        let (message, reason): (String, JSONValue)
+        switch readiness {
+        case .ready: return
+        case .loading: (message, reason) = ("The models are being loaded.", "loading")
+        case .draining: (message, reason) = ("The server is shutting down.", "draining")
+        case .stalled: (message, reason) = ("The workers make no progress.", "stalled")
+        }
+        throw ResponseError(.notReady, message, data: [.init("reason", reason)])
+    }
+
+    /// Compared in a time that depends on the lengths alone.
+    private func matches(_ candidate: String) -> Bool {
+        guard let token else { return true }
+        let candidate = Array(candidate.utf8)
+        var difference = UInt8(candidate.count == token.count ? 0 : 1)
+        for index in token.indices { difference |= token[index] ^ (index < candidate.count ? candidate[index] : 0xFF) }
+        return difference == 0
+    }
+
+    private func find(_ name: String?, in models: ModelSet) throws(ResponseError) -> ServedModel {
+        if let served = models[name] { return served }
+        let known = models.sorted.map(\.name).joined(separator: ", ")
+        throw ResponseError(.unknownName, "There is no model \(name ?? ""); there are \(known).")
+    }
+}

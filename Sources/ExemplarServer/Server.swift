@@ -1,0 +1,317 @@
+import Batching
+import CPlatform
+import ExemplarNetwork
+import Glibc
+import JSONRPC
+import KernelInterface
+
+/// The event loop: owns the sockets, the signals and the timers; hands work to the batcher, takes replies from the outbox.
+///
+/// One thread runs it. Nothing in it blocks but `Poller.wait`: models are loaded by a thread of their own, and computed
+/// by the workers.
+public final class Server {
+    /// Tokens of the poller below this are the server's own; from here on they are connections.
+    enum Token: UInt64 {
+        case wakeUp
+        case signals
+        case tcp
+        case unix
+        case connections
+    }
+
+    let configuration: ServerConfiguration
+    let log: Log
+    let statistics = Statistics()
+    let batcher: InferenceBatcher
+    let outbox: Outbox
+    let poller: Poller
+    let handler: RequestHandler
+    let images: ImageDecoding
+    let cores: UsableCores
+
+    var parser = RequestParser()
+    var models: ModelSet?
+    var connections: [UInt64: Connection] = [:]
+    var lastToken = Token.connections.rawValue
+    var lastBatch: UInt64 = 0
+    /// Bytes of replies that wait for their clients, all connections together.
+    var outputByteCount = 0
+    let memory = MemoryBudget()
+    var listeners: [Token: Listener] = [:]
+    /// Set while the process is out of descriptors: when to accept again.
+    var acceptAgain: ContinuousClock.Instant?
+    var nextSweep: ContinuousClock.Instant?
+    /// When draining must be over; nil while serving.
+    var drainDeadline: ContinuousClock.Instant?
+    var status: Int32?
+    var isLoading = false
+    var wantsReload = false
+    let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 64)
+    private let signals: Int32
+
+    /// Binds the sockets and starts the workers. Models are loaded by `run`.
+    ///
+    /// - Throws: `ServerError` where an address cannot be had or may not be used, or a token cannot be read.
+    public init(_ configuration: ServerConfiguration) throws(ServerError) {
+        self.configuration = configuration
+        log = Log(format: configuration.logFormat, level: configuration.logLevel)
+        // Before anything that takes time, so that SIGTERM ends even a server that is loading.
+        let watched = [SIGTERM, SIGINT, SIGHUP]
+        signals = watched.withUnsafeBufferPointer { exemplar_signal_descriptor($0.baseAddress, Int32($0.count)) }
+        guard signals >= 0, exemplar_ignore_sigpipe() == 0 else {
+            throw ServerError("Cannot watch for signals: \(errorText()).")
+        }
+        cores = .current()
+        let threads = configuration.threads ?? cores.count
+        let token = try configuration.tokenFile.map(readToken)
+        handler = RequestHandler(configuration: configuration, threads: threads, token: token)
+        outbox = try Outbox()
+        images = ImageDecoding(outbox: outbox)
+        batcher = InferenceBatcher(
+            limits: BatchingLimits(maxBatch: configuration.maxBatch, queue: configuration.queue, workers: threads),
+            now: { .now })
+        poller = try Poller()
+        guard poller.add(outbox.wakeUp.descriptor, .read, token: Token.wakeUp.rawValue),
+            poller.add(signals, .read, token: Token.signals.rawValue)
+        else { throw ServerError("Cannot watch descriptors: \(errorText()).") }
+        try listen()
+        try images.start()
+        let crew: Crew?
+        do {
+            crew =
+                threads > 1 ? try Crew(count: min(threads, ServerConfiguration.maxCrew), startThread: startThread) : nil
+        } catch {
+            throw ServerError(error.description)
+        }
+        for _ in 0..<threads {
+            try Worker(batcher: batcher, outbox: outbox, statistics: statistics, crew: crew).start()
+        }
+    }
+
+    deinit {
+        batcher.stop()
+        images.stop()
+        chunk.deallocate()
+        close(signals)
+    }
+
+    private func listen() throws(ServerError) {
+        if let port = configuration.port {
+            let isLocal = ["127.", "localhost", "::1"].contains { configuration.host.hasPrefix($0) }
+            guard isLocal || configuration.isInsecure || handler.token != nil else {
+                throw ServerError(
+                    "\(configuration.host) may be reached from other machines: give --token-file, so that clients must show "
+                        + "a token, or --insecure if that is meant.")
+            }
+            try add(.tcp, Listener.tcp(host: configuration.host, port: port))
+        }
+        if let path = configuration.unixPath {
+            try add(.unix, Listener.unix(path: path, mode: configuration.unixMode))
+        }
+        guard !listeners.isEmpty else { throw ServerError("There is nothing to listen on: give --port or --unix.") }
+    }
+
+    private func add(_ token: Token, _ listener: Listener) throws(ServerError) {
+        guard poller.add(listener.descriptor, .read, token: token.rawValue) else {
+            throw ServerError("Cannot watch \(listener.name): \(errorText()).")
+        }
+        listeners[token] = listener
+    }
+
+    /// Serves until a signal ends it.
+    ///
+    /// - Returns: the process's exit status: 0 after everything that was admitted has been answered, 1 otherwise.
+    public func run() -> Int32 {
+        log.info(
+            "starting",
+            [
+                .init("threads", .int(handler.threads)), .init("affinity", .int(cores.affinity)),
+                .init("cpu_quota", cores.quota.map { .double($0) } ?? .null),
+                .init("max_batch", .int(configuration.maxBatch)), .init("queue", .int(configuration.queue)),
+            ])
+        load()
+        while status == nil {
+            for event in poller.wait(timeout: timeout()) { handle(event) }
+            runTimers()
+        }
+        return status ?? 0
+    }
+
+    private func handle(_ event: Poller.Event) {
+        switch Token(rawValue: event.token) {
+        case .wakeUp: takeDeliveries()
+        case .signals: takeSignals()
+        case .tcp: accept(.tcp)
+        case .unix: accept(.unix)
+        case .connections, nil: handle(event, connection: event.token)
+        }
+    }
+
+    // MARK: Models
+
+    /// Loads the models on a thread of their own; the outcome comes through the outbox.
+    private func load() {
+        guard !isLoading else {
+            wantsReload = true
+            return
+        }
+        isLoading = true
+        let (configuration, outbox, threads) = (configuration, outbox, handler.threads)
+        let isStarted = startThread {
+            let result = Result { () throws(ModelError) in try ModelSet.load(configuration, threads: threads) }
+            outbox.post(.models(result))
+        }
+        if !isStarted { finishLoading(.failure(ModelError("Cannot start a thread to load the models"))) }
+    }
+
+    func finishLoading(_ result: Result<ModelSet, ModelError>) {
+        isLoading = false
+        switch result {
+        case .success(let loaded):
+            let isFirst = models == nil
+            models = loaded
+            for served in loaded.sorted {
+                let description = served.model.description
+                log.info(
+                    isFirst ? "loaded" : "reloaded",
+                    [
+                        .init("model", .string(served.name)), .init("sha256", .string(description.sha256)),
+                        .init("isa", .string(description.instructionSet.rawValue)),
+                        .init("self_test", .string(description.selfTest)),
+                    ])
+                if description.selfTest == "none" {
+                    log.warning(
+                        "\(served.name) has no golden.safetensors: nothing shows that it computes what it should")
+                }
+            }
+            if isFirst {
+                for token in [Token.tcp, .unix] {
+                    if let listener = listeners[token] { log.info("listening on \(listener.name)") }
+                }
+            } else {
+                statistics.update { $0.reloads += 1 }
+            }
+        case .failure(let error):
+            guard models != nil else {
+                log.error("\(error)")
+                status = 1
+                return
+            }
+            statistics.update { $0.failedReloads += 1 }
+            log.error("the models were not reloaded, the old ones go on: \(error)")
+        }
+        if wantsReload, drainDeadline == nil {
+            wantsReload = false
+            load()
+        }
+    }
+
+    // MARK: Signals
+
+    private func takeSignals() {
+        while true {
+            let signal = exemplar_next_signal(signals)
+            switch signal {
+            case 0: return
+            case SIGHUP where drainDeadline == nil:
+                log.info("reloading")
+                load()
+            case SIGTERM, SIGINT: end(signal == SIGTERM ? "SIGTERM" : "SIGINT")
+            default: break
+            }
+        }
+    }
+
+    private func end(_ signal: String) {
+        guard models != nil else {
+            // Nothing was admitted yet.
+            log.info("ended by \(signal) before the models were loaded")
+            status = 0
+            return
+        }
+        guard drainDeadline == nil else {
+            log.warning("ended by a second \(signal): \(batcher.read { $0.jobCount }) requests are lost")
+            status = 1
+            return
+        }
+        log.info("draining after \(signal)", [.init("requests", .int(batcher.read { $0.jobCount }))])
+        drainDeadline = .now + configuration.drainTimeout
+        batcher.drain()
+        for listener in listeners.values { poller.remove(listener.descriptor) }
+        listeners = [:]
+        for connection in connections.values where connection.isIdle { remove(connection) }
+    }
+
+    // MARK: Timers
+
+    private func timeout() -> Duration? {
+        let times = [batcher.read { $0.nextDeadline }, acceptAgain, nextSweep, drainDeadline]
+        guard let next = times.compactMap(\.self).min() else { return nil }
+        return max(.zero, ContinuousClock.now.duration(to: next))
+    }
+
+    private func runTimers() {
+        let now = ContinuousClock.now
+        for job in batcher.expire() { answerExpired(job.task.address) }
+        if let time = acceptAgain, time <= now {
+            acceptAgain = nil
+            for (token, listener) in listeners { poller.change(listener.descriptor, .read, token: token.rawValue) }
+        }
+        if connections.isEmpty {
+            nextSweep = nil
+        } else if nextSweep.map({ $0 <= now }) ?? true {
+            sweep(now)
+            nextSweep = now + .milliseconds(250)
+        }
+        guard let deadline = drainDeadline, status == nil else { return }
+        if batcher.read({ $0.isDrained }), connections.isEmpty {
+            log.info("drained")
+            status = 0
+        } else if deadline <= now {
+            log.warning("the drain timeout is over: \(batcher.read { $0.jobCount }) requests are lost")
+            status = 1
+        }
+    }
+
+    var readiness: RequestHandler.Readiness {
+        if drainDeadline != nil { return .draining }
+        if models == nil { return .loading }
+        let oldest = batcher.read { $0.oldestStart }
+        let isStalled = oldest.map { $0.duration(to: .now) > ServerConfiguration.progressTimeout } ?? false
+        return isStalled ? .stalled : .ready
+    }
+}
+
+/// The first line of a token file.
+private func readToken(_ path: String) throws(ServerError) -> [UInt8] {
+    guard let text = UsableCores.contents(of: path) else {
+        throw ServerError("\(path): the token cannot be read: \(errorText()).")
+    }
+    let line = text.prefix { !$0.isNewline }
+    guard line.utf8.count >= 8 else {
+        throw ServerError("\(path): its first line must be a token of at least 8 characters.")
+    }
+    return Array(line.utf8)
+}
+
+/// Runs `body` on a new thread; false where there can be none.
+func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
+    final class Body: Sendable {
+        let run: @Sendable () -> Void
+        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+    }
+    var thread = pthread_t()
+    let context = Unmanaged.passRetained(Body(body))
+    let status = pthread_create(
+        &thread, nil,
+        { context in
+            if let context { Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run() }
+            return nil
+        }, context.toOpaque())
+    guard status == 0 else {
+        context.release()
+        return false
+    }
+    pthread_detach(thread)
+    return true
+}

@@ -1,0 +1,74 @@
+public import ExemplarNetwork
+
+/// Everything that `exemplar serve` can be told. Every member is a flag of the command line and a variable of the
+/// environment, EXEMPLAR_ and its name.
+public struct ServerConfiguration: Sendable {
+    /// Where models come from.
+    public enum Models: Sendable, Equatable {
+        /// Every sub-folder that has a `config.json`.
+        case folder(String)
+        /// One model's own folder.
+        case single(String)
+    }
+
+    public var models: Models
+    /// The model that answers where a request names none; nil for the first by name.
+    public var defaultModel: String?
+    /// The address to listen on: a name or a number, IPv4 or IPv6.
+    public var host = "127.0.0.1"
+    /// 0 picks a free port; nil listens on the Unix domain socket alone.
+    public var port: UInt16? = 7350
+    /// The path of a Unix domain socket, and the mode of its file.
+    public var unixPath: String?
+    public var unixMode: UInt32 = 0o600
+    /// Worker threads; nil for one on every usable core.
+    public var threads: Int?
+    public var options = ModelOptions()
+    /// The most patches in one forward pass.
+    public var maxBatch = 64
+    /// The most patches that wait.
+    public var queue = 4096
+    public var maxConnections = 1024
+    public var maxLineBytes = 4 << 20
+    public var maxReplyBytes = 64 << 20
+    /// The most pixels of one image or context: 1024 × 1024.
+    public var maxPixels = 1 << 20
+    /// How long a line that was begun may rest without a new byte.
+    public var readTimeout: Duration = .seconds(5)
+    /// How long a client may accept no byte of a reply.
+    public var writeTimeout: Duration = .seconds(10)
+    /// How long a connection may stand without a request; nil for ever.
+    public var idleTimeout: Duration?
+    /// How long what was admitted may take once the server was told to end.
+    public var drainTimeout: Duration = .seconds(10)
+    /// The file whose first line is the token that clients must send with `auth`.
+    public var tokenFile: String?
+    /// Whether to listen beyond this machine without a token.
+    public var isInsecure = false
+    /// The port of the metrics, on `host`; nil for none.
+    public var metricsPort: UInt16?
+    public var logFormat = Log.Format.text
+    public var logLevel = Log.Level.info
+
+    public init(models: Models) {
+        self.models = models
+    }
+
+    /// How long one line may take from its first byte to its last.
+    static let wholeLineTimeout = Duration.seconds(60)
+    /// Requests of one connection that may be answered at the same time; beyond it the connection is not read.
+    static let maxInFlight = 1024
+    /// Bytes of replies that may wait for one connection before it is not read any more.
+    static let maxPendingOutput = 16 << 20
+    /// The most threads that share one patch: beyond it layers have too few panels to share.
+    static let maxCrew = 8
+    /// A batch that computes for longer than this means that the workers make no progress.
+    static let progressTimeout = Duration.seconds(30)
+}
+
+/// Why a server cannot start: one sentence that says what to do.
+public struct ServerError: Error, Sendable, CustomStringConvertible {
+    public let description: String
+
+    init(_ description: String) { self.description = description }
+}

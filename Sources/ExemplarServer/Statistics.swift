@@ -1,0 +1,86 @@
+import Batching
+import JSONRPC
+import Tensors
+
+/// What a server counts. Any thread may count.
+final class Statistics: Sendable {
+    struct Figures: Sendable {
+        var requests: [Request.Method: UInt64] = [:]
+        var errors: [ErrorCode: UInt64] = [:]
+        var patches: UInt64 = 0
+        var batches: UInt64 = 0
+        /// How many batches had at most 1, 2, 4, … patches.
+        var batchSizes = [UInt64](repeating: 0, count: 12)
+        var queue = Histogram()
+        var compute = Histogram()
+        var total = Histogram()
+        var connectionsOpened: UInt64 = 0
+        var connectionsRefused: UInt64 = 0
+        var connections = 0
+        var bytesReceived: UInt64 = 0
+        var bytesSent: UInt64 = 0
+        var reloads: UInt64 = 0
+        var failedReloads: UInt64 = 0
+    }
+
+    private let figures = Monitor(Figures())
+    let started = ContinuousClock.now
+
+    func update(_ body: (inout Figures) -> Void) { figures.withLock(body) }
+
+    var current: Figures { figures.withLock { $0 } }
+
+    func record(batchOf patches: Int) {
+        figures.withLock {
+            $0.batches += 1
+            $0.patches += UInt64(patches)
+            let octave = patches <= 1 ? 0 : Int.bitWidth - (patches - 1).leadingZeroBitCount
+            $0.batchSizes[min(octave, $0.batchSizes.count - 1)] += 1
+        }
+    }
+}
+
+extension Statistics {
+    /// The reply of the method `stats`.
+    func json(queueDepth: Int, queueLimit: Int, inFlight: Int) -> JSONValue {
+        let figures = current
+        func quantiles(_ histogram: Histogram) -> JSONValue {
+            func milliseconds(_ fraction: Double) -> JSONValue {
+                histogram.quantile(fraction).map { .double($0 * 1000) } ?? .null
+            }
+            return [
+                "count": .int(Int(clamping: histogram.count)), "p50": milliseconds(0.5), "p90": milliseconds(0.9),
+                "p99": milliseconds(0.99), "p999": milliseconds(0.999),
+            ]
+        }
+        let requests = figures.requests.sorted { $0.key.rawValue < $1.key.rawValue }
+        let errors = figures.errors.sorted { $0.key.rawValue > $1.key.rawValue }
+        return [
+            "uptime_seconds": .double(started.duration(to: .now) / .seconds(1)),
+            "requests": .object(requests.map { .init($0.key.rawValue, .int(Int(clamping: $0.value))) }),
+            "errors": .object(errors.map { .init(String($0.key.rawValue), .int(Int(clamping: $0.value))) }),
+            "patches": .int(Int(clamping: figures.patches)), "batches": .int(Int(clamping: figures.batches)),
+            "queue": ["depth": .int(queueDepth), "limit": .int(queueLimit), "in_flight": .int(inFlight)],
+            "latency_ms": [
+                "queue": quantiles(figures.queue), "compute": quantiles(figures.compute),
+                "total": quantiles(figures.total),
+            ],
+            "connections": [
+                "open": .int(figures.connections), "opened": .int(Int(clamping: figures.connectionsOpened)),
+                "refused": .int(Int(clamping: figures.connectionsRefused)),
+            ],
+            "bytes": [
+                "received": .int(Int(clamping: figures.bytesReceived)), "sent": .int(Int(clamping: figures.bytesSent)),
+            ],
+            "allocator": allocator,
+        ]
+    }
+
+    private var allocator: JSONValue {
+        guard let figures = AllocatorStatistics.current() else { return .null }
+        return [
+            "allocated": .int(figures.allocated), "active": .int(figures.active), "resident": .int(figures.resident),
+            "retained": .int(figures.retained),
+        ]
+    }
+}
