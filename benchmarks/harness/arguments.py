@@ -17,7 +17,7 @@ def parse() -> argparse.Namespace:
         epilog="Exit status: 0 measured; 1 could not measure, or a result of ours is wrong; 2 bad arguments; "
         "130 interrupted (what was measured is written).",
     )
-    parser.add_argument("--only", choices=PARTS, help="kernels, networks (ours alone) or peers (with ours beside them)")
+    parser.add_argument("--only", choices=PARTS, help="networks: ours alone; peers: with ours beside them")
     parser.add_argument("--networks", type=_names, metavar="NAMES", help="of small,medium,large (default: all)")
     parser.add_argument("--batches", type=_numbers, metavar="N,…", help="patches of one pass (default: 1,8,32,64)")
     parser.add_argument("--threads", type=_numbers, metavar="N,…", help="one core each (default: 1,2)")

@@ -29,8 +29,9 @@ OURS = {
     "exemplar, exact": ("exact", False),
     "exemplar, fast": ("fast", False),
 }
-LIMITS = {"float32": 1e-4, "fast": 1e-3}
-"""Of the relative RMS difference from the reference in double precision."""
+LIMITS = {"ours": 1e-4, "fast": 1e-3, "float32": 2e-4}
+"""Of the relative RMS difference from the reference in double precision. MNN's Winograd convolutions reach 1.2e-4 on the
+large network; a peer that computed in float16 or bfloat16 unasked would be beyond 2e-4."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Comparison:
         self._peers: dict[tuple[str, int], Worker] = {}
         self._lost: set[str] = set()
         self._parameters: tuple[str, dict[str, np.ndarray]] = ("", {})
+        self._references: dict[tuple[str, bool, int], np.ndarray] = {}
 
     def close(self) -> None:
         for worker in [*self._ours.values(), *self._peers.values()]:
@@ -69,6 +71,7 @@ class Comparison:
         network = networks.exemplar_network(cell.network)
         ready = self._load_ours(cell, network) + self._load_peers(cell, network, progress)
         peaks: list[float] = []
+        shares: list[float] = []
         for round_ in range(self._arguments.rounds):
             progress.show(cell.title, f"round {round_ + 1} of {self._arguments.rounds}")
             seconds = self._arguments.seconds / 5
@@ -76,8 +79,12 @@ class Comparison:
             # Each round begins with another contender, so that no one always follows the same neighbour.
             for contender, worker in ready[round_ % len(ready) :] + ready[: round_ % len(ready)]:
                 try:
-                    contender["passes"].append(worker.ask("run", seconds=self._arguments.seconds)["median"])
+                    reply = worker.ask("run", seconds=self._arguments.seconds)
+                    contender["passes"].append(reply["median"])
+                    shares += [reply["share"]] if "share" in reply else []
                 except WorkerError as error:
+                    if contender["is_ours"]:
+                        raise
                     self._note(f"{contender['name']} failed on {cell.title}: {error}")
         operations = 2 * network.multiply_adds()
         contenders = []
@@ -95,7 +102,11 @@ class Comparison:
         for contender in contenders if floats else []:
             contender["ratio"] = contender["patches_per_second"] / max(floats)
         result = {"network": cell.network, "batch": cell.batch, "threads": cell.threads}
-        return result | {"peak": statistics.median(peaks), "contenders": contenders}
+        return result | {
+            "peak": statistics.median(peaks),
+            "share": statistics.median(shares),
+            "contenders": contenders,
+        }
 
     def bounds(self, cell: Cell, measured: dict) -> list[dict]:
         """What batch 1 cannot beat: reading the linear layer's weights once, and its own convolutions."""
@@ -130,7 +141,7 @@ class Comparison:
             worker.ask("outputs", patches=str(file), output=str(output))
             difference = self._difference(network, is_half, patches, output)
             contender = {"name": name, "kind": "float32", "is_ours": True, "difference": difference, "passes": []}
-            limit = LIMITS["fast" if accuracy == "fast" else "float32"]
+            limit = LIMITS["fast" if accuracy == "fast" else "ours"]
             if not difference <= limit:
                 contender["wrong"] = True
                 self._note(f"{name} is off by {difference:.1e} on {cell.title}: more than {limit:.0e}.")
@@ -185,8 +196,10 @@ class Comparison:
 
     def _difference(self, network: networks.Network, is_half: bool, patches: np.ndarray, output: Path) -> float:
         """The relative RMS difference from the reference, of the first and the last patch."""
-        ends = [0, -1]
-        wanted = networks.reference(network, self._stored(network, is_half), patches[ends])
+        ends, key = [0, -1], (network.name, is_half, len(patches))
+        if key not in self._references:
+            self._references[key] = networks.reference(network, self._stored(network, is_half), patches[ends])
+        wanted = self._references[key]
         found = np.fromfile(output, np.float32).reshape(len(patches), -1)[ends]
         return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
 

@@ -11,8 +11,8 @@ from . import networks
 from .contender import Worker
 from .networks import Convolution, Linear, Network, Pool
 
-IMAGES = 24
-"""Of one pass of a convolution: two whole groups of images."""
+IMAGES = 12
+"""Of one pass of a convolution: as many as run together in a large batch."""
 PHASES = ("input transform", "tuple multiplication", "output transform")
 
 
@@ -85,7 +85,7 @@ def measure(case: Case, worker: Worker, cores: list[int], folder: Path, argument
     if case.kind == "winograd":
         tile = round(tuples**0.5)
         outputs = tile - 4
-        tiles = -(-side // outputs) ** 2
+        tiles = ((side + outputs - 1) // outputs) ** 2
         operations, counted = 2 * tiles * tuples * channels * layer.channels, ("tuple multiplication",)
         result["algorithm"] = f"F({outputs}×{outputs}, 5×5)"
         result["microseconds"] = {phase: seconds.get(phase, 0) * 1e6 for phase in PHASES}
@@ -97,6 +97,9 @@ def measure(case: Case, worker: Worker, cores: list[int], folder: Path, argument
         (operations * case.batch / sum(reply["kernels"].get(phase, 0) for phase in counted) * 1e-9, peak)
         for reply, peak in rounds
     ]
+    fastest = min(sum(reply["fastest_kernels"].get(phase, 0) for phase in counted) for reply, _ in rounds)
+    result["best"] = 100 * operations * case.batch / fastest * 1e-9 / max(peak for _, peak in rounds)
+    result["share"] = statistics.median(reply["share"] for reply, _ in rounds)
     result["gflops"] = statistics.median(rate for rate, _ in rates)
     result["percent"] = statistics.median(100 * rate / peak for rate, peak in rates)
     return result

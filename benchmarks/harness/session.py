@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     results = {"quick": arguments.quick, "kernels": [], "cells": [], "bounds": [], "notes": []}
     results["settings"] = {"rounds": arguments.rounds, "seconds": arguments.seconds}
     status = 0
+    # However the session ends, its workers end with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="exemplar-bench-") as folder:
             _measure(arguments, results, cores, Path(folder))

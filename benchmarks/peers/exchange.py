@@ -41,10 +41,11 @@ def write(network: Network, folder: Path) -> None:
         flow = layer.name
     nodes[-1].output[0] = "embeddings"
     features = network.shapes()[-1][0].features
+    shape = ["N", network.channels, network.side, network.side]
     graph = helper.make_graph(
         nodes,
         network.name,
-        [helper.make_tensor_value_info("patches", TensorProto.FLOAT, ["N", network.channels, network.side, network.side])],
+        [helper.make_tensor_value_info("patches", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["N", features])],
         [numpy_helper.from_array(value, key) for key, value in random_parameters(network).items()],
     )

@@ -42,16 +42,20 @@ struct Reply: Encodable {
     /// Of one pass.
     var median: Double?
     var fastest: Double?
-    /// Seconds of each kernel in one pass, where timed.
+    /// Of its cores' time that the process had: below 1 where others took it.
+    var share: Double?
+    /// Seconds of each kernel in the median and in the fastest pass, where timed.
     var kernels: [String: Double]?
+    var fastestKernels: [String: Double]?
     /// Elements of a transformed tile.
     var tuples: Int?
     var gflops: Double?
     var bytesPerSecond: Double?
 
     enum CodingKeys: String, CodingKey {
-        case error, passes, median, fastest, kernels, tuples, gflops
+        case error, passes, median, fastest, share, kernels, tuples, gflops
         case instructionSets = "instruction_sets"
+        case fastestKernels = "fastest_kernels"
         case bytesPerSecond = "bytes_per_second"
     }
 }

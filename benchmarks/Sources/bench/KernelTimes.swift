@@ -28,18 +28,27 @@ final class KernelTimes: @unchecked Sendable {
         overhead = samples.median
     }
 
-    func reset() {
+    /// Seconds of each phase in the passes that ended, one element a pass.
+    private var passes = [[Double]](repeating: [], count: Phase.allCases.count)
+
+    func endPass() {
         for phase in seconds.indices {
+            if calls[phase] > 0 { passes[phase].append(max(seconds[phase] - Double(calls[phase]) * overhead, 0)) }
             seconds[phase] = 0
             calls[phase] = 0
         }
     }
 
-    /// Seconds of each phase that ran, over `passes` passes.
-    func perPass(_ passes: Int) -> [String: Double] {
+    func forgetPasses() {
+        endPass()
+        for phase in passes.indices { passes[phase] = [] }
+    }
+
+    /// `summary` of the seconds that each phase took in one pass, for the phases that ran.
+    func perPass(_ summary: ([Double]) -> Double) -> [String: Double] {
         var result: [String: Double] = [:]
-        for (index, phase) in Phase.allCases.enumerated() where calls[index] > 0 {
-            result[phase.rawValue] = max(seconds[index] - Double(calls[index]) * overhead, 0) / Double(max(passes, 1))
+        for (index, phase) in Phase.allCases.enumerated() where !passes[index].isEmpty {
+            result[phase.rawValue] = summary(passes[index])
         }
         return result
     }

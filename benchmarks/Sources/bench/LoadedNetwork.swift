@@ -104,18 +104,20 @@ final class LoadedNetwork {
     /// Passes for about so many seconds; at least three.
     func run(seconds: Double) -> Reply {
         team.run()
-        times?.reset()
+        times?.forgetPasses()
         var passes: [Double] = []
-        let end = secondsNow() + seconds
+        let processor = ProcessorShare(cores: team.count)
         var start = secondsNow()
+        let end = start + seconds
         while start < end || passes.count < 3 {
             team.run()
             let now = secondsNow()
             passes.append(now - start)
-            start = now
+            times?.endPass()
+            start = secondsNow()
         }
         return Reply(
-            passes: passes.count, median: passes.median, fastest: passes.min(), kernels: times?.perPass(passes.count),
-            tuples: times?.tuples)
+            passes: passes.count, median: passes.median, fastest: passes.min(), share: processor.sinceStart,
+            kernels: times?.perPass(\.median), fastestKernels: times?.perPass { $0.min() ?? 0 }, tuples: times?.tuples)
     }
 }
