@@ -97,10 +97,12 @@ final class Worker: Sendable {
 
     private func computeImage(_ index: Int, _ task: InferenceTask) {
         let input = task.input(index)
+        let crew = crew?.take() == true ? crew : nil
+        defer { crew?.release() }
         do {
             let embedder = try task.served.imageEmbedder(height: input.height, width: input.width)
             withUnsafePointer(to: input) { input in
-                let rows = embedder.embed(UnsafeBufferPointer(start: input, count: 1), task.selection)
+                let rows = embedder.embed(UnsafeBufferPointer(start: input, count: 1), task.selection, crew: crew)
                 task.set(rows[0], ofInput: index)
             }
             task.served.keep(embedder)
