@@ -1,10 +1,37 @@
 /// Elementary functions of a vector, each rounded to float32 within a few units: branch-free, and the same for every lane.
 extension Vector {
+    @inline(__always)
+    func minimum(_ other: Vector) -> Vector {
+        replacing(with: other, where: other .< self)
+    }
+
     /// 0 … 1; NaN becomes 0.
     @inline(__always)
     func clipped() -> Vector {
-        let positive = Vector().replacing(with: self, where: self .> Vector())
-        return positive.replacing(with: 1, where: positive .> 1)
+        Vector().maximum(self).minimum(Vector(repeating: 1))
+    }
+
+    @inline(__always)
+    var magnitude: Vector {
+        unsafeBitCast(unsafeBitCast(self, to: Integers.self) & Integers(repeating: .max), to: Vector.self)
+    }
+
+    // Choices by bits: comparisons of vectors, used other than for a maximum or minimum, are taken apart on AVX-512.
+
+    /// Where the sign bit is set, `number`, elsewhere 0.
+    @inline(__always)
+    func whereNegative(_ number: Float) -> Vector {
+        let mask = unsafeBitCast(self, to: Integers.self) &>> Integers(repeating: 31)
+        return unsafeBitCast(mask & Integers(repeating: Int32(bitPattern: number.bitPattern)), to: Vector.self)
+    }
+
+    /// This where `other` is not 0, `number` where it is; `other` must not be NaN.
+    @inline(__always)
+    func replaced(by replacement: Vector, whereZero other: Vector) -> Vector {
+        let bits = unsafeBitCast(other.magnitude, to: Integers.self)
+        let mask = (bits &- Integers(repeating: 1)) &>> Integers(repeating: 31)
+        let kept = unsafeBitCast(self, to: Integers.self) & ~mask
+        return unsafeBitCast(kept | (unsafeBitCast(replacement, to: Integers.self) & mask), to: Vector.self)
     }
 
     /// The nearest whole number, for |x| ≤ 2²²: adding 1.5 · 2²³ leaves no bits for a fraction.
@@ -15,7 +42,8 @@ extension Vector {
     @inline(__always)
     var floor: Vector {
         let nearest = nearestWhole
-        return nearest.replacing(with: nearest - 1, where: nearest .> self)
+        // Adding 0 makes −0 positive.
+        return nearest + ((self - nearest) + Vector()).whereNegative(-1)
     }
 
     /// A whole number, |x| ≤ 2²², as an integer.
@@ -57,9 +85,7 @@ extension Vector {
     /// x = n + f, n the nearest whole number, and 2^f by seven terms of the exponential series.
     @inline(__always)
     func exp2() -> Vector {
-        let low = Vector(repeating: -125)
-        var x = low.replacing(with: self, where: self .> low)
-        x = x.replacing(with: 127, where: x .> 127)
+        let x = Vector(repeating: -125).maximum(self).minimum(Vector(repeating: 127))
         let n = x.nearestWhole
         let z = (x - n) * Vector(repeating: 0.6931471806)
         var series = Vector(repeating: 1 / 720)
@@ -76,10 +102,9 @@ extension Vector {
     /// x^power for 0 ≤ x ≤ 1.
     @inline(__always)
     func raised(to power: Float) -> Vector {
-        let least = Vector(repeating: .leastNormalMagnitude)
-        let normal = least.replacing(with: self, where: self .> least)
+        let normal = maximum(Vector(repeating: .leastNormalMagnitude))
         let result = (normal.log2() * power).exp2()
-        return power > 0 ? result.replacing(with: 0, where: self .== Vector()) : result
+        return power > 0 ? result.replaced(by: Vector(), whereZero: self) : result
     }
 }
 
