@@ -103,8 +103,8 @@ let package = Package(
         .testTarget(
             name: "ExemplarServerTests",
             dependencies: [
-                "TestSupport", "ExemplarServer", "ExemplarClient", "ExemplarNetwork", "JSONRPC", "KernelInterface",
-                "Safetensors",
+                "TestSupport", "exemplar", "Batching", "CPlatform", "ExemplarServer", "ExemplarClient",
+                "ExemplarNetwork", "JSONRPC", "KernelInterface", "Safetensors",
             ],
             swiftSettings: rules),
         .testTarget(
