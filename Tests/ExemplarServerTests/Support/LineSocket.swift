@@ -5,11 +5,14 @@ import JSONRPC
 /// A plain blocking socket: what any client has, and no more. Closed with the last reference.
 final class LineSocket {
     let descriptor: Int32
+    /// Who is at the other end; it lives as long as this does.
+    private let server: ServerProcess?
     private var received: [UInt8] = []
     private var consumed = 0
 
     /// Connects to a port of 127.0.0.1. A small `receiveBuffer` makes the server wait early.
-    init(port: UInt16, receiveBuffer: Int32? = nil) throws {
+    init(port: UInt16, of server: ServerProcess? = nil, receiveBuffer: Int32? = nil) throws {
+        self.server = server
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         if var receiveBuffer { setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, 4) }
         var address = sockaddr_in()
@@ -27,6 +30,7 @@ final class LineSocket {
     }
 
     init(unixPath: String) throws {
+        server = nil
         descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard exemplar_connect_unix(descriptor, unixPath) == 0 else {
             throw TestFailure("cannot connect to \(unixPath): \(errno)")
@@ -36,8 +40,9 @@ final class LineSocket {
 
     deinit { close(descriptor) }
 
-    private func setTimeout() {
-        var limit = timeval(tv_sec: Patience.seconds, tv_usec: 0)
+    /// How long sending and receiving may rest before they count as hanging.
+    func setTimeout(seconds: Int = Patience.seconds) {
+        var limit = timeval(tv_sec: seconds, tv_usec: 0)
         for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
             setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
         }

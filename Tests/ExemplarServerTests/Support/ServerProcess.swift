@@ -146,7 +146,7 @@ final class ServerProcess {
 
     /// A new connection to it.
     func connect(receiveBuffer: Int32? = nil) throws -> LineSocket {
-        try LineSocket(port: port, receiveBuffer: receiveBuffer)
+        try LineSocket(port: port, of: self, receiveBuffer: receiveBuffer)
     }
 }
 
