@@ -62,7 +62,8 @@ fuzz: toolchain ## Fuzz what reads bytes of strangers, SECONDS=60 for each targe
 
 .PHONY: soak
 soak: build ## Load the release server with good and bad clients for MINUTES=30 and judge its memory
-	@python3 Tests/Soak/soak.py --binary $(BINARY) --model $(MODELS)/$(MODEL) --minutes $(MINUTES)
+	@python3 -m unittest discover --start-directory Tests/Soak
+	@python3 Tests/Soak/soak.py --binary $(BINARY) --model $(MODELS)/$(MODEL) --minutes $(MINUTES) $(ARGS)
 
 .PHONY: bench
 bench: toolchain ## Measure kernels, network and server; ARGS passes flags on

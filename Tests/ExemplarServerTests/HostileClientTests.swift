@@ -114,7 +114,9 @@ import Testing
             most = max(most, try server.residentBytes())
         }
         // The bound on waiting output is 16 MiB; buffers double, and the kernel has its own.
-        #expect(most - before < 96 << 20, "grew by \((most - before) >> 20) MiB")
+        // Sanitizers, whose builds have no allocator of the house, keep what is freed.
+        let stats = try good.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
+        if stats?["allocator"] != .null { #expect(most - before < 96 << 20, "grew by \((most - before) >> 20) MiB") }
         // The server closes the connection at last: what was not read of it ends early.
         #expect(try client.isCutOff())
         #expect(try good.isQuiet())
@@ -132,7 +134,8 @@ import Testing
         let server = try ServerProcess(model: model.path, ["--write-timeout", "1"])
         let line = oracle.embedLine([1], #","layers":["conv1"]"#)
         withKnownIssue(
-            "Connection.isPaused counts the output, not the replies that admitted requests will put there: 1024 x 197 kB."
+            "Connection.isPaused counts the output, not the replies that admitted requests will put there: 1024 x 197 kB.",
+            isIntermittent: true
         ) {
             try neverRead(server, line, count: 1500)
         }

@@ -109,6 +109,33 @@ import Testing
         withExtendedLifetime(client) {}
     }
 
+    /// The kernel has a reply that the client has not taken, and the client, which knows of no signal, asks for more.
+    @Test func aReplyOnItsWayOutlivesALaterRequest() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path, ["--drain-timeout", "20"])
+        let client = try server.connect(receiveBuffer: 4096)
+        try client.send(line: oracle.embedLine([1], #","layers":["conv1"]"#))
+        let other = try server.connect()
+        for attempt in 0... {
+            let stats = try other.ask(Self.call("stats")).result
+            if stats?["patches"] == 1, stats?["queue"]?["in_flight"] == 0 { break }
+            guard attempt < 2000 else { throw TestFailure("no reply") }
+            usleep(10_000)
+        }
+        server.send(SIGTERM)
+        try server.waitForLog("draining after SIGTERM")
+        usleep(200_000)
+        client.trySend(Array((Self.call("ready") + "\n").utf8))
+        withKnownIssue(
+            "A drained connection is closed while its client may still send; the reset takes back what is on its way."
+        ) {
+            #expect(try client.reply().embeddings.count == 1)
+        }
+        client.finishSending()
+        #expect(try server.waitForExit() == 0)
+    }
+
     @Test func whileLoading() throws {
         let model = try TemporaryModel(.tiny())
         let folder = try temporaryFolder()
