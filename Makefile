@@ -12,6 +12,7 @@ MODEL ?= small
 ARGS ?=
 SWIFT_FILES := Package.swift Sources Tests $(wildcard benchmarks/Package.swift benchmarks/Sources)
 IMAGE ?= exemplar
+MINUTES ?= 30
 
 VENV := .build/venv
 PYTHON := $(VENV)/bin/python
@@ -54,6 +55,15 @@ $(VENV)/ready: clients/python/pyproject.toml
 	@python3 -m venv --clear $(VENV)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable 'clients/python[test]'
 	@touch $@
+
+.PHONY: fuzz
+fuzz: toolchain ## Fuzz what reads bytes of strangers, SECONDS=60 for each target; ARGS='image jsonrpc' chooses
+	@Tests/Fuzz/run $(if $(filter command line,$(origin SECONDS)),$(SECONDS),60) $(ARGS)
+
+.PHONY: soak
+soak: build ## Load the release server with good and bad clients for MINUTES=30 and judge its memory
+	@python3 -m unittest discover --start-directory Tests/Soak
+	@python3 Tests/Soak/soak.py --binary $(BINARY) --model $(MODELS)/$(MODEL) --minutes $(MINUTES) $(ARGS)
 
 .PHONY: bench
 bench: toolchain ## Measure kernels and networks against the peak and against peers; QUICK=1: two minutes; ARGS=--help

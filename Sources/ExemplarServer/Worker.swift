@@ -35,14 +35,14 @@ final class Worker: Sendable {
             for job in finished.completed {
                 let task = job.task
                 let (reply, error) = task.reply()
-                outbox.post(.reply(task.address, reply, error))
+                outbox.post(.reply(task, reply, error))
                 statistics.update {
                     $0.queue.record(task.arrival.duration(to: batch.started))
                     $0.compute.record(batch.started.duration(to: now))
                     $0.total.record(task.arrival.duration(to: .now))
                 }
             }
-            for job in finished.expired { outbox.post(.expired(job.task.address)) }
+            for job in finished.expired { outbox.post(.expired(job.task)) }
         }
     }
 
