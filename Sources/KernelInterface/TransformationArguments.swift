@@ -8,7 +8,7 @@
 ///     p           = rgb(H + hue, saturation(S), value(V))
 ///     output[i, j, c] = p_c · scale[c] + offset[c]
 ///
-/// clip is to 0 … 1 and takes NaN to 0; HSV is that of Smith (1978), with hue 0 for greys.
+/// clip is to 0 … 1, NaN included; HSV is that of Smith (1978), with hue 0 for greys.
 public struct TransformationArguments {
     /// [height][width][channels], 8-bit or little-endian float32 of any alignment; fewer than 2³¹ pixels between the first
     /// and the last.

@@ -1,22 +1,44 @@
 /// Elementary functions of a vector, each rounded to float32 within a few units: branch-free, and the same for every lane.
 extension Vector {
+    /// `other` where it is a smaller number. NaN in `other` is never taken.
     @inline(__always)
     func minimum(_ other: Vector) -> Vector {
         replacing(with: other, where: other .< self)
     }
 
-    /// 0 … 1; NaN becomes 0.
+    // The choices that follow go by bits: the compiler takes most comparisons of vectors apart into quarters on AVX-512,
+    // and the colour steps then take twice as long.
+
+    /// 0 … 1; NaN becomes one of them. Floats that are not negative are ordered as their bits.
     @inline(__always)
     func clipped() -> Vector {
-        Vector().maximum(self).minimum(Vector(repeating: 1))
+        let sign = Integers(repeating: 31)
+        let bits = unsafeBitCast(self, to: Integers.self)
+        let positive = bits & ~(bits &>> sign)
+        let room = Integers(repeating: 0x3F80_0000) &- positive
+        return unsafeBitCast(positive &+ (room & (room &>> sign)), to: Vector.self)
+    }
+
+    /// The greater of two numbers, neither NaN.
+    @inline(__always)
+    func greater(_ other: Vector) -> Vector { chosen(other, whereNegative: self - other) }
+
+    /// The lesser of two numbers, neither NaN.
+    @inline(__always)
+    func lesser(_ other: Vector) -> Vector { chosen(other, whereNegative: other - self) }
+
+    /// This where the sign bit of `difference` is clear, `other` where it is set.
+    @inline(__always)
+    private func chosen(_ other: Vector, whereNegative difference: Vector) -> Vector {
+        let mask = unsafeBitCast(difference, to: Integers.self) &>> Integers(repeating: 31)
+        let kept = unsafeBitCast(self, to: Integers.self) & ~mask
+        return unsafeBitCast(kept | (unsafeBitCast(other, to: Integers.self) & mask), to: Vector.self)
     }
 
     @inline(__always)
     var magnitude: Vector {
         unsafeBitCast(unsafeBitCast(self, to: Integers.self) & Integers(repeating: .max), to: Vector.self)
     }
-
-    // Choices by bits: comparisons of vectors, used other than for a maximum or minimum, are taken apart on AVX-512.
 
     /// Where the sign bit is set, `number`, elsewhere 0.
     @inline(__always)
@@ -85,7 +107,7 @@ extension Vector {
     /// x = n + f, n the nearest whole number, and 2^f by seven terms of the exponential series.
     @inline(__always)
     func exp2() -> Vector {
-        let x = Vector(repeating: -125).maximum(self).minimum(Vector(repeating: 127))
+        let x = Vector(repeating: -125).greater(self).lesser(Vector(repeating: 127))
         let n = x.nearestWhole
         let z = (x - n) * Vector(repeating: 0.6931471806)
         var series = Vector(repeating: 1 / 720)
@@ -102,7 +124,7 @@ extension Vector {
     /// x^power for 0 ≤ x ≤ 1.
     @inline(__always)
     func raised(to power: Float) -> Vector {
-        let normal = maximum(Vector(repeating: .leastNormalMagnitude))
+        let normal = greater(Vector(repeating: .leastNormalMagnitude))
         let result = (normal.log2() * power).exp2()
         return power > 0 ? result.replaced(by: Vector(), whereZero: self) : result
     }

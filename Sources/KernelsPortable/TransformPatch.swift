@@ -14,7 +14,7 @@ func transformPatch(_ arguments: TransformationArguments) {
             // Lanes beyond the row repeat its last pixel, which keeps them inside the image too.
             let count = min(16, output.width - j)
             var x = lanes + Float(j)
-            x = x.minimum(Vector(repeating: Float(output.width - 1)))
+            x = x.lesser(Vector(repeating: Float(output.width - 1)))
             x -= Float(output.width - 1) / 2
             let u = Vector(repeating: map.columnFraction + map.columnY * y).adding(x, Vector(repeating: map.columnX))
             let v = Vector(repeating: map.rowFraction + map.rowY * y).adding(x, Vector(repeating: map.rowX))
@@ -118,7 +118,7 @@ private struct Axis {
 
     @inline(__always)
     init(_ position: Vector, from origin: Int, size: Int, _ border: PixelBorder) {
-        // Far enough out to make no difference, near enough in that whole numbers are exact.
+        // Far enough out to make no difference, near enough in that whole numbers are exact. NaN becomes a limit.
         let limit = Vector(repeating: 0x1p21)
         let near = (-limit).maximum(position).minimum(limit)
         let whole = near.floor
@@ -143,16 +143,16 @@ private struct Axis {
 
     @inline(__always)
     private static func clamped(_ index: Vector, _ last: Vector) -> Vector {
-        Vector().maximum(index).minimum(last)
+        Vector().greater(index).lesser(last)
     }
 
     /// A triangle wave of period 2 · last; 0 where last is 0.
     @inline(__always)
     private static func reflected(_ index: Vector, _ last: Vector) -> Vector {
-        let period = (last + last).maximum(Vector(repeating: 1))
+        let period = (last + last).greater(Vector(repeating: 1))
         // A rounded quotient may be off by one at a whole period, which the mirror forgives.
         let rest = (index - (index / period).floor * period).magnitude
-        return rest.minimum(period - rest)
+        return rest.lesser(period - rest)
     }
 }
 
@@ -259,8 +259,8 @@ private struct Colors {
 
     @inline(__always)
     mutating func apply(_ color: ColorChange) {
-        let largest = red.maximum(green).maximum(blue)
-        let range = largest - red.minimum(green).minimum(blue)
+        let largest = red.greater(green).greater(blue)
+        let range = largest - red.lesser(green).lesser(blue)
         let least = Vector(repeating: .leastNormalMagnitude)
 
         // In sixths of a turn, −1 … 5, by which channel is largest: red before green before blue, and 0 for grey.
@@ -268,9 +268,9 @@ private struct Colors {
             .replaced(by: green - blue, whereZero: largest - red)
         let sector = Vector(repeating: 4).replaced(by: Vector(repeating: 2), whereZero: largest - green)
             .replaced(by: Vector(), whereZero: largest - red)
-        let hue = (sector + difference / range.maximum(least) + color.hue).wrapped()
+        let hue = (sector + difference / range.greater(least) + color.hue).wrapped()
 
-        var saturation = range / largest.maximum(least)
+        var saturation = range / largest.greater(least)
         if let curve = color.saturation { saturation = saturation.curved(curve) }
         var value = largest
         if let curve = color.value { value = value.curved(curve) }
