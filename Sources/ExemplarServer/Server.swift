@@ -234,11 +234,11 @@ public final class Server {
             status = 1
             return
         }
-        log.info("draining after \(signal)", [.init("requests", .int(batcher.read { $0.jobCount }))])
         drainDeadline = .now + configuration.drainTimeout
         batcher.drain()
         for listener in listeners.values { poller.remove(listener.descriptor) }
         listeners = [:]
+        log.info("draining after \(signal)", [.init("requests", .int(batcher.read { $0.jobCount }))])
         for connection in connections.values where connection.isIdle { advance(connection) }
     }
 
