@@ -45,6 +45,7 @@ let package = Package(
     targets: [
         // C libraries, by their headers alone.
         .systemLibrary(name: "CJemalloc", pkgConfig: "jemalloc", providers: [.apt(["libjemalloc-dev"])]),
+        .systemLibrary(name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
         .systemLibrary(name: "CPlatform"),
         .systemLibrary(name: "CNettle", pkgConfig: "nettle", providers: [.apt(["nettle-dev"])]),
         .systemLibrary(name: "CPNG", pkgConfig: "spng", providers: [.apt(["libspng-dev"])]),
@@ -68,7 +69,9 @@ let package = Package(
         .target(name: "JSONRPC", swiftSettings: rules),
         .target(
             name: "ExemplarServer",
-            dependencies: ["CPlatform", "Batching", "JSONRPC", "ExemplarNetwork", "KernelInterface", "Tensors"],
+            dependencies: [
+                "CMicrohttpd", "CPlatform", "Batching", "JSONRPC", "ExemplarNetwork", "KernelInterface", "Tensors",
+            ],
             swiftSettings: rules),
         .target(name: "ExemplarClient", dependencies: ["JSONRPC"], swiftSettings: rules),
         .executableTarget(
@@ -98,8 +101,8 @@ let package = Package(
         .testTarget(
             name: "ExemplarServerTests",
             dependencies: [
-                "TestSupport", "ExemplarServer", "ExemplarClient", "ExemplarNetwork", "JSONRPC", "KernelInterface",
-                "Safetensors",
+                "TestSupport", "Batching", "ExemplarServer", "ExemplarClient", "ExemplarNetwork", "JSONRPC",
+                "KernelInterface", "Safetensors", "Tensors",
             ],
             swiftSettings: rules),
         .testTarget(

@@ -15,7 +15,7 @@ struct RequestHandler {
     }
 
     /// Where the server stands.
-    enum Readiness {
+    enum Readiness: String {
         case loading
         case ready
         case draining

@@ -10,6 +10,9 @@ import KernelInterface
 /// One thread runs it. Nothing in it blocks but `Poller.wait`: models are loaded by a thread of their own, and computed
 /// by the workers.
 public final class Server {
+    /// Of this program, by semantic versioning.
+    public static let version = "0.1.0"
+
     /// Tokens of the poller below this are the server's own; from here on they are connections.
     enum Token: UInt64 {
         case wakeUp
@@ -27,6 +30,8 @@ public final class Server {
     let poller: Poller
     let handler: RequestHandler
     let cores: UsableCores
+    let observer: ServerObserver
+    private let metrics: HTTPEndpoint?
 
     var parser = RequestParser()
     var models: ModelSet?
@@ -65,6 +70,12 @@ public final class Server {
         batcher = EmbedBatcher(
             limits: BatchingLimits(maxBatch: configuration.maxBatch, queue: configuration.queue, workers: threads),
             now: { .now })
+        let observer = ServerObserver(
+            statistics: statistics, batcher: batcher, connectionLimit: configuration.maxConnections)
+        self.observer = observer
+        metrics = try configuration.metricsPort.map { port throws(ServerError) in
+            try HTTPEndpoint(host: configuration.host, port: port) { observer.answer($0) }
+        }
         poller = try Poller()
         guard poller.add(outbox.wakeUp.descriptor, .read, token: Token.wakeUp.rawValue),
             poller.add(signals, .read, token: Token.signals.rawValue)
@@ -115,6 +126,7 @@ public final class Server {
                 .init("cpu_quota", cores.quota.map { .double($0) } ?? .null),
                 .init("max_batch", .int(configuration.maxBatch)), .init("queue", .int(configuration.queue)),
             ])
+        if let metrics { log.info("metrics on \(metrics.name)") }
         load()
         while status == nil {
             for event in poller.wait(timeout: timeout()) { handle(event) }
@@ -156,6 +168,7 @@ public final class Server {
         case .success(let loaded):
             let isFirst = models == nil
             models = loaded
+            observer.didLoad(loaded.sorted.map(\.model.description))
             for served in loaded.sorted {
                 let description = served.model.description
                 log.info(
@@ -223,6 +236,7 @@ public final class Server {
         log.info("draining after \(signal)", [.init("requests", .int(batcher.read { $0.jobCount }))])
         drainDeadline = .now + configuration.drainTimeout
         batcher.drain()
+        observer.willDrain()
         for listener in listeners.values { poller.remove(listener.descriptor) }
         listeners = [:]
         for connection in connections.values where connection.isIdle { remove(connection) }
@@ -259,13 +273,7 @@ public final class Server {
         }
     }
 
-    var readiness: RequestHandler.Readiness {
-        if drainDeadline != nil { return .draining }
-        if models == nil { return .loading }
-        let oldest = batcher.read { $0.oldestStart }
-        let isStalled = oldest.map { $0.duration(to: .now) > ServerConfiguration.progressTimeout } ?? false
-        return isStalled ? .stalled : .ready
-    }
+    var readiness: RequestHandler.Readiness { observer.readiness }
 }
 
 /// The first line of a token file.
