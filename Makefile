@@ -56,8 +56,8 @@ $(VENV)/ready: clients/python/pyproject.toml
 	@touch $@
 
 .PHONY: bench
-bench: toolchain ## Measure kernels, network and server; ARGS passes flags on
-	@benchmarks/run $(ARGS)
+bench: toolchain ## Measure kernels and networks against the peak and against peers; QUICK=1: two minutes; ARGS=--help
+	@benchmarks/run $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: train
 train: $(TRAINING_VENV)/ready ## Train models/$(MODEL) by its recipe, or go on where it stopped; MODEL=small ARGS='--steps 40000'

@@ -40,7 +40,7 @@ let package = Package(
     name: "exemplar",
     products: [
         .executable(name: "exemplar", targets: ["exemplar"]),
-        .library(name: "ExemplarNetwork", targets: ["ExemplarNetwork"]),
+        .library(name: "ExemplarNetwork", targets: ["ExemplarNetwork", "KernelInterface"]),
     ],
     targets: [
         // C libraries, by their headers alone.
@@ -58,9 +58,11 @@ let package = Package(
             name: "Tensors", dependencies: usesJemalloc ? ["CJemalloc"] : [],
             swiftSettings: rules + (usesJemalloc ? [.define("JEMALLOC")] : [])),
         .target(name: "Safetensors", swiftSettings: rules),
+        .target(name: "Transformations", swiftSettings: rules),
         .target(
             name: "ExemplarNetwork",
-            dependencies: ["CPlatform", "CNettle", "KernelInterface", "Tensors", "Safetensors"] + kernelNames,
+            dependencies: ["CPlatform", "CNettle", "KernelInterface", "Tensors", "Safetensors", "Transformations"]
+                + kernelNames,
             swiftSettings: rules),
         .target(name: "Images", dependencies: ["CPNG", "CJPEG", "CWebP"], swiftSettings: rules),
 
@@ -70,7 +72,8 @@ let package = Package(
         .target(
             name: "ExemplarServer",
             dependencies: [
-                "CMicrohttpd", "CPlatform", "Batching", "JSONRPC", "ExemplarNetwork", "KernelInterface", "Tensors",
+                "CMicrohttpd", "CPlatform", "Batching", "JSONRPC", "ExemplarNetwork", "Images", "KernelInterface",
+                "Tensors", "Transformations",
             ],
             swiftSettings: rules),
         .target(name: "ExemplarClient", dependencies: ["JSONRPC"], swiftSettings: rules),
@@ -78,12 +81,14 @@ let package = Package(
             name: "exemplar",
             dependencies: [
                 "ExemplarServer", "ExemplarClient", "ExemplarNetwork", "Images", "JSONRPC", "KernelInterface",
+                "Transformations",
             ],
             swiftSettings: rules),
 
         // Tests mirror the targets.
         .target(
-            name: "TestSupport", dependencies: ["ExemplarNetwork", "Safetensors"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["ExemplarNetwork", "Safetensors", "Transformations"],
+            path: "Tests/TestSupport",
             // The oracle is plain loops over doubles: optimised they take a hundredth of the time.
             swiftSettings: rules + [.unsafeFlags(["-O"])]),
         .testTarget(
@@ -92,8 +97,12 @@ let package = Package(
         .testTarget(name: "TensorsTests", dependencies: ["TestSupport", "Tensors"], swiftSettings: rules),
         .testTarget(name: "SafetensorsTests", dependencies: ["TestSupport", "Safetensors"], swiftSettings: rules),
         .testTarget(
+            name: "TransformationsTests", dependencies: ["TestSupport", "Transformations"], swiftSettings: rules),
+        .testTarget(
             name: "ExemplarNetworkTests",
-            dependencies: ["TestSupport", "ExemplarNetwork", "KernelInterface", "Safetensors", "Tensors"],
+            dependencies: [
+                "TestSupport", "ExemplarNetwork", "KernelInterface", "Safetensors", "Tensors", "Transformations",
+            ],
             swiftSettings: rules),
         .testTarget(name: "ImagesTests", dependencies: ["TestSupport", "Images"], swiftSettings: rules),
         .testTarget(name: "BatchingTests", dependencies: ["TestSupport", "Batching"], swiftSettings: rules),
@@ -108,8 +117,8 @@ let package = Package(
         .testTarget(
             name: "CommandLineTests",
             dependencies: [
-                "TestSupport", "exemplar", "ExemplarClient", "ExemplarNetwork", "Images", "JSONRPC", "KernelInterface",
-                "Safetensors",
+                "TestSupport", "exemplar", "ExemplarClient", "ExemplarNetwork", "ExemplarServer", "Images", "JSONRPC",
+                "KernelInterface", "Safetensors", "Transformations",
             ],
             swiftSettings: rules),
     ] + kernelTargets,

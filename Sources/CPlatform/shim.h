@@ -35,6 +35,15 @@ static inline int exemplar_cpu_has_avx512(void) { return 0; }
 // Brings the cache line at `address` towards L1; a hint, valid for any address.
 static inline void exemplar_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
 
+// Tells the processor that a loop waits for another thread.
+static inline void exemplar_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 #ifdef __linux__
 // epoll_event is packed on x86-64; going through functions keeps its layout out of Swift.
 static inline int exemplar_accept4(int listener) {

@@ -1,3 +1,5 @@
+import Transformations
+
 extension NetworkConfiguration {
     /// The ranges of α; contrast, colour and hue belong to RGB networks alone.
     static func transformations(
@@ -21,7 +23,7 @@ extension NetworkConfiguration {
         guard channels == 3 || (contrast == nil && color == nil && hue == nil) else {
             throw ModelError("\(object.path): contrast, color and hue are for networks of 3 channels")
         }
-        let border: TransformationRanges.Border = try object.word("border", default: .reflect)
+        let border: TransformationBorder = try object.word("border", default: .reflect)
         try object.finish()
         return TransformationRanges(
             translation: translation, scale: scale, rotationDegrees: rotation, contrast: contrast, color: color,

@@ -53,29 +53,51 @@ struct DirectProduct: Sendable {
         }
     }
 
-    /// Fills `packed` and `packedBias` from a weight for each (output channel, input), inputs counted in the order of
-    /// the reduction; channels of padding get zeros.
-    func pack(
-        into packed: UnsafeMutablePointer<Float>, bias packedBias: UnsafeMutablePointer<Float>,
-        weight: (_ channel: Int, _ input: Int) -> Float, bias: (_ channel: Int) -> Float
+    /// Inputs that are packed at a time: their weights for one panel stay in the first-level cache.
+    private static let packedRun = 64
+
+    /// Brings weights from [out][channels][window] into panels; channels of padding get zeros.
+    ///
+    /// A linear layer's inputs are its map flattened in C, H, W, so they read like a convolution's.
+    func pack(_ weights: StoredTensor, window: Int, into packed: UnsafeMutablePointer<Float>) {
+        if weightType == .float32 {
+            pack(into: packed, zero: 0, window: window) { weights.read($0, into: $1) }
+        } else {
+            packed.withMemoryRebound(to: UInt16.self, capacity: 2 * weightCount) { packed in
+                pack(into: packed, zero: 0, window: window) { weights.read($0, into: $1) }
+            }
+        }
+    }
+
+    /// - Parameter read: reads some weights of the file.
+    private func pack<Weight: BitwiseCopyable>(
+        into packed: UnsafeMutablePointer<Weight>, zero: Weight, window: Int,
+        read: (Range<Int>, UnsafeMutablePointer<Weight>) -> Void
     ) {
         let inputs = reduction.count
-        let bytes = UnsafeMutableRawPointer(packed)
-        for panel in panels {
-            let width = panel.vectors * KernelTable.lanes
-            for lane in 0..<width {
-                let channel = panel.channel + lane
-                let isReal = channel < outChannels
-                packedBias[channel] = isReal ? bias(channel) : 0
-                for input in 0..<inputs {
-                    let place = panel.weightOffset + input * width + lane
-                    let value = isReal ? weight(channel, input) : 0
-                    switch weightType {
-                    case .float32: packed[place] = value
-                    case .float16: bytes.storeBytes(of: Float16(value), toByteOffset: 2 * place, as: Float16.self)
-                    case .bfloat16:
-                        let bits = UInt16(truncatingIfNeeded: value.bitPattern >> 16)
-                        bytes.storeBytes(of: bits, toByteOffset: 2 * place, as: UInt16.self)
+        let channels = inputs / window
+        let widest = (panels.first?.vectors ?? 0) * KernelTable.lanes
+        withUnsafeTemporaryAllocation(of: Weight.self, capacity: Self.packedRun * (widest + 1)) { memory in
+            guard let line = memory.baseAddress else { return }
+            let tile = line + Self.packedRun
+            for panel in panels {
+                let width = panel.vectors * KernelTable.lanes
+                for start in stride(from: 0, to: inputs, by: Self.packedRun) {
+                    let count = min(Self.packedRun, inputs - start)
+                    for lane in 0..<width {
+                        let channel = panel.channel + lane
+                        if channel < outChannels {
+                            read(channel * inputs + start..<channel * inputs + start + count, line)
+                        } else {
+                            line.update(repeating: zero, count: count)
+                        }
+                        for index in 0..<count { tile[index * width + lane] = line[index] }
+                    }
+                    // The reduction runs over rows and columns first, then over channels.
+                    for index in 0..<count {
+                        let (channel, position) = (start + index).quotientAndRemainder(dividingBy: window)
+                        (packed + (panel.weightOffset + (position * channels + channel) * width))
+                            .update(from: tile + index * width, count: width)
                     }
                 }
             }
@@ -94,10 +116,12 @@ struct DirectProduct: Sendable {
     /// Multiplies every row. A block of a panel passes over all rows before the next block is touched, and all panels
     /// over a chunk of blocks whose inputs stay in the second-level cache; each sum runs in the order of the blocks.
     ///
-    /// - Parameter row: the row of an index; called again for each block.
+    /// - Parameters:
+    ///   - part: which part of the panels.
+    ///   - row: the row of an index; called again for each block.
     @inline(__always)
     func run(
-        _ kernels: KernelTable, weights: UnsafePointer<Float>, bias: UnsafePointer<Float>, rows: Int,
+        _ kernels: KernelTable, weights: UnsafePointer<Float>, bias: UnsafePointer<Float>, part: CrewPart, rows: Int,
         row: (Int) -> Row
     ) {
         let blocks = reduction.blocks
@@ -105,7 +129,7 @@ struct DirectProduct: Sendable {
         let inputBytes = images * (blocks.first?.count ?? 1) * MemoryLayout<Float>.stride
         let chunk = rows == 1 ? max(1, chunkBytes / inputBytes) : blocks.count
         for start in stride(from: 0, to: blocks.count, by: chunk) {
-            for panel in panels {
+            for panel in panels[part.range(of: panels.count)] {
                 for index in start..<min(start + chunk, blocks.count) {
                     run(kernels, panel, blocks[index], weights: weights, bias: bias, rows: rows, row: row)
                 }

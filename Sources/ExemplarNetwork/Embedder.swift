@@ -1,77 +1,144 @@
 import KernelInterface
 import Tensors
 
-/// The forward pass of one thread: a model's plan with the memory to run it in. Use from one thread at a time.
+/// The forward pass of one thread: a model's plan for inputs of one size, with the memory to run it in. Use from one
+/// thread at a time.
 ///
-/// A warm call allocates nothing.
+/// A warm call allocates nothing. The memory is given back with the embedder.
 public final class Embedder {
+    /// What one input is: the model's patch, or a larger image.
+    public let inputShape: NetworkConfiguration.PatchShape
     /// The most patches in one call.
     public let maximumBatch: Int
 
-    private let network: Network
-    private let memory: MemoryPlan
-    private let slab: Slab
-    private let outputs: Slab
+    /// The most threads that can share a batch.
+    private let members: Int
+    /// What the crew is at; nil between two calls.
+    private var call: Call?
 
-    /// - Parameter poisoned: whether memory starts as NaN where the plan does not ask for zeros, so that a test sees
-    ///   a value that was never written.
-    init(network: Network, maximumBatch: Int, poisoned: Bool = false) throws(ModelError) {
-        guard maximumBatch > 0, let memory = network.plan.memory(maximumBatch: maximumBatch) else {
+    private struct Call {
+        let inputs: UnsafeBufferPointer<EmbedderInput>
+        let selection: LayerSelection
+        let crew: Crew
+    }
+
+    let network: Network
+    let memory: MemoryPlan
+    let slab: Slab
+    let outputs: Slab
+
+    /// - Parameters:
+    ///   - members: the most threads that can share a batch.
+    ///   - poisoned: whether memory starts as NaN where the plan does not ask for zeros, so that a test sees
+    ///     a value that was never written.
+    init(
+        network: Network, maximumBatch: Int, members: Int = 1, poisoned: Bool = false,
+        memoryLimit: MemoryLimit = .current()
+    ) throws(ModelError) {
+        let (outputCount, overflows) = network.outputCount.multipliedReportingOverflow(by: maximumBatch)
+        guard maximumBatch > 0, !overflows,
+            let memory = network.plan.memory(maximumBatch: maximumBatch, members: max(1, members))
+        else {
             throw ModelError("A batch of \(maximumBatch) patches cannot be planned: choose a smaller --max-batch.")
         }
+        let input = network.plan.layouts[0]
+        inputShape = NetworkConfiguration.PatchShape(
+            height: input.height, width: input.width, channels: input.channels)
+        try Self.check(
+            memoryLimit, floats: [network.parameters.count, memory.count, outputCount], maximumBatch, inputShape)
         self.maximumBatch = maximumBatch
+        self.members = max(1, members)
         self.network = network
         self.memory = memory
         do {
             let arena = try Arena()
             slab = try arena.allocate(count: memory.count, zeroed: true)
-            outputs = try arena.allocate(count: network.outputCount * maximumBatch, zeroed: false)
+            outputs = try arena.allocate(count: outputCount, zeroed: false)
         } catch {
             throw ModelError("No memory for batches of \(maximumBatch) patches. \(error)")
         }
         if poisoned { poison() }
     }
 
-    /// Runs the network over `patches` (1 … `maximumBatch` of them), as far as the last layer of `selection`.
+    /// Refuses memory that the process cannot get, the weights included.
+    private static func check(
+        _ limit: MemoryLimit, floats counts: [Int], _ maximumBatch: Int, _ shape: NetworkConfiguration.PatchShape
+    ) throws(ModelError) {
+        let byteCount = counts.reduce(0) { sum, count in
+            let (bytes, overflows) = count.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
+            let (total, sumOverflows) = sum.addingReportingOverflow(bytes)
+            return overflows || sumOverflows ? Int.max : total
+        }
+        try limit.check(
+            byteCount,
+            for:
+                "The weights and a batch of \(maximumBatch) inputs of \(shape.height) × \(shape.width) × \(shape.channels)",
+            advice: "choose a smaller --max-batch or smaller images")
+    }
+
+    /// Runs the network over `inputs`, 1 … `maximumBatch` of them, as far as the last layer of `selection`.
     ///
+    /// - Parameter crew: threads that share every layer, with the calling thread as their caller; the bits are the same.
     /// - Returns: one row a patch, valid until the next call.
-    public func embed(_ patches: UnsafeBufferPointer<PatchPixels>, _ selection: LayerSelection) -> EmbeddingBatch {
-        let count = min(patches.count, maximumBatch)
+    public func embed(
+        _ inputs: UnsafeBufferPointer<EmbedderInput>, _ selection: LayerSelection, crew: Crew? = nil
+    ) -> EmbeddingBatch {
+        if let crew, crew.count > 1, crew.count <= members {
+            call = Call(inputs: inputs, selection: selection, crew: crew)
+            crew.run(self)
+            call = nil
+        } else {
+            compute(inputs, selection, .whole)
+        }
+        return EmbeddingBatch(
+            rows: min(inputs.count, maximumBatch), dimension: network.dimension(of: selection),
+            base: UnsafePointer(outputs.base))
+    }
+
+    /// One member's part of a batch.
+    private func compute(_ inputs: UnsafeBufferPointer<EmbedderInput>, _ selection: LayerSelection, _ part: CrewPart) {
+        let count = min(inputs.count, maximumBatch)
         let plan = network.plan
         let dimension = network.dimension(of: selection)
         let last = selection.indices.last.map { $0 + 1 } ?? 0
         let grouped = min(plan.batchedFrom, last)
         for start in stride(from: 0, to: count, by: plan.groupSize) {
+            // The last map of one group may lie where the first of the next will.
+            if start > 0 { part.meet() }
             let images = start..<min(start + plan.groupSize, count)
-            for image in images {
-                network.pixels.apply(to: patches[image], plan.layouts[0].view(buffer(0, of: image)))
+            for image in images where image % part.count == part.member {
+                network.filling.fill(plan.layouts[0].view(buffer(0, of: image)), from: inputs[image])
             }
-            run(0..<grouped, images: images, selection, dimension: dimension)
+            part.meet()
+            run(0..<grouped, images: images, selection, dimension: dimension, part)
         }
-        run(grouped..<last, images: 0..<count, selection, dimension: dimension)
-        return EmbeddingBatch(rows: count, dimension: dimension, base: UnsafePointer(outputs.base))
+        run(grouped..<last, images: 0..<count, selection, dimension: dimension, part)
     }
 
     /// Runs some steps one after another over the same images.
-    private func run(_ steps: Range<Int>, images: Range<Int>, _ selection: LayerSelection, dimension: Int) {
+    private func run(
+        _ steps: Range<Int>, images: Range<Int>, _ selection: LayerSelection, dimension: Int, _ part: CrewPart
+    ) {
         var index = steps.lowerBound
         while index < steps.upperBound {
             // Pooling is done on the way unless somebody wants to see the map before it.
             if case .winograd(let convolution, let parameters) = network.plan.steps[index] {
                 let pools =
                     convolution.canPool && index + 1 < steps.upperBound && !selection.indices.contains(index)
-                run(convolution, parameters, index, pools: pools, images: images)
+                run(convolution, parameters, index, pools: pools, images: images, part)
                 if pools { index += 1 }
             } else {
-                run(index, images: images)
+                run(index, images: images, part)
             }
-            gather(index, selection, images: images, dimension: dimension)
+            part.meet()
+            // The map stays as it is until the layer after the next, and all meet before that.
+            if part.member == 0 { gather(index, selection, images: images, dimension: dimension) }
             index += 1
         }
     }
 
     /// Where the map that flows into step `index` lies, for one image.
-    private func buffer(_ index: Int, of image: Int) -> UnsafeMutablePointer<Float> {
+    func buffer(_ index: Int, of image: Int) -> UnsafeMutablePointer<Float> {
         let plan = network.plan
         let place = index < plan.batchedFrom ? image % plan.groupSize : image
         let offset = memory.offsets[index] + place * plan.imageStride(of: index)
@@ -81,14 +148,15 @@ public final class Embedder {
 
     private func run(
         _ convolution: WinogradConvolution, _ parameters: ExecutionPlan.Parameters, _ index: Int, pools: Bool,
-        images: Range<Int>
+        images: Range<Int>, _ part: CrewPart
     ) {
         let plan = network.plan
         let target = index + (pools ? 2 : 1)
         convolution.run(
             network.kernels, weights: network.parameters.base + parameters.weights,
             bias: network.parameters.base + parameters.bias, images: images.count,
-            scratch: slab.base + memory.offsets[plan.layouts.count], pools: pools,
+            scratch: slab.base + (memory.offsets[plan.layouts.count] + part.member * plan.scratchStride), part: part,
+            pools: pools,
             rows: plan.layouts[index + 1].height, columns: plan.layouts[index + 1].width
         ) { image in
             plan.layouts[index].view(buffer(index, of: images.lowerBound + image))
@@ -97,29 +165,31 @@ public final class Embedder {
         }
     }
 
-    private func run(_ index: Int, images: Range<Int>) {
+    private func run(_ index: Int, images: Range<Int>, _ part: CrewPart) {
         let plan = network.plan
         let source = plan.layouts[index]
         let target = plan.layouts[index + 1]
         switch plan.steps[index] {
         case .winograd(let convolution, let parameters):
-            run(convolution, parameters, index, pools: false, images: images)
+            run(convolution, parameters, index, pools: false, images: images, part)
         case .direct(let step):
+            let rows = part.range(of: target.height)
             for image in images {
                 let input = UnsafePointer(buffer(index, of: image)) + (source.origin + step.windowOffset)
                 let output = buffer(index + 1, of: image) + target.origin
                 step.product.run(
                     network.kernels, weights: network.parameters.base + step.parameters.weights,
-                    bias: network.parameters.base + step.parameters.bias, rows: target.height
-                ) { y in
-                    DirectProduct.Row(
+                    bias: network.parameters.base + step.parameters.bias, part: .whole, rows: rows.count
+                ) { row in
+                    let y = rows.lowerBound + row
+                    return DirectProduct.Row(
                         input: input + y * step.stride.height * source.rowStride,
                         inputStep: step.stride.width * source.columnStride,
                         output: output + y * target.rowStride, outputStep: target.columnStride, count: target.width)
                 }
             }
         case .maxPool(let kernel, let stride, let padding):
-            for image in images {
+            for image in images where image % part.count == part.member {
                 network.kernels.maxPool(
                     PoolArguments(
                         input: source.view(buffer(index, of: image)),
@@ -136,45 +206,15 @@ public final class Embedder {
                 outputStep: plan.imageStride(of: index + 1), count: images.count)
             product.run(
                 network.kernels, weights: network.parameters.base + parameters.weights,
-                bias: network.parameters.base + parameters.bias, rows: 1
+                bias: network.parameters.base + parameters.bias, part: part, rows: 1
             ) { _ in row }
-        }
-    }
-
-    /// Copies a layer's output into its place in the rows, where the selection asks for it.
-    private func gather(_ index: Int, _ selection: LayerSelection, images: Range<Int>, dimension: Int) {
-        var offset = 0
-        for selected in selection.indices {
-            if selected == index {
-                let layout = network.plan.layouts[index + 1]
-                for image in images {
-                    flatten(
-                        layout.view(buffer(index + 1, of: image)), channels: layout.channels,
-                        into: outputs.base + (image * dimension + offset))
-                }
-                return
-            }
-            offset += network.layers[selected].output.count
-        }
-    }
-
-    /// A map in C, H, W order.
-    private func flatten(_ map: MapView, channels: Int, into output: UnsafeMutablePointer<Float>) {
-        let plane = map.height * map.width
-        var position = 0
-        for y in 0..<map.height {
-            for x in 0..<map.width {
-                let pixel = map.address + (y * map.rowStride + x * map.columnStride)
-                for channel in 0..<channels {
-                    output[channel * plane + position] = pixel[channel]
-                }
-                position += 1
-            }
         }
     }
 
     private func poison() {
         for offset in 0..<outputs.count { outputs.base[offset] = .nan }
+        let pooled = slab.base + memory.offsets[network.plan.layouts.count + 1]
+        for offset in 0..<network.plan.pooledCount { pooled[offset] = .nan }
         for (index, layout) in network.plan.layouts.enumerated() {
             for image in 0..<network.plan.images(in: index, maximumBatch: maximumBatch) {
                 let map = layout.view(buffer(index, of: image))
@@ -186,6 +226,13 @@ public final class Embedder {
                 }
             }
         }
+    }
+}
+
+extension Embedder: Crew.Work {
+    func run(member: Int) {
+        guard let call else { return }
+        compute(call.inputs, call.selection, CrewPart(member: member, count: call.crew.count, crew: call.crew))
     }
 }
 

@@ -1,7 +1,8 @@
 import KernelInterface
 import Tensors
 
-/// A network made ready to run on one instruction set: what each layer does, in which buffer, with which weights.
+/// A network made ready to run on one instruction set over inputs of one size: what each layer does, in which buffer,
+/// with which weights.
 ///
 /// Every choice is made here, once, when a model is loaded, and depends on nothing but the network and the machine:
 /// never on the size of a batch or the number of threads, so that a patch gives the same bits in all of them.
@@ -10,6 +11,10 @@ struct ExecutionPlan: Sendable {
     let steps: [Step]
     /// The buffers' layouts: one image's map in each.
     let layouts: [MapLayout]
+    /// By layer: the algorithm, nil for direct convolution, and how the weights are kept. The packing of the weights
+    /// follows from these alone.
+    let algorithms: [WinogradShape?]
+    let weightTypes: [WeightType]
     /// The steps before this one run over a group of images at a time, so that maps stay in the caches; from here on,
     /// where weights outweigh maps, each layer runs over the whole batch.
     let batchedFrom: Int
@@ -24,10 +29,11 @@ struct ExecutionPlan: Sendable {
         case direct(DirectConvolution)
         case winograd(WinogradConvolution, Parameters)
         case maxPool(kernel: Extent, stride: Extent, padding: Extent)
+        /// A linear layer that sees its input's whole map: one product for each image.
         case linear(DirectProduct, Parameters)
     }
 
-    /// A direct convolution: one row of register tiles for each output row.
+    /// A direct convolution, or a linear layer over a map larger than the patch's: one row of register tiles for each output row.
     struct DirectConvolution: Sendable {
         let product: DirectProduct
         let parameters: Parameters
@@ -47,6 +53,8 @@ struct ExecutionPlan: Sendable {
     /// Bytes that the maps of a group may take: a part of the third-level cache of any server CPU.
     private static let groupBytes = 8 << 20
 
+    /// Plans a network for its patch.
+    ///
     /// - Parameters:
     ///   - layers: the network's layers with their shapes, in order.
     ///   - kernels: the kernels that will run the plan.
@@ -57,14 +65,41 @@ struct ExecutionPlan: Sendable {
         weightType: (PlannedLayer) -> WeightType = { _ in .float32 },
         algorithm: (PlannedLayer, _ images: Int) -> WinogradShape?
     ) {
-        batchedFrom =
-            layers.firstIndex {
-                if case .linear = $0.configuration.kind { true } else { false }
-            } ?? layers.count
-        let mapBytes = layers[..<batchedFrom].reduce(input.count) { $0 + $1.output.count } * MemoryLayout<Float>.stride
-        let groupSize = max(1, min(Self.maximumGroup, Self.groupBytes / mapBytes))
-        self.groupSize = groupSize
-        let algorithms = layers.map { algorithm($0, groupSize) }
+        let groupSize = Self.groupSize(layers, input: input)
+        self.init(
+            layers: layers, input: input, kernels: kernels, caches: caches, weightTypes: layers.map(weightType),
+            algorithms: layers.map { algorithm($0, groupSize) })
+    }
+
+    /// This plan over an input of another size: the same choices and the same packed weights.
+    func resized(
+        layers: [PlannedLayer], input: FeatureShape, kernels: KernelTable, caches: CacheSizes
+    ) -> ExecutionPlan {
+        ExecutionPlan(
+            layers: layers, input: input, kernels: kernels, caches: caches, weightTypes: weightTypes,
+            algorithms: algorithms)
+    }
+
+    /// The first layer that is one product for an image, whose weights outweigh its maps.
+    private static func batchedFrom(_ layers: [PlannedLayer]) -> Int {
+        layers.firstIndex {
+            if case .linear = $0.configuration.kind { $0.output.height * $0.output.width == 1 } else { false }
+        } ?? layers.count
+    }
+
+    private static func groupSize(_ layers: [PlannedLayer], input: FeatureShape) -> Int {
+        let maps = layers[..<batchedFrom(layers)].reduce(input.count) { $0 + $1.output.count }
+        return max(1, min(maximumGroup, groupBytes / (maps * MemoryLayout<Float>.stride)))
+    }
+
+    private init(
+        layers: [PlannedLayer], input: FeatureShape, kernels: KernelTable, caches: CacheSizes,
+        weightTypes: [WeightType], algorithms: [WinogradShape?]
+    ) {
+        batchedFrom = Self.batchedFrom(layers)
+        groupSize = Self.groupSize(layers, input: input)
+        self.weightTypes = weightTypes
+        self.algorithms = algorithms
         let layouts = (0...layers.count).map { index in
             Self.layout(
                 of: index == 0 ? input : layers[index - 1].output, isInput: index == 0,
@@ -82,18 +117,16 @@ struct ExecutionPlan: Sendable {
         }
         for (index, layer) in layers.enumerated() {
             let source = layouts[index]
-            func product(
-                _ kernel: Extent, _ activation: LayerConfiguration.Activation, _ weightType: WeightType
-            ) -> DirectProduct {
+            func product(_ activation: LayerConfiguration.Activation, _ weightType: WeightType) -> DirectProduct {
                 DirectProduct(
                     outChannels: layer.output.channels,
                     reduction: ReductionBlocking(
-                        kernel: kernel, over: source, vectors: kernels.tileVectors, caches: caches),
+                        kernel: layer.window, over: source, vectors: kernels.tileVectors, caches: caches),
                     rectifies: activation == .relu, weightType: weightType, tileVectors: kernels.tileVectors,
                     caches: caches)
             }
             switch layer.configuration.kind {
-            case .convolution(_, let kernel, let stride, let padding, let activation):
+            case .convolution(_, _, let stride, let padding, let activation):
                 if let algorithm = algorithms[index] {
                     let convolution = WinogradConvolution(
                         algorithm, layer: layer, rectifies: activation == .relu,
@@ -103,7 +136,7 @@ struct ExecutionPlan: Sendable {
                     steps.append(
                         .winograd(convolution, take(weights: convolution.weightCount, bias: convolution.biasCount)))
                 } else {
-                    let product = product(kernel, activation, .float32)
+                    let product = product(activation, .float32)
                     steps.append(
                         .direct(
                             DirectConvolution(
@@ -116,8 +149,16 @@ struct ExecutionPlan: Sendable {
             case .maxPool(let kernel, let stride, let padding, _):
                 steps.append(.maxPool(kernel: kernel, stride: stride, padding: padding))
             case .linear(_, let activation):
-                let product = product(Extent(source.height, source.width), activation, weightType(layer))
-                steps.append(.linear(product, take(weights: product.weightCount, bias: product.biasCount)))
+                let product = product(activation, weightTypes[index])
+                let parameters = take(weights: product.weightCount, bias: product.biasCount)
+                if layer.output.height * layer.output.width == 1 {
+                    steps.append(.linear(product, parameters))
+                } else {
+                    steps.append(
+                        .direct(
+                            DirectConvolution(
+                                product: product, parameters: parameters, stride: Extent(1, 1), windowOffset: 0)))
+                }
             }
         }
         self.steps = steps
@@ -162,8 +203,11 @@ struct ExecutionPlan: Sendable {
         buffer < batchedFrom ? min(groupSize, maximumBatch) : maximumBatch
     }
 
-    /// Where each buffer, and last the scratch, lies in an embedder's slab; nil if the sizes overflow.
-    func memory(maximumBatch: Int) -> MemoryPlan? {
+    /// Where each buffer, then the steps' scratch, then a pooled output lies in an embedder's slab; nil if the sizes
+    /// overflow.
+    ///
+    /// - Parameter members: threads that work on one batch, each with a scratch of its own.
+    func memory(maximumBatch: Int, members: Int = 1) -> MemoryPlan? {
         let buffers = layouts.indices.map { buffer in
             let (count, overflow) = imageStride(of: buffer).multipliedReportingOverflow(
                 by: images(in: buffer, maximumBatch: maximumBatch))
@@ -179,13 +223,24 @@ struct ExecutionPlan: Sendable {
                 count: overflow ? Int.max : count,
                 lifetime: hasZeros || buffer == batchedFrom ? MemoryPlan.always : max(buffer - 2, 0)...buffer)
         }
-        return MemoryPlan(buffers + [MemoryPlan.Request(count: scratchCount, lifetime: MemoryPlan.always)])
+        let shared = [scratchStride * members, pooledCount].map {
+            MemoryPlan.Request(count: $0, lifetime: MemoryPlan.always)
+        }
+        return MemoryPlan(buffers + shared)
     }
+
+    /// Floats from one member's scratch to the next.
+    var scratchStride: Int { MapLayout.padded(scratchCount) }
+
+    /// Floats of the largest pooled output, as the kernels write it: four pixels of the widest map.
+    var pooledCount: Int { 4 * (layouts.map { MapLayout.padded($0.channels) }.max() ?? 0) }
 }
 
 /// A layer with the shapes that flow in and out of it.
 struct PlannedLayer: Sendable {
     let configuration: LayerConfiguration
+    /// Rows and columns of the input that one output sees: for a linear layer, the patch's whole map.
+    let window: Extent
     let input: FeatureShape
     let output: FeatureShape
 

@@ -13,7 +13,7 @@ extension PlannedLayer {
     /// and products of checked extents stay far from overflow.
     private static let maximumCount = 1 << 30
 
-    /// The network's layers with their shapes.
+    /// The network's layers with their shapes for one patch.
     ///
     /// - Throws: `ModelError` naming the layer whose map would vanish or whose size has no sense.
     static func sequence(_ configuration: NetworkConfiguration) throws(ModelError) -> [PlannedLayer] {
@@ -22,38 +22,81 @@ extension PlannedLayer {
             width: configuration.input.width)
         guard !configuration.layers.isEmpty else { throw ModelError("config.layers is empty") }
         var layers: [PlannedLayer] = []
-        for layer in configuration.layers {
-            let output: FeatureShape
-            let window: Int
-            switch layer.kind {
-            case .convolution(let outChannels, let kernel, let stride, let padding, _):
-                output = FeatureShape(
-                    channels: outChannels,
-                    height: windows(input.height, kernel.height, stride.height, padding.height, .floor),
-                    width: windows(input.width, kernel.width, stride.width, padding.width, .floor))
-                window = input.channels * kernel.height * kernel.width
-            case .maxPool(let kernel, let stride, let padding, let rounding):
-                output = FeatureShape(
-                    channels: input.channels,
-                    height: windows(input.height, kernel.height, stride.height, padding.height, rounding),
-                    width: windows(input.width, kernel.width, stride.width, padding.width, rounding))
-                window = 0
-            case .linear(let outFeatures, _):
-                output = FeatureShape(channels: outFeatures, height: 1, width: 1)
-                window = input.count
-            }
-            guard output.height > 0, output.width > 0 else {
-                throw ModelError(
-                    "The layer \(layer.name) leaves nothing of its input of \(input.height) × \(input.width): "
-                        + "make its kernel smaller or its padding larger.")
-            }
-            guard output.count <= maximumCount, output.channels * window <= maximumCount else {
-                throw ModelError("The layer \(layer.name) has more than \(maximumCount) weights or outputs.")
-            }
-            layers.append(PlannedLayer(configuration: layer, input: input, output: output))
-            input = output
+        for configuration in configuration.layers {
+            let window =
+                switch configuration.kind {
+                case .convolution(_, let kernel, _, _, _), .maxPool(let kernel, _, _, _): kernel
+                case .linear: Extent(input.height, input.width)
+                }
+            let layer = try PlannedLayer(configuration, window: window, input: input)
+            layers.append(layer)
+            input = layer.output
         }
         return layers
+    }
+
+    /// The same layers over an image of `height` × `width`, at least the patch: a linear layer becomes a valid
+    /// convolution whose window is the patch's map.
+    ///
+    /// - Throws: `ModelError` if the image is smaller than the patch, or too large.
+    static func sequence(
+        _ layers: [PlannedLayer], height: Int, width: Int
+    ) throws(ModelError) -> [PlannedLayer] {
+        guard let patch = layers.first?.input else { return [] }
+        guard height >= patch.height, width >= patch.width else {
+            throw ModelError(
+                "An image of \(height) × \(width) is smaller than the network's patch of \(patch.height) × "
+                    + "\(patch.width): enlarge it.")
+        }
+        let (area, areaOverflows) = height.multipliedReportingOverflow(by: width)
+        let (count, overflows) = area.multipliedReportingOverflow(by: patch.channels)
+        guard !areaOverflows, !overflows, count <= maximumCount else {
+            throw ModelError("An image of \(height) × \(width) is too large: cut it into parts.")
+        }
+        var input = FeatureShape(channels: patch.channels, height: height, width: width)
+        var result: [PlannedLayer] = []
+        for layer in layers {
+            let layer = try PlannedLayer(layer.configuration, window: layer.window, input: input)
+            result.append(layer)
+            input = layer.output
+        }
+        return result
+    }
+
+    private init(
+        _ configuration: LayerConfiguration, window: Extent, input: FeatureShape
+    ) throws(ModelError) {
+        self.configuration = configuration
+        self.window = window
+        self.input = input
+        func output(
+            _ channels: Int, _ stride: Extent, _ padding: Extent, _ rounding: LayerConfiguration.Rounding
+        ) -> FeatureShape {
+            FeatureShape(
+                channels: channels,
+                height: Self.windows(input.height, window.height, stride.height, padding.height, rounding),
+                width: Self.windows(input.width, window.width, stride.width, padding.width, rounding))
+        }
+        let weightCount: Int
+        switch configuration.kind {
+        case .convolution(let outChannels, _, let stride, let padding, _):
+            self.output = output(outChannels, stride, padding, .floor)
+            weightCount = outChannels * input.channels * window.height * window.width
+        case .maxPool(_, let stride, let padding, let rounding):
+            self.output = output(input.channels, stride, padding, rounding)
+            weightCount = 0
+        case .linear(let outFeatures, _):
+            self.output = output(outFeatures, Extent(1, 1), Extent(0, 0), .floor)
+            weightCount = outFeatures * input.channels * window.height * window.width
+        }
+        guard self.output.height > 0, self.output.width > 0 else {
+            throw ModelError(
+                "The layer \(configuration.name) leaves nothing of its input of \(input.height) × \(input.width): "
+                    + "make its kernel smaller or its padding larger.")
+        }
+        guard self.output.count <= Self.maximumCount, weightCount <= Self.maximumCount else {
+            throw ModelError("The layer \(configuration.name) has more than \(Self.maximumCount) weights or outputs.")
+        }
     }
 
     /// How many windows fit. Pooling with padding of half a kernel or more may start a window in padding alone; such

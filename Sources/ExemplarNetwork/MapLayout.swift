@@ -27,7 +27,8 @@ struct MapLayout: Sendable, Equatable {
     }
 
     /// A channel count rounded up to whole vectors.
-    static func padded(_ channels: Int) -> Int {
-        (channels + KernelTable.lanes - 1) / KernelTable.lanes * KernelTable.lanes
-    }
+    static func padded(_ channels: Int) -> Int { vectors(channels) * KernelTable.lanes }
+
+    /// Vectors that so many channels take.
+    static func vectors(_ channels: Int) -> Int { (channels + KernelTable.lanes - 1) / KernelTable.lanes }
 }

@@ -1,5 +1,6 @@
 public import KernelInterface
 import Safetensors
+public import Transformations
 
 /// How a model is loaded.
 public struct ModelOptions: Sendable {
@@ -7,11 +8,25 @@ public struct ModelOptions: Sendable {
     public var instructionSet: InstructionSet?
     /// Which convolution algorithms may be used.
     public var accuracy: Accuracy
+    /// What the planner weighs its choices for.
+    public var optimize: Optimization
 
-    public init(instructionSet: InstructionSet? = nil, accuracy: Accuracy = .standard) {
+    public init(
+        instructionSet: InstructionSet? = nil, accuracy: Accuracy = .standard, optimize: Optimization = .throughput
+    ) {
         self.instructionSet = instructionSet
         self.accuracy = accuracy
+        self.optimize = optimize
     }
+}
+
+/// What a plan is made for. It tilts the choice of algorithms at load and nothing else: a loaded model gives the same
+/// bits to a patch alone and in a batch.
+public enum Optimization: String, CaseIterable, Sendable {
+    /// Batches: many patches share each reading of the weights.
+    case throughput
+    /// One patch at a time, for which every weight comes from memory.
+    case latency
 }
 
 /// How much rounding error an algorithm may add for speed. Arithmetic is float32 in each.
@@ -34,14 +49,22 @@ public struct ModelError: Error, Sendable, CustomStringConvertible {
 public final class Model: Sendable {
     public let configuration: NetworkConfiguration
     public let description: ModelDescription
+    /// What the rows of the head stand for, from the folder's `labels.txt`; nil without one.
+    public let labels: [String]?
+    /// How each layer runs, in the network's order.
+    public let plan: [PlanEntry]
     let network: Network
 
     /// Reads `folder`, validates it, packs the weights and reproduces the golden vectors, if there are any.
     ///
+    /// - Parameter wrapped: kernels to run in place of the instruction set's own: the same, wrapped to be timed or
+    ///   recorded.
     /// - Throws: `ModelError`, one sentence that names the file, and the key or the tensor, and says what to do.
-    public static func load(folder: String, options: ModelOptions = ModelOptions()) throws(ModelError) -> Model {
+    public static func load(
+        folder: String, options: ModelOptions = ModelOptions(), kernels wrapped: KernelTable? = nil
+    ) throws(ModelError) -> Model {
         let instructionSet = options.instructionSet ?? .best
-        guard let kernels = KernelTable.table(for: instructionSet) else {
+        guard let kernels = wrapped ?? KernelTable.table(for: instructionSet) else {
             throw ModelError(
                 "This CPU cannot run \(instructionSet.rawValue); it has "
                     + InstructionSet.available.map(\.rawValue).joined(separator: ", "))
@@ -49,9 +72,11 @@ public final class Model: Sendable {
         let files = try ModelFolder(path: folder)
         let network = try Network(
             configuration: files.configuration, layers: files.layers, kernels: kernels,
-            weightType: { files.weightType($0.configuration.name + ".weight") },
-            algorithm: { AlgorithmChoice.winograd($0, accuracy: options.accuracy, images: $1) },
-            parameters: files.parameters)
+            algorithm: { layer, images in
+                AlgorithmChoice.winograd(
+                    layer, accuracy: options.accuracy, costs: CostModel(options.optimize, images: images))
+            },
+            parameters: files.weights)
         // The file's pages have served; the weights live in the packed slab.
         files.weights.releasePages()
         if let golden = files.golden {
@@ -68,6 +93,8 @@ public final class Model: Sendable {
 
     private init(_ files: ModelFolder, _ network: Network, _ options: ModelOptions) {
         configuration = files.configuration
+        labels = files.labels
+        plan = network.entries(options.optimize)
         self.network = network
         let embedding = files.layers.first { $0.configuration.name == files.configuration.embedding }
         let head = files.layers.first { $0.configuration.name == files.configuration.head }
@@ -116,13 +143,54 @@ public final class Model: Sendable {
         selection.indices.map { network.layers[$0].configuration.name }
     }
 
-    /// Values in one row of an embedding of this selection: maps flattened in C, H, W order, layers concatenated.
+    /// Values in one row of an embedding of this selection: maps flattened in C, H, W order or pooled, layers
+    /// concatenated.
     public func dimension(of selection: LayerSelection) -> Int { network.dimension(of: selection) }
+
+    /// Draws α from the model's ranges; nil where its `config.json` has no `transformations`.
+    public var sampler: TransformationSampler? {
+        configuration.transformations.map { TransformationSampler(ranges: $0) }
+    }
+
+    /// Writes T_α of a patch as 8-bit pixels: the model's `input.count` bytes, H × W × C, each x · 255 to nearest.
+    public func transform(_ input: EmbedderInput, into pixels: UnsafeMutablePointer<UInt8>) {
+        network.filling.fill(pixels, of: configuration.input, from: input)
+    }
 
     /// An embedder for one thread, with memory planned for at most `maximumBatch` patches at a time.
     ///
     /// - Throws: `ModelError` if there is not so much memory.
-    public func makeEmbedder(maximumBatch: Int) throws(ModelError) -> Embedder {
-        try Embedder(network: network, maximumBatch: maximumBatch)
+    ///
+    /// - Parameter members: the most threads of a crew that can share a batch.
+    public func makeEmbedder(maximumBatch: Int, members: Int = 1) throws(ModelError) -> Embedder {
+        try Embedder(network: network, maximumBatch: maximumBatch, members: members)
+    }
+
+    /// An embedder for one thread over images of `height` × `width`, at least the patch, in the network's fully
+    /// convolutional form: a linear layer becomes a valid convolution whose window is the patch's map. The model's
+    /// weights are shared; the memory is the embedder's own.
+    ///
+    /// - Throws: `ModelError` if the image is smaller than the patch or too large, or if there is not so much memory.
+    public func makeEmbedder(maximumBatch: Int, height: Int, width: Int) throws(ModelError) -> Embedder {
+        try Embedder(network: network.resized(height: height, width: width), maximumBatch: maximumBatch)
+    }
+
+    /// Values in one row of this selection's embedding of an image of `height` × `width`.
+    ///
+    /// - Throws: `ModelError` if the image is smaller than the patch or too large.
+    public func dimension(of selection: LayerSelection, height: Int, width: Int) throws(ModelError) -> Int {
+        let layers = try PlannedLayer.sequence(network.layers, height: height, width: width)
+        return selection.indices.reduce(0) { $0 + selection.pooling.count(of: layers[$1].output) }
+    }
+
+    /// [C, H, W] of the output of `layer` for an image of `height` × `width`.
+    ///
+    /// - Throws: `ModelError` if there is no such layer, or if the image is smaller than the patch or too large.
+    public func shape(of layer: String, height: Int, width: Int) throws(ModelError) -> [Int] {
+        let layers = try PlannedLayer.sequence(network.layers, height: height, width: width)
+        guard let output = layers.first(where: { $0.configuration.name == layer })?.output else {
+            throw ModelError("\(configuration.name) has no layer \(layer).")
+        }
+        return [output.channels, output.height, output.width]
     }
 }

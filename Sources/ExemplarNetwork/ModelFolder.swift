@@ -1,6 +1,5 @@
 import CNettle
 import Glibc
-import KernelInterface
 import Safetensors
 
 /// The files of a model folder, read and checked, each error beginning with the file's path.
@@ -11,11 +10,15 @@ struct ModelFolder {
     let weights: SafetensorsFile
     /// Inputs and reference outputs, where the folder has them.
     let golden: SafetensorsFile?
+    /// One line for each row of the head, where the folder has them.
+    let labels: [String]?
     /// Of `model.safetensors`, in lower-case hexadecimal.
     let sha256: String
 
     /// The longest `config.json` that is read: a thousand layers fit many times over.
     private static let maximumConfigurationLength = 1 << 20
+    /// The longest `labels.txt` that is read.
+    private static let maximumLabelsLength = 16 << 20
 
     init(path: String) throws(ModelError) {
         self.path = path
@@ -31,25 +34,10 @@ struct ModelFolder {
         weights = try Self.safetensors(path + "/model.safetensors")
         let goldenPath = path + "/golden.safetensors"
         golden = access(goldenPath, F_OK) == 0 ? try Self.safetensors(goldenPath) : nil
+        let head = layers.first { [configuration] in $0.configuration.name == configuration.head }
+        labels = try Self.labels(path + "/labels.txt", rows: head?.output.channels)
         sha256 = Self.sha256(of: weights.bytes)
         try checkTensors()
-    }
-
-    /// The parameter tensor `name`, as float32, in the layout of the file.
-    func parameters(_ name: String) throws(ModelError) -> [Float] {
-        guard let tensor = weights.tensors[name], let values = weights.floats(of: tensor) else {
-            throw ModelError("\(path)/model.safetensors: the tensor \(name) is missing or not F32, F16 or BF16")
-        }
-        return values
-    }
-
-    /// How the file holds a parameter tensor.
-    func weightType(_ name: String) -> WeightType {
-        switch weights.tensors[name]?.type {
-        case .float16: .float16
-        case .bfloat16: .bfloat16
-        default: .float32
-        }
     }
 
     /// The shapes that the layers want, by tensor name.
@@ -93,6 +81,28 @@ struct ModelFolder {
         }
     }
 
+    /// The lines of the file at `path`, nil where there is none.
+    ///
+    /// - Parameter rows: of the head, nil without one.
+    private static func labels(_ path: String, rows: Int?) throws(ModelError) -> [String]? {
+        guard access(path, F_OK) == 0 else { return nil }
+        guard let rows else {
+            throw ModelError("\(path): config.json names no head whose rows could have labels: remove the file")
+        }
+        guard let text = String(validating: try contents(of: path, limit: maximumLabelsLength), as: UTF8.self) else {
+            throw ModelError("\(path): is not UTF-8: labels are one line of UTF-8 text for each row of the head")
+        }
+        // Of bytes, because Swift takes CR LF for one character, which is no line feed.
+        var lines = text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        if lines.last?.isEmpty == true { lines.removeLast() }
+        guard lines.count == rows else {
+            throw ModelError("\(path): has \(lines.count) lines; the head of config.json has \(rows) rows")
+        }
+        return lines.map { line in
+            String(Substring(line.last == UInt8(ascii: "\r") ? line.dropLast() : line))
+        }
+    }
+
     private static func safetensors(_ path: String) throws(ModelError) -> SafetensorsFile {
         do {
             return try SafetensorsFile(path: path)
@@ -124,7 +134,7 @@ struct ModelFolder {
             if chunk.isEmpty, failure == 0 { return bytes }
             bytes += chunk
         }
-        throw ModelError("\(path): is longer than \(limit) bytes, more than any configuration needs")
+        throw ModelError("\(path): is longer than \(limit) bytes, which is the most that is read")
     }
 
     static func sha256(of bytes: UnsafeRawBufferPointer) -> String {

@@ -1,3 +1,5 @@
+public import Transformations
+
 /// What a network is: the contents of a model folder's `config.json`, validated.
 ///
 /// The network is a sequence of layers. A pixel p (0 … 255) enters as (p · scale − mean) / std of its channel; zero
@@ -112,70 +114,5 @@ public struct LayerConfiguration: Sendable, Equatable {
         case .maxPool: "max_pool"
         case .linear: "linear"
         }
-    }
-}
-
-/// The ranges from which the transformation parameters α are drawn (Dosovitskiy et al. 2014, section 3.1).
-public struct TransformationRanges: Sendable, Equatable {
-    /// Translations are uniform in ± this, in units of the patch side.
-    public var translation: Double
-    /// Log-uniform; above 1 enlarges.
-    public var scale: ClosedRange<Double>
-    /// Angles are uniform in ± this.
-    public var rotationDegrees: Double
-    /// Factors 2^(σ·N(0,1)) on the principal components of RGB; colour networks only.
-    public var contrast: Contrast?
-    /// Powers, factors and offsets of saturation and value; colour networks only.
-    public var color: Color?
-    /// Uniform, added to the hue modulo 1; colour networks only.
-    public var hue: ClosedRange<Double>?
-    /// What lies beyond the pixels that were sent.
-    public var border: Border
-
-    public struct Contrast: Sendable, Equatable {
-        public var mean: [Double]
-        /// Orthonormal rows, the grey axis last.
-        public var components: [[Double]]
-        public var sigma: [Double]
-
-        public init(mean: [Double], components: [[Double]], sigma: [Double]) {
-            self.mean = mean
-            self.components = components
-            self.sigma = sigma
-        }
-    }
-
-    public struct Color: Sendable, Equatable {
-        /// Log-uniform.
-        public var power: ClosedRange<Double>
-        /// Log-uniform.
-        public var factor: ClosedRange<Double>
-        /// Uniform.
-        public var offset: ClosedRange<Double>
-
-        public init(power: ClosedRange<Double>, factor: ClosedRange<Double>, offset: ClosedRange<Double>) {
-            self.power = power
-            self.factor = factor
-            self.offset = offset
-        }
-    }
-
-    public enum Border: String, CaseIterable, Sendable {
-        case reflect
-        case replicate
-        case zero
-    }
-
-    public init(
-        translation: Double, scale: ClosedRange<Double>, rotationDegrees: Double, contrast: Contrast?, color: Color?,
-        hue: ClosedRange<Double>?, border: Border
-    ) {
-        self.translation = translation
-        self.scale = scale
-        self.rotationDegrees = rotationDegrees
-        self.contrast = contrast
-        self.color = color
-        self.hue = hue
-        self.border = border
     }
 }

@@ -8,6 +8,9 @@ struct PixelTable: Sendable {
     /// The same map for a fraction v = p / 255, as v · factor + offset.
     private let factors: [Double]
     private let offsets: [Double]
+    /// Both in float32, for pixels that are transformed on the way.
+    private let roundedFactors: [Float]
+    private let roundedOffsets: [Float]
 
     init(_ preprocessing: NetworkConfiguration.Preprocessing, channels: Int) {
         self.channels = channels
@@ -23,20 +26,37 @@ struct PixelTable: Sendable {
         self.values = values
         factors = preprocessing.std.map { 255 * preprocessing.scale / $0 }
         offsets = zip(preprocessing.mean, preprocessing.std).map { -$0 / $1 }
+        roundedFactors = factors.map { Float($0) }
+        roundedOffsets = offsets.map { Float($0) }
     }
 
-    /// Writes one patch into a map of the same size.
-    func apply(to pixels: PatchPixels, _ map: MapView) {
-        switch pixels.format {
-        case .uint8: applyBytes(pixels.address, map)
-        case .float32: applyFractions(pixels.address, map)
+    /// Calls `body` with the factor and the offset of each channel: a fraction v becomes v · factor + offset.
+    func withCoefficients(_ body: (_ factors: UnsafePointer<Float>, _ offsets: UnsafePointer<Float>) -> Void) {
+        roundedFactors.withUnsafeBufferPointer { factors in
+            roundedOffsets.withUnsafeBufferPointer { offsets in
+                guard let factors = factors.baseAddress, let offsets = offsets.baseAddress else { return }
+                body(factors, offsets)
+            }
         }
     }
 
-    private func applyBytes(_ pixels: UnsafeRawPointer, _ map: MapView) {
+    /// Writes a window of the map's size into the map.
+    ///
+    /// - Parameters:
+    ///   - pixels: at the window's first pixel.
+    ///   - rowPixels: pixels from one row to the next.
+    func apply(to pixels: PatchPixels, rowPixels: Int, _ map: MapView) {
+        let rowBytes = rowPixels * channels * pixels.format.byteCount
+        switch pixels.format {
+        case .uint8: applyBytes(pixels.address, rowBytes, map)
+        case .float32: applyFractions(pixels.address, rowBytes, map)
+        }
+    }
+
+    private func applyBytes(_ pixels: UnsafeRawPointer, _ rowBytes: Int, _ map: MapView) {
         values.withUnsafeBufferPointer { values in
-            var source = pixels
             for y in 0..<map.height {
+                var source = pixels + y * rowBytes
                 var target = map.address + y * map.rowStride
                 for _ in 0..<map.width {
                     for channel in 0..<channels {
@@ -50,9 +70,9 @@ struct PixelTable: Sendable {
         }
     }
 
-    private func applyFractions(_ pixels: UnsafeRawPointer, _ map: MapView) {
-        var source = pixels
+    private func applyFractions(_ pixels: UnsafeRawPointer, _ rowBytes: Int, _ map: MapView) {
         for y in 0..<map.height {
+            var source = pixels + y * rowBytes
             var target = map.address + y * map.rowStride
             for _ in 0..<map.width {
                 for channel in 0..<channels {

@@ -54,7 +54,9 @@ enum SelfTest {
     ) -> Double {
         guard let base = patches.baseAddress else { return .nan }
         let pixels = (0..<patches.count / input.count).map {
-            PatchPixels(address: base + $0 * input.count, format: .uint8)
+            EmbedderInput(
+                pixels: PatchPixels(address: base + $0 * input.count, format: .uint8), height: input.height,
+                width: input.width)
         }
         var difference = 0.0
         var total = 0.0

@@ -10,16 +10,27 @@ struct WinogradAlgorithm: Sendable {
     let shape: WinogradShape
     /// a_1 … a_n: with −a_1 … −a_n, 0 and ∞ all points.
     let points: [Double]
+    /// G [t][r]: the kernel's polynomial at each point, over the product of that point's distances to the others.
+    private let weightMatrix: [Double]
 
     init(_ shape: WinogradShape) {
         self.shape = shape
-        points =
+        let points: [Double] =
             switch shape.pairs {
             case 1: [1]
             case 2: [1, 2]
             case 3: [1, 2, 0.5]
             default: [1, 9.0 / 4, 4.0 / 9, 3.0 / 2, 2.0 / 3]
             }
+        self.points = points
+        let finite: [Double] = [0] + points.flatMap { [$0, -$0] }
+        weightMatrix =
+            finite.flatMap { point in
+                let distances = finite.reduce(1) { $1 == point ? $0 : $0 * (point - $1) }
+                return (0..<shape.kernel).map { raised(point, $0) / distances }
+            }
+            // At infinity a polynomial's value is its leading coefficient.
+            + (0..<shape.kernel).map { $0 == shape.kernel - 1 ? 1 : 0 }
     }
 
     /// As `InputTransformArguments.coefficients` wants them.
@@ -36,39 +47,32 @@ struct WinogradAlgorithm: Sendable {
         (0..<shape.outputs).flatMap { power in points.map { Float(raised($0, power)) } }
     }
 
-    /// G g Gᵀ: the t × t transform of an r × r kernel, row-major, in double precision.
-    func transformed(_ kernel: [Double]) -> [Double] {
+    /// Doubles that `transform` works in.
+    var workCount: Int { shape.inputs * shape.kernel }
+
+    /// Writes G g Gᵀ, the t × t transform of the r × r kernel g, both row-major, in double precision.
+    func transform(
+        _ kernel: UnsafePointer<Double>, work half: UnsafeMutablePointer<Double>,
+        into output: UnsafeMutablePointer<Double>
+    ) {
         let r = shape.kernel
         let t = shape.inputs
-        let matrix = weightMatrix
-        var half = [Double](repeating: 0, count: t * r)
-        for x in 0..<t {
-            for column in 0..<r {
-                for j in 0..<r { half[x * r + column] += matrix[x * r + j] * kernel[j * r + column] }
+        weightMatrix.withUnsafeBufferPointer { matrix in
+            for x in 0..<t {
+                for column in 0..<r {
+                    var sum = 0.0
+                    for j in 0..<r { sum += matrix[x * r + j] * kernel[j * r + column] }
+                    half[x * r + column] = sum
+                }
+            }
+            for x in 0..<t {
+                for y in 0..<t {
+                    var sum = 0.0
+                    for j in 0..<r { sum += half[x * r + j] * matrix[y * r + j] }
+                    output[x * t + y] = sum
+                }
             }
         }
-        var result = [Double](repeating: 0, count: t * t)
-        for x in 0..<t {
-            for y in 0..<t {
-                for j in 0..<r { result[x * t + y] += half[x * r + j] * matrix[y * r + j] }
-            }
-        }
-        return result
-    }
-
-    /// G [t][r]: the kernel's polynomial at each point, over the product of that point's distances to the others.
-    private var weightMatrix: [Double] {
-        let r = shape.kernel
-        let finite: [Double] = [0] + points.flatMap { [$0, -$0] }
-        var matrix: [Double] = []
-        for point in finite {
-            var distances = 1.0
-            for other in finite where other != point { distances *= point - other }
-            for power in 0..<r { matrix.append(raised(point, power) / distances) }
-        }
-        // At infinity a polynomial's value is its leading coefficient.
-        for power in 0..<r { matrix.append(power == r - 1 ? 1 : 0) }
-        return matrix
     }
 
     /// The coefficients of Π (y − s) for the roots s, the constant one first.
@@ -79,8 +83,8 @@ struct WinogradAlgorithm: Sendable {
             return result
         }
     }
+}
 
-    private func raised(_ base: Double, _ power: Int) -> Double {
-        (0..<power).reduce(1) { result, _ in result * base }
-    }
+private func raised(_ base: Double, _ power: Int) -> Double {
+    (0..<power).reduce(1) { result, _ in result * base }
 }

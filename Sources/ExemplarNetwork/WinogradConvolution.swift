@@ -59,6 +59,9 @@ struct WinogradConvolution: Sendable {
         segments = [Segment(offset: 0, length: layer.input.channels)]
     }
 
+    /// Tiles that use each weight often enough.
+    private static let leastBlock = 24
+
     /// Enough tiles that each weight is used many times, few enough that their transforms stay in half of the
     /// second-level cache; whole register tiles.
     static func blockSize(
@@ -66,7 +69,7 @@ struct WinogradConvolution: Sendable {
     ) -> Int {
         let bytes = algorithm.inputs * algorithm.inputs * MapLayout.padded(inChannels) * MemoryLayout<Float>.stride
         let fitting = caches.level2 / 2 / bytes / kernels.tileRows
-        let least = (24 + kernels.tileRows - 1) / kernels.tileRows
+        let least = (leastBlock + kernels.tileRows - 1) / kernels.tileRows
         let most = (48 + kernels.tileRows - 1) / kernels.tileRows
         return min(max(least, min(fitting, most)) * kernels.tileRows, tiles)
     }
@@ -85,26 +88,32 @@ struct WinogradConvolution: Sendable {
     }
 
     /// Fills `packed` with the transforms of the kernels [out][in][r][r], made in double precision and rounded once.
-    func pack(
-        into packed: UnsafeMutablePointer<Float>, bias packedBias: UnsafeMutablePointer<Float>,
-        weights: [Float], bias: [Float]
-    ) {
+    func pack(_ weights: StoredTensor, into packed: UnsafeMutablePointer<Float>) {
         let transforms = WinogradAlgorithm(algorithm)
         let window = algorithm.kernel * algorithm.kernel
-        for panel in panels {
-            let width = panel.vectors * KernelTable.lanes
-            for lane in 0..<width {
-                let channel = panel.channel + lane
-                packedBias[channel] = channel < outChannels ? bias[channel] : 0
-                for input in 0..<inChannels {
-                    var kernel = [Double](repeating: 0, count: window)
-                    if channel < outChannels {
-                        let start = (channel * inChannels + input) * window
-                        for tap in 0..<window { kernel[tap] = Double(weights[start + tap]) }
-                    }
-                    let target = packed + (panel.weightOffset + input * width + lane)
-                    for (tuple, value) in transforms.transformed(kernel).enumerated() {
-                        target[tuple * inChannels * width] = Float(value)
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: window + tuples * panelWidth) { floats in
+            withUnsafeTemporaryAllocation(of: Double.self, capacity: window + transforms.workCount + tuples) {
+                doubles in
+                guard let stored = floats.baseAddress, let kernel = doubles.baseAddress else { return }
+                let tile = stored + window
+                let work = kernel + window
+                let transformed = work + transforms.workCount
+                for panel in panels {
+                    let width = panel.vectors * KernelTable.lanes
+                    // What the channels of padding keep.
+                    tile.update(repeating: 0, count: tuples * width)
+                    for input in 0..<inChannels {
+                        for lane in 0..<min(width, outChannels - panel.channel) {
+                            let start = ((panel.channel + lane) * inChannels + input) * window
+                            weights.read(start..<start + window, into: stored)
+                            for tap in 0..<window { kernel[tap] = Double(stored[tap]) }
+                            transforms.transform(kernel, work: work, into: transformed)
+                            for tuple in 0..<tuples { tile[tuple * width + lane] = Float(transformed[tuple]) }
+                        }
+                        for tuple in 0..<tuples {
+                            (packed + (panel.weightOffset + (tuple * inChannels + input) * width))
+                                .update(from: tile + tuple * width, count: width)
+                        }
                     }
                 }
             }
@@ -115,19 +124,26 @@ struct WinogradConvolution: Sendable {
     ///
     /// - Parameters:
     ///   - scratch: `scratchCount` floats.
+    ///   - part: which part of the tiles or, where they are few, of the panels. It changes no result.
     ///   - pools: whether to write the following pooling layer's map in place of this one's.
     ///   - source, target: an image's maps; the target is the pooled one where `pools`.
     func run(
         _ kernels: KernelTable, weights: UnsafePointer<Float>, bias: UnsafePointer<Float>, images: Int,
-        scratch: UnsafeMutablePointer<Float>, pools: Bool, rows: Int, columns: Int, source: (Int) -> MapView,
+        scratch: UnsafeMutablePointer<Float>, part: CrewPart, pools: Bool, rows: Int, columns: Int,
+        source: (Int) -> MapView,
         target: (Int) -> MapView
     ) {
         let zeros = scratch + zerosOffset
         zeros.update(repeating: 0, count: panelWidth)
         let products = scratch + productsOffset
         let m = algorithm.outputs
-        for start in stride(from: 0, to: images * tileCount, by: blockSize) {
-            let block = start..<min(start + blockSize, images * tileCount)
+        // Members that share tiles read all weights; members that share panels transform all inputs, each for itself.
+        let sharesTiles = images * tileCount >= part.count * Self.leastBlock
+        let tiles = sharesTiles ? part.range(of: images * tileCount) : 0..<images * tileCount
+        let panels = sharesTiles ? panels[...] : panels[part.range(of: panels.count)]
+        guard !panels.isEmpty else { return }
+        for start in stride(from: tiles.lowerBound, to: tiles.upperBound, by: blockSize) {
+            let block = start..<min(start + blockSize, tiles.upperBound)
             inputCoefficients.withUnsafeBufferPointer { coefficients in
                 guard let coefficients = coefficients.baseAddress else { return }
                 forEachRun(in: block) { run in

@@ -8,6 +8,8 @@ final class Connection {
     let descriptor: Int32
     var framer: LineFramer
     var output = ByteBuffer()
+    /// The part of `output` that the server has counted.
+    var accountedOutput = 0
     /// Requests admitted and not yet answered.
     var inFlight = 0
     /// The client has closed its sending side: what it asked for is still answered.

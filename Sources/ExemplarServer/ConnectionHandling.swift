@@ -77,6 +77,7 @@ extension Server {
                 remove(connection)
                 return
             }
+            account(connection)
             if sent > 0 {
                 connection.lastSent = .now
                 statistics.update { $0.bytesSent += UInt64(sent) }
@@ -160,11 +161,28 @@ extension Server {
             connection.isAuthorized = true
             answer(.result(RequestHandler.ok), address, connection)
         case .work(let task, let deadline): admit(task, deadline, connection)
+        case .images(let order):
+            if images.submit(order) {
+                connection.inFlight += 1
+            } else {
+                let error = ResponseError(
+                    .overloaded, "Too many images wait to be decoded; try again in 100 ms.",
+                    data: [.init("retry_after_ms", 100)])
+                answer(.failure(error), address, connection)
+            }
         }
     }
 
-    private func admit(_ task: EmbedTask, _ deadline: ContinuousClock.Instant?, _ connection: Connection) {
-        switch batcher.admit(EmbedJob(task: task), deadline: deadline) {
+    private func admit(_ task: InferenceTask, _ deadline: ContinuousClock.Instant?, _ connection: Connection) {
+        guard let lease = memory.take(task.byteCount, beside: outputByteCount) else {
+            let error = ResponseError(
+                .overloaded, "Requests and replies take all the memory that they may; try again in 100 ms.",
+                data: [.init("retry_after_ms", 100)])
+            answer(.failure(error), task.address, connection)
+            return
+        }
+        task.lease = lease
+        switch batcher.admit(InferenceJob(task: task), deadline: deadline) {
         case .admitted: connection.inFlight += 1
         case .refused(let retryAfter):
             let milliseconds = Int((retryAfter / .milliseconds(1)).rounded(.up))
@@ -192,6 +210,7 @@ extension Server {
     private func append(_ reply: ByteBuffer, _ address: ReplyAddress, _ connection: Connection) {
         // A client that has been owed nothing may have rested for long: its time to take starts now.
         if connection.output.isEmpty { connection.lastSent = .now }
+        defer { account(connection) }
         if let batch = address.batch {
             guard let line = connection.batches[batch]?.add(reply) else { return }
             connection.batches[batch] = nil
@@ -202,6 +221,12 @@ extension Server {
         }
     }
 
+    /// Takes note of how much waits for a client now.
+    private func account(_ connection: Connection) {
+        outputByteCount += connection.output.count - connection.accountedOutput
+        connection.accountedOutput = connection.output.count
+    }
+
     private func count(_ code: ErrorCode) { statistics.update { $0.errors[code, default: 0] += 1 } }
 
     /// Replies that workers have finished, models that were loaded.
@@ -209,11 +234,20 @@ extension Server {
         var touched: Set<UInt64> = []
         for delivery in outbox.takeAll() {
             switch delivery {
-            case .reply(let address, let reply):
+            case .reply(let address, let reply, let error):
+                if let error { count(error) }
                 // Its connection may be gone.
                 guard let connection = connections[address.connection.rawValue] else { continue }
                 connection.inFlight -= 1
                 append(reply, address, connection)
+                touched.insert(address.connection.rawValue)
+            case .decoded(let result, let address, let deadline):
+                guard let connection = connections[address.connection.rawValue] else { continue }
+                connection.inFlight -= 1
+                switch result {
+                case .success(let task): admit(task, deadline, connection)
+                case .failure(let error): answer(.failure(error), address, connection)
+                }
                 touched.insert(address.connection.rawValue)
             case .expired(let address): answerExpired(address)
             case .models(let result): finishLoading(result)
@@ -234,6 +268,7 @@ extension Server {
     /// Closes a connection; what was queued for it is not computed.
     func remove(_ connection: Connection) {
         guard connections.removeValue(forKey: connection.id.rawValue) != nil else { return }
+        outputByteCount -= connection.accountedOutput
         poller.remove(connection.descriptor)
         _ = batcher.cancel(connection.id)
         statistics.update { $0.connections -= 1 }

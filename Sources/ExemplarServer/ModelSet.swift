@@ -6,16 +6,67 @@ import Glibc
 final class ServedModel: Sendable {
     let model: Model
     let embedders: EmbedderPool
+    /// For one patch.
+    private let multiplyAdds: Int
+
+    /// Whether a patch takes long enough to be worth the meetings of a crew, tens of microseconds all together.
+    var isWorthACrew: Bool { multiplyAdds >= 10_000_000 }
 
     /// Loads `folder` and plans `threads` embedders, so that nothing is left to fail once the server is ready.
     init(folder: String, options: ModelOptions, threads: Int, maxBatch: Int) throws(ModelError) {
         model = try Model.load(folder: folder, options: options)
         var embedders: [Embedder] = []
-        for _ in 0..<threads { embedders.append(try model.makeEmbedder(maximumBatch: maxBatch)) }
+        let members = min(threads, ServerConfiguration.maxCrew)
+        for _ in 0..<threads {
+            embedders.append(try model.makeEmbedder(maximumBatch: maxBatch, members: members))
+        }
         self.embedders = EmbedderPool(embedders)
+        multiplyAdds = model.plan.reduce(0) { $0 + $1.multiplyAdds }
     }
 
     var name: String { model.configuration.name }
+
+    // MARK: Larger images
+
+    /// Embedders for images that were met lately, the last one last.
+    private let imageEmbedders = EmbedderShelf()
+
+    /// An embedder for images of this size: one that was kept, or a new one.
+    func imageEmbedder(height: Int, width: Int) throws(ModelError) -> Embedder {
+        if let embedder = imageEmbedders.take(height: height, width: width) { return embedder }
+        return try model.makeEmbedder(maximumBatch: 1, height: height, width: width)
+    }
+
+    /// Keeps an embedder for the next image of its size.
+    func keep(_ embedder: Embedder) { imageEmbedders.put(embedder) }
+}
+
+/// A few embedders for images, by size. Unchecked: an embedder belongs to whoever took it.
+private final class EmbedderShelf: @unchecked Sendable {
+    private let kept = Monitor<[Embedder]>([])
+    private static let capacity = 2
+
+    func take(height: Int, width: Int) -> Embedder? {
+        kept.withLock { kept in
+            let index = kept.lastIndex { $0.inputShape.height == height && $0.inputShape.width == width }
+            return index.map { Loan(kept.remove(at: $0)) }
+        }?.embedder
+    }
+
+    func put(_ embedder: Embedder) {
+        let loan = Loan(embedder)
+        kept.withLock { kept in
+            if kept.count == Self.capacity { kept.removeFirst() }
+            kept.append(loan.embedder)
+        }
+    }
+}
+
+/// An embedder on its way between two owners.
+private struct Loan: @unchecked Sendable {
+    let embedder: Embedder
+
+    init(_ embedder: Embedder) { self.embedder = embedder }
 }
 
 /// Embedders that no worker is using. There are as many as workers, and each worker uses one at a time.
@@ -34,11 +85,6 @@ final class EmbedderPool: @unchecked Sendable {
             idle.notify()
         }
         return body(embedder)
-    }
-
-    private struct Loan: @unchecked Sendable {
-        let embedder: Embedder
-        init(_ embedder: Embedder) { self.embedder = embedder }
     }
 }
 

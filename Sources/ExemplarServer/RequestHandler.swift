@@ -9,7 +9,9 @@ struct RequestHandler {
         case result(JSONValue)
         case failure(ResponseError)
         /// To be admitted to the queue.
-        case work(EmbedTask, deadline: ContinuousClock.Instant?)
+        case work(InferenceTask, deadline: ContinuousClock.Instant?)
+        /// To be decoded first.
+        case images(ImageOrder)
         /// The connection may do everything from now on.
         case authorized
     }
@@ -64,11 +66,11 @@ struct RequestHandler {
                     "default": .string(models.defaultName),
                 ])
             case .embed(let request):
-                let task = try task(for: request, models, address, arrival)
-                return .work(task, deadline: request.deadline.map { arrival + $0 })
-            case .classify, .transform:
-                throw ResponseError(
-                    .notSupported, "This version does not serve the method \(request.method.rawValue) yet.")
+                return try outcome(of: request, find(request.model, in: models), address, arrival)
+            case .classify(let request):
+                return try outcome(of: request, find(request.model, in: models), address, arrival)
+            case .transform(let request):
+                return try outcome(of: request, find(request.model, in: models), address, arrival)
             case .live, .ready, .auth, .stats: return .result(Self.ok)
             }
         } catch {
@@ -102,73 +104,5 @@ struct RequestHandler {
         if let served = models[name] { return served }
         let known = models.sorted.map(\.name).joined(separator: ", ")
         throw ResponseError(.unknownName, "There is no model \(name ?? ""); there are \(known).")
-    }
-
-    private func task(
-        for request: EmbedRequest, _ models: ModelSet, _ address: ReplyAddress, _ arrival: ContinuousClock.Instant
-    ) throws(ResponseError) -> EmbedTask {
-        let served = try find(request.model, in: models)
-        let selection = try selection(request.layers, served.model)
-        try checkSupport(request)
-        let patch = served.model.configuration.input
-        let shape = InputEntries.Shape(height: patch.height, width: patch.width, channels: patch.channels)
-        guard case .patches(let type, let givenShape) = request.inputs.kind else {
-            throw ResponseError(
-                .notSupported, "This version does not take encoded images yet; send pixels as `patches`.")
-        }
-        if let givenShape, givenShape != shape {
-            throw ResponseError(
-                .notSupported,
-                "This version takes patches of \(shape.height) x \(shape.width) x \(shape.channels) alone.")
-        }
-        let count = request.inputs.entries.count
-        try checkFit(count, dimension: served.model.dimension(of: selection), request.encoding)
-        return EmbedTask(
-            address: address, served: served, selection: selection, encoding: request.encoding,
-            normalize: request.normalize, arrival: arrival,
-            pixels: try PixelBlock(request.inputs, type: type, shape: shape))
-    }
-
-    private func checkSupport(_ request: EmbedRequest) throws(ResponseError) {
-        guard request.pool == .none else {
-            throw ResponseError(.notSupported, "This version does not pool features yet.")
-        }
-        guard request.transform == nil else {
-            throw ResponseError(.notSupported, "This version does not transform patches yet.")
-        }
-    }
-
-    private func selection(_ layers: EmbedRequest.Layers, _ model: Model) throws(ResponseError) -> LayerSelection {
-        switch layers {
-        case .embedding: return model.embeddingOnly
-        case .all: return model.allLayers
-        case .named(let names):
-            if let selection = model.selection(of: names) { return selection }
-            let known = model.description.layers.map(\.name).filter { model.selection(of: [$0]) != nil }
-            let wrong = names.first { model.selection(of: [$0]) == nil } ?? ""
-            throw ResponseError(
-                .unknownName,
-                "\(model.configuration.name) has no convolution or linear layer \(wrong); it has \(known.joined(separator: ", "))."
-            )
-        }
-    }
-
-    /// Refuses what could never be served.
-    private func checkFit(
-        _ count: Int, dimension: Int, _ encoding: EmbedRequest.Encoding
-    ) throws(ResponseError) {
-        guard count <= configuration.queue else {
-            throw .invalidParameter(
-                "patches",
-                "\(count) patches are more than the queue ever holds, \(configuration.queue): split the request, or raise "
-                    + "the server's --queue.")
-        }
-        let size = EmbeddingResult.byteCount(count: count, dimension: dimension, encoding: encoding)
-        guard size <= configuration.maxReplyBytes else {
-            throw .invalidParameter(
-                "patches",
-                "The reply would have up to \(size) bytes, more than \(configuration.maxReplyBytes): ask for fewer patches "
-                    + "or layers, or raise the server's --max-reply-bytes.")
-        }
     }
 }

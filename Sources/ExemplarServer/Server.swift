@@ -25,10 +25,11 @@ public final class Server {
     let configuration: ServerConfiguration
     let log: Log
     let statistics = Statistics()
-    let batcher: EmbedBatcher
+    let batcher: InferenceBatcher
     let outbox: Outbox
     let poller: Poller
     let handler: RequestHandler
+    let images: ImageDecoding
     let cores: UsableCores
     let observer: ServerObserver
     private let metrics: HTTPEndpoint?
@@ -38,6 +39,9 @@ public final class Server {
     var connections: [UInt64: Connection] = [:]
     var lastToken = Token.connections.rawValue
     var lastBatch: UInt64 = 0
+    /// Bytes of replies that wait for their clients, all connections together.
+    var outputByteCount = 0
+    let memory = MemoryBudget()
     var listeners: [Token: Listener] = [:]
     /// Set while the process is out of descriptors: when to accept again.
     var acceptAgain: ContinuousClock.Instant?
@@ -67,7 +71,8 @@ public final class Server {
         let token = try configuration.tokenFile.map(readToken)
         handler = RequestHandler(configuration: configuration, threads: threads, token: token)
         outbox = try Outbox()
-        batcher = EmbedBatcher(
+        images = ImageDecoding(outbox: outbox)
+        batcher = InferenceBatcher(
             limits: BatchingLimits(maxBatch: configuration.maxBatch, queue: configuration.queue, workers: threads),
             now: { .now })
         let observer = ServerObserver(
@@ -81,13 +86,22 @@ public final class Server {
             poller.add(signals, .read, token: Token.signals.rawValue)
         else { throw ServerError("Cannot watch descriptors: \(errorText()).") }
         try listen()
+        try images.start()
+        let crew: Crew?
+        do {
+            crew =
+                threads > 1 ? try Crew(count: min(threads, ServerConfiguration.maxCrew), startThread: startThread) : nil
+        } catch {
+            throw ServerError(error.description)
+        }
         for _ in 0..<threads {
-            try Worker(batcher: batcher, outbox: outbox, statistics: statistics).start()
+            try Worker(batcher: batcher, outbox: outbox, statistics: statistics, crew: crew).start()
         }
     }
 
     deinit {
         batcher.stop()
+        images.stop()
         chunk.deallocate()
         close(signals)
     }

@@ -60,6 +60,8 @@ public struct ServerConfiguration: Sendable {
     static let maxInFlight = 1024
     /// Bytes of replies that may wait for one connection before it is not read any more.
     static let maxPendingOutput = 16 << 20
+    /// The most threads that share one patch: beyond it layers have too few panels to share.
+    static let maxCrew = 8
     /// A batch that computes for longer than this means that the workers make no progress.
     static let progressTimeout = Duration.seconds(30)
 }

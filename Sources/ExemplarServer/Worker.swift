@@ -3,18 +3,21 @@ import ExemplarNetwork
 import Glibc
 import JSONRPC
 
-typealias EmbedBatcher = Batcher<EmbedJob, ContinuousClock.Instant>
+typealias InferenceBatcher = Batcher<InferenceJob, ContinuousClock.Instant>
 
 /// A thread that computes batches until the batcher is stopped.
 final class Worker: Sendable {
-    private let batcher: EmbedBatcher
+    private let batcher: InferenceBatcher
     private let outbox: Outbox
     private let statistics: Statistics
+    private let crew: Crew?
 
-    init(batcher: EmbedBatcher, outbox: Outbox, statistics: Statistics) {
+    /// - Parameter crew: shared by all workers, for a single patch while the others are idle.
+    init(batcher: InferenceBatcher, outbox: Outbox, statistics: Statistics, crew: Crew?) {
         self.batcher = batcher
         self.outbox = outbox
         self.statistics = statistics
+        self.crew = crew
     }
 
     /// Starts the thread. It ends with the process, or some time after `Batcher.stop`.
@@ -23,15 +26,16 @@ final class Worker: Sendable {
     }
 
     private func run() {
-        var patches: [PatchPixels] = []
+        var scratch = Scratch()
         while let batch = batcher.next() {
-            compute(batch, &patches)
+            compute(batch, &scratch)
             let now = ContinuousClock.now
             let finished = batcher.finish(batch)
             statistics.record(batchOf: batch.patchCount)
             for job in finished.completed {
                 let task = job.task
-                outbox.post(.reply(task.address, task.reply()))
+                let (reply, error) = task.reply()
+                outbox.post(.reply(task.address, reply, error))
                 statistics.update {
                     $0.queue.record(task.arrival.duration(to: batch.started))
                     $0.compute.record(batch.started.duration(to: now))
@@ -42,19 +46,66 @@ final class Worker: Sendable {
         }
     }
 
-    private func compute(_ batch: Batch<EmbedJob, ContinuousClock.Instant>, _ patches: inout [PatchPixels]) {
-        guard let first = batch.slices.first?.job.task else { return }
-        patches.removeAll(keepingCapacity: true)
-        for slice in batch.slices {
-            for patch in slice.patches { patches.append(slice.job.task.pixels.pixels(of: patch)) }
-        }
-        first.served.embedders.with { embedder in
-            let rows = patches.withUnsafeBufferPointer { embedder.embed($0, first.selection) }
-            var position = 0
+    /// What a batch feeds into the network, and the slice and unit that each row belongs to; kept from batch to batch.
+    private struct Scratch {
+        var inputs: [EmbedderInput] = []
+        var places: [(slice: Int, unit: Int)] = []
+    }
+
+    private func compute(_ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch) {
+        switch batch.key.kind {
+        case .patches: computePatches(batch, &scratch)
+        case .images:
             for slice in batch.slices {
-                slice.job.task.take(rows, from: position, patches: slice.patches)
-                position += slice.patches.count
+                for image in slice.job.task.images(in: slice.patches) { computeImage(image, slice.job.task) }
             }
+        case .pixels:
+            for slice in batch.slices {
+                for unit in slice.patches { slice.job.task.transform(unit: unit) }
+            }
+        }
+    }
+
+    private func computePatches(_ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch) {
+        guard let first = batch.slices.first?.job.task else { return }
+        scratch.inputs.removeAll(keepingCapacity: true)
+        scratch.places.removeAll(keepingCapacity: true)
+        for (index, slice) in batch.slices.enumerated() {
+            for unit in slice.patches {
+                guard let input = slice.job.task.input(ofUnit: unit) else { continue }
+                scratch.inputs.append(input)
+                scratch.places.append((index, unit))
+            }
+        }
+        guard !scratch.inputs.isEmpty else { return }
+        let crew = takeCrew(batch, first.served)
+        defer { crew?.release() }
+        first.served.embedders.with { embedder in
+            let rows = scratch.inputs.withUnsafeBufferPointer { embedder.embed($0, first.selection, crew: crew) }
+            for (row, place) in scratch.places.enumerated() {
+                batch.slices[place.slice].job.task.take(rows[row], ofUnit: place.unit)
+            }
+        }
+    }
+
+    /// The crew, where a patch is alone in the server. It changes no bit, so that load changes no answer.
+    private func takeCrew(_ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ served: ServedModel) -> Crew? {
+        guard batch.patchCount == 1, served.isWorthACrew, let crew else { return nil }
+        let isAlone = batcher.read { $0.idleWorkerCount == $0.limits.workers - 1 && $0.queuedPatchCount == 0 }
+        return isAlone && crew.take() ? crew : nil
+    }
+
+    private func computeImage(_ index: Int, _ task: InferenceTask) {
+        let input = task.input(index)
+        do {
+            let embedder = try task.served.imageEmbedder(height: input.height, width: input.width)
+            withUnsafePointer(to: input) { input in
+                let rows = embedder.embed(UnsafeBufferPointer(start: input, count: 1), task.selection)
+                task.set(rows[0], ofInput: index)
+            }
+            task.served.keep(embedder)
+        } catch {
+            task.fail(ResponseError(.internalError, "\(error) Send smaller images, or give the server more memory."))
         }
     }
 }

@@ -16,13 +16,19 @@ public struct KernelTable: Sendable {
     public var transformOutput: @Sendable (OutputTransformArguments) -> Void
     /// One max-pooling layer of one image.
     public var maxPool: @Sendable (PoolArguments) -> Void
+    /// The mean of one map.
+    public var meanPool: @Sendable (MeanArguments) -> Void
+    /// One transformed patch.
+    public var transformPatch: @Sendable (TransformationArguments) -> Void
 
     public init(
         instructionSet: InstructionSet, tileRows: Int, tileVectors: Int, takesHalfWeights: Bool,
         multiplyPanel: @escaping @Sendable (PanelArguments) -> Void,
         transformInput: @escaping @Sendable (InputTransformArguments) -> Void,
         transformOutput: @escaping @Sendable (OutputTransformArguments) -> Void,
-        maxPool: @escaping @Sendable (PoolArguments) -> Void
+        maxPool: @escaping @Sendable (PoolArguments) -> Void,
+        meanPool: @escaping @Sendable (MeanArguments) -> Void,
+        transformPatch: @escaping @Sendable (TransformationArguments) -> Void
     ) {
         self.instructionSet = instructionSet
         self.tileRows = tileRows
@@ -32,6 +38,8 @@ public struct KernelTable: Sendable {
         self.transformInput = transformInput
         self.transformOutput = transformOutput
         self.maxPool = maxPool
+        self.meanPool = meanPool
+        self.transformPatch = transformPatch
     }
 
     /// Floats in a vector: channels are padded to a multiple of it in every variant.

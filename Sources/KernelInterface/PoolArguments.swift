@@ -27,7 +27,7 @@ public struct MapView {
 ///     i in y · strideHeight − paddingHeight ..< + kernelHeight, and j alike
 ///
 /// Windows are clipped at the input's border, which serves padding and ceil rounding alike; each window must hold at
-/// least one input.
+/// least one input. A stride may be 0.
 public struct PoolArguments {
     public var input: MapView
     public var output: MapView
@@ -54,5 +54,26 @@ public struct PoolArguments {
         self.strideWidth = strideWidth
         self.paddingHeight = paddingHeight
         self.paddingWidth = paddingWidth
+    }
+}
+
+/// The mean of a map, channel by channel.
+///
+///     output[c] = (Σ_y Σ_x input[y, x, c]) / (height · width)
+///
+/// Each row is summed from left to right, then the rows' sums from top to bottom: the same bits on every instruction
+/// set, and an error that grows with the map's side and not with its area.
+public struct MeanArguments {
+    public var input: MapView
+    /// `channels` floats.
+    public var output: UnsafeMutablePointer<Float>
+    /// Padded channels, a multiple of 16.
+    public var channels: Int
+
+    @inlinable
+    public init(input: MapView, output: UnsafeMutablePointer<Float>, channels: Int) {
+        self.input = input
+        self.output = output
+        self.channels = channels
     }
 }

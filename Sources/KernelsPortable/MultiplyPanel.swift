@@ -19,11 +19,16 @@ private enum Float32Weights: WeightReader {
 }
 
 #if KERNELS_AVX512 || KERNELS_AVX2
+    // Lane by lane, which becomes one instruction: the library's conversions of whole vectors are generic, and where the
+    // optimiser keeps their specialisation out of line, it is a weak symbol that any module may define.
     private enum Float16Weights: WeightReader {
         static var byteCount: Int { 2 }
         @inline(__always)
         static func vector(_ weights: UnsafeRawPointer, at index: Int) -> Vector {
-            Vector(weights.loadUnaligned(fromByteOffset: index * 32, as: SIMD16<Float16>.self))
+            let halves = weights.loadUnaligned(fromByteOffset: index * 32, as: SIMD16<Float16>.self)
+            var vector = Vector()
+            for lane in 0..<16 { vector[lane] = Float(halves[lane]) }
+            return vector
         }
     }
 
@@ -31,8 +36,9 @@ private enum Float32Weights: WeightReader {
         static var byteCount: Int { 2 }
         @inline(__always)
         static func vector(_ weights: UnsafeRawPointer, at index: Int) -> Vector {
-            let bits = SIMD16<UInt32>(
-                truncatingIfNeeded: weights.loadUnaligned(fromByteOffset: index * 32, as: SIMD16<UInt16>.self))
+            let halves = weights.loadUnaligned(fromByteOffset: index * 32, as: SIMD16<UInt16>.self)
+            var bits = SIMD16<UInt32>()
+            for lane in 0..<16 { bits[lane] = UInt32(halves[lane]) }
             return unsafeBitCast(bits &<< SIMD16(repeating: 16), to: Vector.self)
         }
     }

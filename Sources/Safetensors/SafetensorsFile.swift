@@ -53,20 +53,38 @@ public final class SafetensorsFile: Sendable {
 
     /// A floating-point tensor as float32; nil where it holds integers or float64.
     public func floats(of tensor: Tensor) -> [Float]? {
-        let bytes = bytes(of: tensor)
-        func read<Bits: FixedWidthInteger & BitwiseCopyable>(_ type: Bits.Type, _ convert: (Bits) -> Float) -> [Float] {
-            (0..<tensor.count).map {
-                convert(
-                    Bits(littleEndian: bytes.loadUnaligned(fromByteOffset: $0 * MemoryLayout<Bits>.size, as: Bits.self))
-                )
+        var isFloatingPoint = true
+        let values = [Float](unsafeUninitializedCapacity: tensor.count) { buffer, count in
+            guard let output = buffer.baseAddress else { return }
+            isFloatingPoint = read(0..<tensor.count, of: tensor, into: output)
+            count = isFloatingPoint ? tensor.count : 0
+        }
+        return isFloatingPoint ? values : nil
+    }
+
+    /// Reads the values of a tensor with these indices as float32, exactly.
+    ///
+    /// - Parameter range: within 0 ..< `tensor.count`.
+    /// - Returns: false, with nothing read, where the tensor holds integers or float64.
+    public func read(_ range: Range<Int>, of tensor: Tensor, into output: UnsafeMutablePointer<Float>) -> Bool {
+        let bytes = UnsafeRawBufferPointer(
+            rebasing: bytes(of: tensor)[
+                range.lowerBound * tensor.type.byteCount..<range.upperBound * tensor.type.byteCount])
+        func read<Bits: FixedWidthInteger & BitwiseCopyable>(_ type: Bits.Type, _ convert: (Bits) -> Float) {
+            for index in 0..<range.count {
+                output[index] = convert(
+                    Bits(
+                        littleEndian: bytes.loadUnaligned(
+                            fromByteOffset: index * MemoryLayout<Bits>.size, as: Bits.self)))
             }
         }
         switch tensor.type {
-        case .float32: return read(UInt32.self) { Float(bitPattern: $0) }
-        case .bfloat16: return read(UInt16.self) { Float(bitPattern: UInt32($0) << 16) }
-        case .float16: return read(UInt16.self, float(fromHalf:))
-        default: return nil
+        case .float32: read(UInt32.self) { Float(bitPattern: $0) }
+        case .bfloat16: read(UInt16.self) { Float(bitPattern: UInt32($0) << 16) }
+        case .float16: read(UInt16.self, float(fromHalf:))
+        default: return false
         }
+        return true
     }
 
     /// Gives the file's pages back to the system: they are read again from the file if they are asked for.

@@ -1,4 +1,5 @@
 import ExemplarNetwork
+import ExemplarServer
 import Glibc
 import Images
 import JSONRPC
@@ -112,6 +113,11 @@ import Testing
         #expect(description["self_test"] == "passed")
         #expect(description["patch_shape"] == [11, 9, 3])
         #expect(Exemplar.run(["model", "--model", model.path], environment: [:]) == 0)
+        let plan = ["model", "--model", model.path, "--plan", "--optimize", "latency"]
+        #expect(Exemplar.run(plan, environment: [:]) == 0)
+        #expect(Exemplar.run(plan + ["--json"], environment: [:]) == 0)
+        // A server does not tell its plan.
+        #expect(Exemplar.run(["model", "--plan"], environment: [:]) == 64)
     }
 
     @Test func errorsNameTheFile() throws {

@@ -41,6 +41,12 @@ import Testing
             throw CommandError.failure("not the folder")
         }
         #expect(options.instructionSet == .portable)
+        #expect(options.optimize == .throughput)
+        guard case .folder("m", let options) = try choice(["--model", "m", "--optimize", "latency"]) else {
+            throw CommandError.failure("not the folder")
+        }
+        #expect(options.optimize == .latency)
+        #expect(throws: CommandError.self) { try choice(["--optimize", "latency"]) }
         #expect(throws: CommandError.self) { try choice(["--isa", "portable"]) }
         #expect(throws: CommandError.self) { try choice(["--model", "m", "--port", "1"]) }
         #expect(throws: CommandError.self) { try choice(["--model", "m", "--isa", "sse9"]) }

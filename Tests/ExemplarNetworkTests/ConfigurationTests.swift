@@ -1,4 +1,5 @@
 import Testing
+import Transformations
 
 @testable import ExemplarNetwork
 

@@ -131,6 +131,28 @@ private let isOptimized: Bool = {
         #expect(throws: ModelError.self) { try Model.load(folder: "/nowhere") }
     }
 
+    @Test func labelsAreOneLineForEachRowOfTheHead() throws {
+        let folder = try TemporaryModel(Self.oracle, golden: 0)
+        #expect(try Model.load(folder: folder.path).labels == nil)
+        for (text, labels) in [
+            ("a\nb c\nü\nd\n", ["a", "b c", "ü", "d"]), ("a\nb\nc\nd", ["a", "b", "c", "d"]),
+            ("a\r\nb\r\n\r\nd\r\n", ["a", "b", "", "d"]), ("\n\n\n\n", ["", "", "", ""]),
+        ] {
+            try folder.write("labels.txt", Array(text.utf8))
+            #expect(try Model.load(folder: folder.path).labels == labels)
+        }
+        func refusal(_ bytes: [UInt8]) throws -> String {
+            try folder.write("labels.txt", bytes)
+            let error = #expect(throws: ModelError.self) { try Model.load(folder: folder.path) }
+            return error?.description ?? ""
+        }
+        #expect(try refusal(Array("a\nb\nc\n".utf8)).contains("labels.txt: has 3 lines; the head of config.json has 4"))
+        #expect(try refusal([]).contains("has 0 lines"))
+        #expect(try refusal([0xFF, 0x0A, 0x0A, 0x0A, 0x0A]).contains("labels.txt: is not UTF-8"))
+        let long = [UInt8](repeating: UInt8(ascii: "a"), count: 16 << 20 | 1)
+        #expect(try refusal(long).contains("labels.txt: is longer than 16777216 bytes"))
+    }
+
     @Test func anExtraTensorAndAWrongShapeAreNamed() throws {
         let extra = try TemporaryModel(Self.oracle) { writer, name, shape, values in
             try writer.add(name, shape: shape, values)
@@ -152,13 +174,16 @@ private let isOptimized: Bool = {
         let model = try Model.load(folder: folder.path)
         let embedder = try model.makeEmbedder(maximumBatch: 5)
         let patches = RandomPatches(model.configuration.input, count: 5, seed: 1)
-        let selection = model.allLayers
-        let allocated = patches.withPixels { pixels -> UInt64 in
-            _ = embedder.embed(pixels, selection)
-            let before = AllocatorStatistics.bytesAllocatedByThread() ?? 0
-            for _ in 0..<10 { _ = embedder.embed(pixels, selection) }
-            return (AllocatorStatistics.bytesAllocatedByThread() ?? 1) - before
+        for pooling in Pooling.allCases {
+            var selection = model.allLayers
+            selection.pooling = pooling
+            let allocated = patches.withPixels { pixels -> UInt64 in
+                _ = embedder.embed(pixels, selection)
+                let before = AllocatorStatistics.bytesAllocatedByThread() ?? 0
+                for _ in 0..<10 { _ = embedder.embed(pixels, selection) }
+                return (AllocatorStatistics.bytesAllocatedByThread() ?? 1) - before
+            }
+            #expect(allocated == 0, "\(pooling)")
         }
-        #expect(allocated == 0)
     }
 }

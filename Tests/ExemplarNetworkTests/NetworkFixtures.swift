@@ -1,4 +1,5 @@
 import KernelInterface
+import Safetensors
 import TestSupport
 
 @testable import ExemplarNetwork
@@ -45,7 +46,9 @@ extension NetworkConfiguration {
 
 extension Network {
     init(_ oracle: Oracle, _ instructionSet: InstructionSet, _ accuracy: Accuracy = .standard) throws {
-        try self.init(oracle, instructionSet) { AlgorithmChoice.winograd($0, accuracy: accuracy, images: $1) }
+        try self.init(oracle, instructionSet) {
+            AlgorithmChoice.winograd($0, accuracy: accuracy, costs: CostModel(.throughput, images: $1))
+        }
     }
 
     init(
@@ -54,13 +57,13 @@ extension Network {
         guard let kernels = KernelTable.table(for: instructionSet) else {
             throw ModelError("This machine cannot run \(instructionSet).")
         }
+        var writer = SafetensorsWriter()
+        for (tensor, values) in oracle.parameters {
+            try writer.add(tensor, shape: [values.count], values.map { Float($0) })
+        }
         try self.init(
             configuration: oracle.configuration, layers: PlannedLayer.sequence(oracle.configuration), kernels: kernels,
-            algorithm: algorithm
-        ) { tensor throws(ModelError) in
-            guard let values = oracle.parameters[tensor] else { throw ModelError("no \(tensor)") }
-            return values.map { Float($0) }
-        }
+            algorithm: algorithm, parameters: SafetensorsFile(bytes: writer.bytes, name: "memory"))
     }
 }
 
@@ -79,10 +82,14 @@ struct RandomPatches {
         bytes[index * shape.count..<(index + 1) * shape.count].map(Double.init)
     }
 
-    func withPixels<Result>(_ body: (UnsafeBufferPointer<PatchPixels>) -> Result) -> Result {
+    func withPixels<Result>(_ body: (UnsafeBufferPointer<EmbedderInput>) -> Result) -> Result {
         bytes.withUnsafeBytes { bytes in
             let patches = stride(from: 0, to: bytes.count, by: shape.count).compactMap { offset in
-                bytes.baseAddress.map { PatchPixels(address: $0 + offset, format: .uint8) }
+                bytes.baseAddress.map { base in
+                    EmbedderInput(
+                        pixels: PatchPixels(address: base + offset, format: .uint8), height: shape.height,
+                        width: shape.width)
+                }
             }
             return patches.withUnsafeBufferPointer(body)
         }

@@ -148,8 +148,12 @@ import Testing
             let storage = [0] + Array(bytes)
             return storage.withUnsafeBytes { storage -> [Float] in
                 guard let base = storage.baseAddress else { return [] }
-                let pixels = [PatchPixels(address: base + 1, format: .float32)]
-                return pixels.withUnsafeBufferPointer { Array(embedder.embed($0, selection)[0]) }
+                let inputs = [
+                    EmbedderInput(
+                        pixels: PatchPixels(address: base + 1, format: .float32), height: configuration.input.height,
+                        width: configuration.input.width)
+                ]
+                return inputs.withUnsafeBufferPointer { Array(embedder.embed($0, selection)[0]) }
             }
         }
         let expected = try #require(oracle.outputs(for: patches.pixels(0))["fc"]).values

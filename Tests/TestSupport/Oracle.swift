@@ -33,8 +33,15 @@ public struct Oracle {
 
     /// Every layer's output, after its activation, for a patch of pixels (0 … 255) in H, W, C order.
     public func outputs(for pixels: [Double]) -> [String: Map] {
-        let input = configuration.input
+        outputs(for: pixels, of: configuration.input)
+    }
+
+    /// Every layer's output for an image at least as large as the patch: a linear layer is the convolution whose kernel
+    /// is what it sees of a patch.
+    public func outputs(for pixels: [Double], of input: NetworkConfiguration.PatchShape) -> [String: Map] {
         let preprocessing = configuration.preprocessing
+        let patchShape = configuration.input
+        var patch = Map(channels: patchShape.channels, height: patchShape.height, width: patchShape.width)
         var map = Map(channels: input.channels, height: input.height, width: input.width)
         for c in 0..<input.channels {
             for position in 0..<input.height * input.width {
@@ -44,7 +51,7 @@ public struct Oracle {
         }
         var outputs: [String: Map] = [:]
         for layer in configuration.layers {
-            let output = Oracle.shape(of: layer, over: map)
+            var output = Oracle.shape(of: layer, over: map)
             switch layer.kind {
             case .convolution(_, let kernel, let stride, let padding, let activation):
                 map = convolution(layer.name, map, output, kernel, stride, padding)
@@ -52,11 +59,14 @@ public struct Oracle {
             case .maxPool(let kernel, let stride, let padding, _):
                 map = maxPool(map, output, kernel, stride, padding)
             case .linear(_, let activation):
-                map = convolution(
-                    layer.name, map, output, Extent(map.height, map.width), Extent(1, 1), Extent(0, 0))
+                let kernel = Extent(patch.height, patch.width)
+                output.height = map.height - kernel.height + 1
+                output.width = map.width - kernel.width + 1
+                map = convolution(layer.name, map, output, kernel, Extent(1, 1), Extent(0, 0))
                 if activation == .relu { map.values = map.values.map { max($0, 0) } }
             }
             outputs[layer.name] = map
+            patch = Oracle.shape(of: layer, over: patch)
         }
         return outputs
     }

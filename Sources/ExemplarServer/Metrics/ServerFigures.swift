@@ -24,7 +24,7 @@ struct LoadFigures: Sendable, Equatable {
     var workers: Int
     var idleWorkers: Int
 
-    init(_ batcher: EmbedBatcher) {
+    init(_ batcher: InferenceBatcher) {
         self = batcher.read { machine in
             LoadFigures(
                 queuedPatches: machine.queuedPatchCount, queueLimit: machine.limits.queue,

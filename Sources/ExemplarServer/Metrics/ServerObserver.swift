@@ -12,10 +12,10 @@ final class ServerObserver: Sendable {
 
     private let state = Monitor(State())
     private let statistics: Statistics
-    private let batcher: EmbedBatcher
+    private let batcher: InferenceBatcher
     private let connectionLimit: Int
 
-    init(statistics: Statistics, batcher: EmbedBatcher, connectionLimit: Int) {
+    init(statistics: Statistics, batcher: InferenceBatcher, connectionLimit: Int) {
         self.statistics = statistics
         self.batcher = batcher
         self.connectionLimit = connectionLimit

@@ -10,20 +10,30 @@ extension Command {
         discussion: """
             Shows what a server has loaded, or, with --model, what is in a model folder: the SHA-256 of its weights, its \
             layers with their output shapes for one patch (channels × rows × columns), and whether it reproduced its \
-            golden vectors when it was loaded (self-test).
+            golden vectors when it was loaded (self-test). --plan adds how each layer runs on this machine: its algorithm, \
+            register tile (rows × vectors of 16 channels), blocking, packed weights, multiply-adds executed and by \
+            definition for one patch, and the share of time that the planner expects.
             """,
-        options: [Option("json", help: "Write one line of JSON, as the server's method model answers")]
-            + ModelChoice.options + ServerAddress.options(),
+        options: [
+            Option("json", help: "Write one line of JSON, as the server's method model answers"),
+            Option("plan", help: "With --model: show how each layer runs"),
+        ] + ModelChoice.options + ServerAddress.options(),
         examples: ["exemplar model", "exemplar model --model models/small --json"],
         run: runModel)
 }
 
 private func runModel(_ arguments: ParsedArguments) throws(CommandError) -> Int32 {
-    let description: JSONValue
+    var description: JSONValue
+    let showsPlan = try arguments.isOn("plan")
     switch try ModelChoice(arguments) {
     case .folder(let folder, let options):
-        description = try LocalNetwork(folder: folder, options: options).network.description.json
+        let network = try LocalNetwork(folder: folder, options: options).network
+        description = network.description.json
+        if showsPlan, case .object(let members) = description {
+            description = .object(members + [.init("plan", .array(network.plan.map(\.json)))])
+        }
     case .served(let name):
+        guard !showsPlan else { throw .usage("--plan is for --model: a server does not tell its plan") }
         description = try RemoteServer(arguments, model: name).description()
     }
     if try arguments.isOn("json") {
@@ -35,6 +45,17 @@ private func runModel(_ arguments: ParsedArguments) throws(CommandError) -> Int3
         try writeOutput(modelTable(description))
     }
     return 0
+}
+
+extension PlanEntry {
+    var json: JSONValue {
+        [
+            "layer": .string(layer), "algorithm": .string(algorithm),
+            "tile": .array([.int(tileRows), .int(tileVectors)]),
+            "blocking": .string(blocking), "packed_bytes": .int(packedByteCount), "multiply_adds": .int(multiplyAdds),
+            "effective_multiply_adds": .int(effectiveMultiplyAdds), "share": .double(share),
+        ]
+    }
 }
 
 /// What a person wants to know of a model, from the members of the method `model`.
@@ -57,7 +78,36 @@ func modelTable(_ model: JSONValue) -> String {
     if case .array(let entries) = model["layers"] {
         layers += entries.map { [text($0["name"]), text($0["type"]), text($0["shape"])] }
     }
-    return aligned(rows) + "\n" + aligned(layers)
+    guard case .array(let plan) = model["plan"] else { return aligned(rows) + "\n" + aligned(layers) }
+    return aligned(rows) + "\n" + aligned(layers) + "\n" + planTable(plan)
+}
+
+/// The plan in megabytes and millions; what a pooling layer does not have stays empty.
+private func planTable(_ plan: [JSONValue]) -> String {
+    func millions(_ value: JSONValue?) -> String {
+        guard case .int(let number) = value, number > 0 else { return "" }
+        return decimal(Double(number) / 1e6)
+    }
+    var rows = [["layer", "algorithm", "tile", "blocking", "packed MB", "M multiply-adds", "by definition", "time"]]
+    for entry in plan {
+        let share: Double = if case .double(let share) = entry["share"] { share } else { 0 }
+        let tile = entry["tile"] == [0, 0] ? "" : text(entry["tile"])
+        rows.append([
+            text(entry["layer"]), text(entry["algorithm"]), tile, text(entry["blocking"]),
+            millions(entry["packed_bytes"]), millions(entry["multiply_adds"]),
+            millions(entry["effective_multiply_adds"]), share > 0 ? decimal(100 * share) + " %" : "",
+        ])
+    }
+    return aligned(rows)
+}
+
+/// A number that is not negative, with one decimal, two where it is small.
+private func decimal(_ number: Double) -> String {
+    let digits = number < 1 ? 2 : 1
+    let unit = digits == 2 ? 100 : 10
+    let scaled = Int((number * Double(unit)).rounded())
+    let fraction = String(scaled % unit)
+    return "\(scaled / unit)." + String(repeating: "0", count: digits - fraction.count) + fraction
 }
 
 /// A value in a cell; lists are shapes.

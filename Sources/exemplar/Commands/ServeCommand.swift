@@ -42,6 +42,9 @@ extension Command {
                 help:
                     "exact convolves directly, standard by Winograd's algorithm, fast with larger tiles and more error"),
             Option(
+                "optimize", "GOAL", environment: "EXEMPLAR_OPTIMIZE", default: Optimization.throughput.rawValue,
+                help: "What the planner looks at: \(words(Optimization.self))"),
+            Option(
                 "max-batch", "COUNT", environment: "EXEMPLAR_MAX_BATCH", default: "64",
                 help: "The most patches in one forward pass"),
             Option(
@@ -118,6 +121,7 @@ extension ServerConfiguration {
         let isAutomatic = arguments.value("isa") == "auto"
         options.instructionSet = isAutomatic ? nil : try arguments.choice("isa", of: InstructionSet.self)
         options.accuracy = try arguments.choice("accuracy", of: Accuracy.self) ?? options.accuracy
+        options.optimize = try arguments.choice("optimize", of: Optimization.self) ?? options.optimize
         maxBatch = try arguments.integer("max-batch", in: 1...4096) ?? maxBatch
         queue = try arguments.integer("queue", in: 1...(1 << 24)) ?? queue
         maxConnections = try arguments.integer("max-connections", in: 1...(1 << 20)) ?? maxConnections

@@ -38,7 +38,9 @@ struct LocalNetwork: EmbeddingSource {
             pixels.withUnsafeBytes { pixels in
                 guard let start = pixels.baseAddress else { return }
                 let inputs = (0..<batch.count).map {
-                    PatchPixels(address: start + $0 * patchShape.count, format: .uint8)
+                    EmbedderInput(
+                        pixels: PatchPixels(address: start + $0 * patchShape.count, format: .uint8),
+                        height: patchShape.height, width: patchShape.width)
                 }
                 inputs.withUnsafeBufferPointer { inputs in
                     let rows = embedder.embed(inputs, selection)

@@ -16,12 +16,15 @@ enum ModelChoice {
         Option(
             "accuracy", "NAME", environment: "EXEMPLAR_ACCURACY", default: Accuracy.standard.rawValue,
             help: "With --model: \(words(Accuracy.self))"),
+        Option(
+            "optimize", "GOAL", environment: "EXEMPLAR_OPTIMIZE", default: Optimization.throughput.rawValue,
+            help: "With --model: \(words(Optimization.self)); weighs the choice of algorithms"),
         Option("model-name", "NAME", help: "Ask the server for this one of its models; without it, for its default"),
     ]
 
     init(_ arguments: ParsedArguments) throws(CommandError) {
         guard let folder = arguments.value("model") else {
-            for name in ["isa", "accuracy"] where arguments.isGiven(name) {
+            for name in ["isa", "accuracy", "optimize"] where arguments.isGiven(name) {
                 throw .usage("--\(name) is for --model; a server was given its own when it was started")
             }
             self = .served(arguments.value("model-name"))
@@ -36,7 +39,8 @@ enum ModelChoice {
             folder,
             ModelOptions(
                 instructionSet: isAutomatic ? nil : try arguments.choice("isa", of: InstructionSet.self),
-                accuracy: try arguments.choice("accuracy", of: Accuracy.self) ?? .standard))
+                accuracy: try arguments.choice("accuracy", of: Accuracy.self) ?? .standard,
+                optimize: try arguments.choice("optimize", of: Optimization.self) ?? .throughput))
     }
 
     private static func words<Word: RawRepresentable & CaseIterable>(_ type: Word.Type) -> String

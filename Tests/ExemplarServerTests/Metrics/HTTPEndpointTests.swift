@@ -14,13 +14,13 @@ import Testing
     }
 
     let observer: ServerObserver
-    let batcher: EmbedBatcher
+    let batcher: InferenceBatcher
     let statistics = Statistics()
     let endpoint: HTTPEndpoint
     let port: UInt16
 
     init() throws {
-        batcher = EmbedBatcher(limits: BatchingLimits(maxBatch: 8, queue: 32, workers: 1), now: { .now })
+        batcher = InferenceBatcher(limits: BatchingLimits(maxBatch: 8, queue: 32, workers: 1), now: { .now })
         let observer = ServerObserver(statistics: statistics, batcher: batcher, connectionLimit: 10)
         self.observer = observer
         endpoint = try HTTPEndpoint(host: "127.0.0.1", port: 0) { observer.answer($0) }

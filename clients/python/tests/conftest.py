@@ -1,5 +1,6 @@
 """The real server, where there is one: EXEMPLAR_BINARY names the built `exemplar`."""
 
+import base64
 import os
 import pathlib
 import re
@@ -7,6 +8,7 @@ import subprocess
 import threading
 
 import pytest
+from exemplar_client import Client, ExemplarError
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 START_TIMEOUT = 60
@@ -57,3 +59,15 @@ def real_server(binary):
         if drain:
             drain.join(timeout=10)
     assert status == 0, f"SIGTERM should end the server with status 0, not {status}:\n{''.join(log)}"
+
+
+def skip_unless_served(address, method, **params):
+    """Skips the test where the server at ``address`` does not know a method or a parameter yet, asked with a black patch."""
+    with Client(*address, timeout=60) as client:
+        height, width, channels = client.model()["patch_shape"]
+        try:
+            client.call(method, patches=[base64.b64encode(bytes(height * width * channels)).decode()], **params)
+        except ExemplarError as error:
+            if error.code not in (-32004, -32601):
+                raise
+            pytest.skip(f"the server does not serve this yet: {error.message}")

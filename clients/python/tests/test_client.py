@@ -61,10 +61,11 @@ def test_strided_and_big_endian_arrays(client):
 
 def test_parameters_go_out_as_given_and_no_others(client, server):
     client.embed(patches(1))
-    assert set(server.requests[-1]["params"]) == {"patches"}
+    assert set(server.requests[-1]["params"]) == {"patches", "shape"}
+    assert server.requests[-1]["params"]["shape"] == list(PATCH_SHAPE)
     client.embed(patches(1), layers=("conv1", "conv2"), model="m", normalize="l2", deadline_ms=5)
     params = dict(server.requests[-1]["params"])
-    del params["patches"]
+    del params["patches"], params["shape"]
     assert params == {"layers": ["conv1", "conv2"], "model": "m", "normalize": "l2", "deadline_ms": 5}
     client.embed(patches(1), layers="all")
     assert server.requests[-1]["params"]["layers"] == "all"
@@ -110,9 +111,23 @@ def test_an_overloaded_server_is_asked_again_for_the_parts_it_refused():
         array = patches(1000)
         np.testing.assert_array_equal(client.embed(array), expected(array))
         assert len(refused) == 4
+        np.testing.assert_array_equal(client.embed(array[7]), expected(array[7:8]))
+
+
+@pytest.mark.parametrize("timeout, deadline_ms", [(0.05, None), (10, 50)])
+def test_a_server_that_stays_overloaded_is_not_asked_for_ever(timeout, deadline_ms):
+    def answer(request, server):
+        return failure(request, -32000, "The queue is full.", retry_after_ms=1)
+
+    with FakeServer(answer) as server, Client(port=server.port, timeout=10) as client:
+        client._timeout = timeout  # Of the patience alone, so that a slow machine does not fail the test.
         with pytest.raises(ExemplarError) as caught:
-            client.embed(patches(2)[1:])
+            client.embed(patches(1), deadline_ms=deadline_ms)
         assert caught.value.code == -32000 and caught.value.data == {"retry_after_ms": 1}
+        assert len(server.requests) > 1
+        with pytest.raises(ExemplarError):
+            client.call("embed", patches=["AAAA"])
+        assert client._replies == {} and not client._awaited
 
 
 def test_the_other_methods(client):
@@ -125,10 +140,10 @@ def test_the_other_methods(client):
 
 def test_errors_carry_code_message_and_data(client):
     with pytest.raises(ExemplarError) as caught:
-        client.embed(np.zeros((2, 9, 9, 3), np.uint8))
+        client.embed(np.zeros((2, 2, 8, 3), np.uint8))
     assert caught.value.code == -32602
-    assert caught.value.data == {"param": "patches"}
-    assert "48 bytes" in caught.value.message and "48 bytes" in str(caught.value)
+    assert caught.value.data == {"param": "shape"}
+    assert "4×4" in caught.value.message and "4×4" in str(caught.value)
     with pytest.raises(ExemplarError) as caught:
         client.call("nonsense")
     assert caught.value.code == -32601 and caught.value.data == {}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import json
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from . import _inputs, _results
 from ._connection import LineConnection
 from ._errors import ExemplarError, ProtocolError
+from ._results import Class, Embeddings, Transformed
+from ._transformations import passes, specification
 
 OVERLOADED = -32000
 """The server's code for a full queue."""
@@ -25,15 +28,23 @@ class Client:
         port: its port.
         unix: path of its Unix domain socket, in place of host and port.
         timeout: seconds to wait while nothing moves, or None to wait for ever.
-        max_line_bytes: the server's limit for a line, above which `embed` splits its input.
+        max_line_bytes: the server's limit for a line, above which an input is sent as several requests.
+        token: what the server asks for before it answers, if it does.
+        max_reply_bytes: the server's limit for a reply, with the same effect.
 
     Raises:
         ConnectionFailed: there is no server there.
         TimeoutError: it did not answer in time.
+        ExemplarError: it refused the token.
+
+    Inputs of any size may be given to `embed`, `embed_with_info`, `classify` and `transform`: what does not fit a request
+    is sent as several, some of them ahead of the replies. A request that the server refuses because its queue is full
+    (−32000) is sent again after the time that the server names, one second at most, until none has been answered for
+    ``timeout`` seconds, or ``deadline_ms`` where that is less; then the refusal is raised. `call` sends nothing twice.
     """
 
-    #: Patches in one request, and requests in flight: together well below the server's queue.
-    _patches_per_request, _requests_in_flight = 256, 4
+    #: Forward passes in one request, and requests in flight: together well below the server's queue.
+    _passes_per_request, _requests_in_flight = 256, 4
 
     def __init__(
         self,
@@ -42,13 +53,23 @@ class Client:
         unix: str | None = None,
         timeout: float | None = 30.0,
         max_line_bytes: int = 4 << 20,
+        token: str | None = None,
+        max_reply_bytes: int = 64 << 20,
     ):
         self._timeout = timeout
         self._max_line_bytes = max_line_bytes
+        self._max_reply_bytes = max_reply_bytes
         self._next_id = 1
         self._awaited: set[int] = set()
         self._replies: dict[int, dict] = {}
+        self._models: dict[str | None, dict[str, Any]] = {}
         self._connection = LineConnection(host, port, unix, timeout)
+        if token is not None:
+            try:
+                self.auth(token)
+            except BaseException:
+                self.close()
+                raise
 
     def __enter__(self) -> "Client":
         return self
@@ -70,67 +91,155 @@ class Client:
 
     def embed(
         self,
-        patches: np.ndarray,
+        patches: Any,
         layers: Sequence[str] | str | None = None,
         model: str | None = None,
-        normalize: str | None = None,
+        normalize: str | None = "none",
         deadline_ms: float | None = None,
+        *,
+        pool: str | None = "none",
+        average: int | None = None,
+        sample: int | None = None,
+        parameters: Sequence[dict] | None = None,
+        seed: int | None = None,
+        tolerance: float | None = None,
+        steps: Sequence[str] | None = None,
+        border: str | None = None,
+        images: bool = False,
     ) -> np.ndarray:
-        """Embeds patches.
+        """Embeds patches: g(x), or with ``average``, ``sample`` or ``parameters`` the embedding of transformed patches.
 
         Args:
             patches: [n, H, W, C], or [H, W, C] for one; uint8 pixels, or floats in [0, 1] that stand for 255 times as
-                much. H, W and C are those of the model.
+                much. H, W and C are those of the model. H and W may be larger: with a transformation the patch is the
+                centre and the rest its surroundings; without one the network runs over the whole, and ``pool`` must
+                not be "none". With ``images``: PNG, JPEG or WebP files, as bytes or paths, one or a list.
             layers: names of layers to concatenate, or "all"; the model's embedding layer when None.
             model: which of the server's models; its default when None.
             normalize: "l2" for vectors of length one.
             deadline_ms: give up on a request that would be answered later than this.
+            pool: "quadrant" (four maxima a channel, scaled by layer), "max" or "mean" of each channel's map.
+            average: K for ĝ_K(x), the mean over K draws of g(T_α x).
+            sample: k for g(T_α x) with draw number k alone.
+            parameters: the mean over these transformations, in the form that `transform` returns.
+            seed: of the draws, 0 … 2⁵³ − 1; drawn when None. `embed_with_info` tells which. The embedding of a patch
+                depends on the patch, the seed and the options alone.
+            tolerance: stop averaging at this relative standard error, checked every 8 draws.
+            steps: which of "translation", "scale", "rotation", "contrast", "color", "hue" to apply; all when None.
+            border: "reflect", "replicate" or "zero": what lies beyond the pixels at hand.
+            images: ``patches`` are encoded images.
 
         Returns:
-            float32 [n, d].
+            float32 [n, D].
 
-        Inputs beyond one request are sent as several. Where the server's queue is full, those it refused are sent
-        again after the time it names, for as long as others go through or the client's timeout has not passed.
+        Raises:
+            ExemplarError: the server refused the request.
+            ValueError, TypeError: the array has another shape or type, or arguments contradict each other.
         """
-        array, dtype = _pixels(patches)
-        options: dict[str, Any] = {"dtype": dtype} if dtype != "u8" else {}
+        return self.embed_with_info(
+            patches, layers, model, normalize, deadline_ms, pool=pool, average=average, sample=sample,
+            parameters=parameters, seed=seed, tolerance=tolerance, steps=steps, border=border, images=images,
+        ).embeddings
+
+    def embed_with_info(
+        self,
+        patches: Any,
+        layers: Sequence[str] | str | None = None,
+        model: str | None = None,
+        normalize: str | None = "none",
+        deadline_ms: float | None = None,
+        *,
+        pool: str | None = "none",
+        images: bool = False,
+        **transformation: Any,
+    ) -> Embeddings:
+        """As `embed`, with the layers, the seed, the number of draws and the standard error of each embedding.
+
+        ``transformation`` are the arguments of `embed` from ``average`` to ``border``, and ``standard_errors=True`` for
+        those of each dimension.
+        """
+        transform = specification(**transformation)
         if isinstance(layers, str) and layers != "all":
             layers = [layers]
-        given = {"layers": layers, "model": model, "normalize": normalize, "deadline_ms": deadline_ms}
-        options.update({name: value for name, value in given.items() if value is not None})
+        options = _given(
+            layers=layers, model=model, normalize=_unless_none(normalize), pool=_unless_none(pool),
+            transform=transform, deadline_ms=deadline_ms,
+        )
+        inputs = _inputs.images(patches) if images else _inputs.pixels(patches)
+        most = self._passes_per_request // passes(transform)
+        if layers is not None and len(inputs) > 1:
+            vectors = 2 if transform and transform.get("standard_errors") else 1
+            # 16 characters hold three values; the rest of the reply has a few dozen for each entry.
+            characters = vectors * self._values(model, layers, pool) * 16 / 3 + 64
+            most = min(most, int(self._max_reply_bytes / characters))
+        results, counts = self._ask("embed", inputs, options, most)
+        return _results.embeddings(results, counts)
 
-        patch_characters = -(-array[0].nbytes // 3) * 4 + 3
-        step = max(1, min(self._patches_per_request, (self._max_line_bytes - 4096) // patch_characters))
-        parts = [array[start : start + step] for start in range(0, len(array), step)]
-        return np.concatenate(self._embed_parts(parts, options))
+    def classify(
+        self,
+        patches: Any,
+        top: int = 5,
+        *,
+        model: str | None = None,
+        deadline_ms: float | None = None,
+        images: bool = False,
+        **transformation: Any,
+    ) -> list[list[Class]]:
+        """The surrogate classes that the model's softmax head finds most probable for each patch.
 
-    def _embed_parts(self, parts: list[np.ndarray], options: dict[str, Any]) -> list[np.ndarray]:
-        results: list[np.ndarray | None] = [None] * len(parts)
-        waiting = list(range(len(parts)))[::-1]
-        in_flight: list[tuple[int, int]] = []
-        progress = time.monotonic()
-        try:
-            while waiting or in_flight:
-                while waiting and len(in_flight) < self._requests_in_flight:
-                    index = waiting.pop()
-                    texts = [base64.b64encode(patch).decode("ascii") for patch in parts[index]]
-                    in_flight.append((self._send("embed", {"patches": texts, **options}), index))
-                request, index = in_flight.pop(0)
-                try:
-                    results[index] = _embeddings(self._receive(request), len(parts[index]))
-                    progress = time.monotonic()
-                except ExemplarError as error:
-                    patience = float("inf") if self._timeout is None else self._timeout
-                    if error.code != OVERLOADED or len(parts) == 1 or time.monotonic() - progress > patience:
-                        raise
-                    waiting.append(index)
-                    time.sleep(min(max(error.data.get("retry_after_ms", 10), 1) / 1000, 1.0))
-        finally:
-            # After an error the replies still to come are of no use to anyone.
-            self._awaited.difference_update(request for request, _ in in_flight)
-            for request, _ in in_flight:
-                self._replies.pop(request, None)
-        return results  # type: ignore[return-value]
+        Args:
+            patches, model, deadline_ms, images: as for `embed`; larger patches need a transformation.
+            top: how many classes.
+            transformation: ``average``, ``sample``, ``parameters``, ``seed``, ``tolerance``, ``steps`` and ``border`` as
+                for `embed`: the features are averaged before the head.
+
+        Returns:
+            for each of the n patches a list of `Class`, the most probable first.
+        """
+        transform = specification(**transformation)
+        options = _given(top=top, model=model, transform=transform, deadline_ms=deadline_ms)
+        inputs = _inputs.images(patches) if images else _inputs.pixels(patches)
+        results, counts = self._ask("classify", inputs, options, self._passes_per_request // passes(transform))
+        return _results.classes(results, counts)
+
+    def transform(
+        self,
+        patches: np.ndarray,
+        samples: int | None = None,
+        *,
+        sample: int | None = None,
+        parameters: Sequence[dict] | None = None,
+        seed: int | None = None,
+        steps: Sequence[str] | None = None,
+        border: str | None = None,
+        model: str | None = None,
+        deadline_ms: float | None = None,
+    ) -> Transformed:
+        """The transformed patches themselves.
+
+        Args:
+            patches: [n, H, W, C] or [H, W, C], as for `embed`; larger ones are patches with their surroundings.
+            samples: K, for the draws 0 … K − 1.
+            sample: k, for draw number k alone.
+            parameters: transformations of your own, one patch for each.
+            seed, steps, border, model, deadline_ms: as for `embed`.
+
+        Returns:
+            ``patches``, uint8 [n, K, h, w, c] of the model's patch shape, and ``parameters``, a list of K dicts.
+        """
+        transform = specification(samples, sample, parameters, seed=seed, steps=steps, border=border)
+        if transform is None:
+            raise ValueError("transform needs samples, sample or parameters")
+        options = _given(model=model, transform=transform, deadline_ms=deadline_ms)
+        patch_shape = _results.documented("model", lambda: [int(side) for side in self.model(model)["patch_shape"]])
+        characters = passes(transform) * (math.prod(patch_shape) * 4 / 3 + 8)
+        most = min(self._passes_per_request // passes(transform), int(self._max_reply_bytes / characters))
+        results, counts = self._ask("transform", _inputs.pixels(patches), options, most)
+        return _results.transformed(results, counts, patch_shape)
+
+    def auth(self, token: str) -> dict[str, Any]:
+        """Opens this connection on a server that asks for a token; the constructor's ``token`` does the same."""
+        return self.call("auth", token=token)
 
     def model(self, name: str | None = None) -> dict[str, Any]:
         """What a model is; the server's default model when ``name`` is None."""
@@ -152,10 +261,56 @@ class Client:
         """The server's counters and latencies."""
         return self.call("stats")
 
+    def _values(self, model: str | None, layers: Sequence[str], pool: str | None) -> int:
+        """How many values an embedding has, as far as the model's description tells."""
+        if model not in self._models:
+            self._models[model] = self.model(model)
+        cells = {"quadrant": 4, "max": 1, "mean": 1}.get(pool or "none")
+
+        def count() -> int:
+            return sum(
+                math.prod(layer["shape"] if cells is None else [layer["shape"][0], cells])
+                for layer in self._models[model]["layers"]
+                if layers == "all" or layer["name"] in layers
+            )
+
+        return _results.documented("model", count)
+
+    def _ask(self, method: str, inputs: _inputs.Inputs, options: dict, most: int) -> tuple[list[Any], list[int]]:
+        """The results of the requests that ``inputs`` take, at most ``most`` entries each, and their entries."""
+        options = {**inputs.options, **options}
+        parts = inputs.parts(max(1, most), self._max_line_bytes - 256 - len(_line(options)))
+        results: list[Any] = [None] * len(parts)
+        waiting = list(range(len(parts)))[::-1]
+        in_flight: list[tuple[int, int]] = []
+        patience = min(math.inf if self._timeout is None else self._timeout, options.get("deadline_ms", math.inf) / 1000)
+        progress = time.monotonic()
+        try:
+            while waiting or in_flight:
+                while waiting and len(in_flight) < self._requests_in_flight:
+                    index = waiting.pop()
+                    request = self._send(method, {inputs.parameter: inputs.texts(parts[index]), **options})
+                    in_flight.append((request, index))
+                request, index = in_flight.pop(0)
+                try:
+                    results[index] = self._receive(request)
+                    progress = time.monotonic()
+                except ExemplarError as error:
+                    if error.code != OVERLOADED or time.monotonic() - progress > patience:
+                        raise
+                    waiting.append(index)
+                    time.sleep(min(max(error.data.get("retry_after_ms", 10), 1) / 1000, 1.0))
+        finally:
+            # After an error the replies still to come are of no use to anyone.
+            self._awaited.difference_update(request for request, _ in in_flight)
+            for request, _ in in_flight:
+                self._replies.pop(request, None)
+        return results, [len(part) for part in parts]
+
     def _send(self, method: str, params: dict[str, Any]) -> int:
         request = self._next_id
         message = {"jsonrpc": "2.0", "id": request, "method": method, "params": params}
-        line = json.dumps(message, separators=(",", ":"), allow_nan=False).encode("utf-8") + b"\n"
+        line = _line(message)
         self._next_id += 1
         self._awaited.add(request)
         self._connection.send(line)
@@ -187,30 +342,22 @@ class Client:
             self._replies[request] = reply
 
 
-def _pixels(patches: np.ndarray) -> tuple[np.ndarray, str]:
-    """The patches as contiguous [n, H, W, C] and the name of their element type on the wire."""
-    array = np.asarray(patches)
-    if array.ndim == 3:
-        array = array[np.newaxis]
-    if array.ndim != 4 or array.size == 0:
-        raise ValueError(f"patches must be [n, H, W, C] or [H, W, C] and not empty, not of shape {np.shape(patches)}")
-    if array.dtype == np.uint8:
-        return np.ascontiguousarray(array), "u8"
-    if array.dtype.kind == "f":
-        return np.ascontiguousarray(array, dtype="<f4"), "f32"
-    raise TypeError(f"patches must be uint8, or floats in [0, 1], not {array.dtype}")
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
-def _embeddings(result: Any, count: int) -> np.ndarray:
-    """The vectors of a result of `embed`: float32 [count, d]."""
-    try:
-        rows = [np.frombuffer(base64.b64decode(row, validate=True), dtype="<f4") for row in result["embeddings"]]
-        vectors = np.stack(rows).astype(np.float32, copy=False)
-        if vectors.shape != (count, result["dim"]):
-            raise ValueError("wrong shape")
-        return vectors
-    except (KeyError, TypeError, ValueError) as error:
-        raise ProtocolError("The server's result of `embed` is not the documented one.") from error
+def _unless_none(choice: str | None) -> str | None:
+    """"none" is what the protocol takes an absent choice for."""
+    return None if choice == "none" else choice
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    def plain(value: Any) -> Any:
+        if isinstance(value, (np.generic, np.ndarray)):
+            return value.tolist()
+        raise TypeError(f"a parameter of type {type(value).__name__} has no form in JSON")
+
+    return json.dumps(message, separators=(",", ":"), allow_nan=False, default=plain).encode("utf-8") + b"\n"
 
 
 def _error(error: Any) -> Exception:

@@ -1,0 +1,90 @@
+import Synchronization
+
+/// Threads that compute one small batch together: a caller and its assistants, who meet after every layer.
+///
+/// Between two calls the assistants block. Any thread may be the caller, one at a time.
+public final class Crew: Sendable {
+    /// Threads, the caller's among them.
+    public let count: Int
+
+    private let meeting: Barrier
+    private let slot = Slot()
+    private let isTaken = Atomic<Bool>(false)
+
+    /// What a crew does together: each member calls `run` once, with its own number.
+    protocol Work: AnyObject {
+        func run(member: Int)
+    }
+
+    /// Unchecked: written by the caller before the meeting that starts the work, read by the assistants after it.
+    private final class Slot: @unchecked Sendable {
+        var work: (any Work)?
+        var isDisbanded = false
+    }
+
+    /// - Parameters:
+    ///   - count: threads, the caller's among them.
+    ///   - startThread: runs a body on a new thread; false where there can be none.
+    /// - Throws: `ModelError` where an assistant has no thread.
+    public init(
+        count: Int, startThread: (@escaping @Sendable () -> Void) -> Bool
+    ) throws(ModelError) {
+        self.count = max(1, count)
+        meeting = Barrier(count: self.count)
+        for member in 1..<self.count {
+            let isStarted = startThread { [meeting, slot] in
+                while true {
+                    meeting.wait()
+                    if slot.isDisbanded { return }
+                    slot.work?.run(member: member)
+                    meeting.wait()
+                }
+            }
+            guard isStarted else { throw ModelError("Cannot start a thread for a part of a layer.") }
+        }
+    }
+
+    /// Ends the assistants.
+    deinit {
+        slot.isDisbanded = true
+        if count > 1 { meeting.wait() }
+    }
+
+    /// Makes the calling thread the caller until `release`; false where another is.
+    public func take() -> Bool {
+        !isTaken.exchange(true, ordering: .acquiring)
+    }
+
+    public func release() {
+        isTaken.store(false, ordering: .releasing)
+    }
+
+    /// Runs `work` on every member and returns when all have.
+    func run(_ work: any Work) {
+        slot.work = work
+        meeting.wait()
+        work.run(member: 0)
+        meeting.wait()
+        slot.work = nil
+    }
+
+    /// Where the members of a running work wait for one another.
+    func meet() { meeting.wait() }
+}
+
+/// One member's part of what a crew does.
+struct CrewPart {
+    let member: Int
+    let count: Int
+    let crew: Crew?
+
+    /// All of it, for a thread by itself.
+    static let whole = CrewPart(member: 0, count: 1, crew: nil)
+
+    /// This member's part of so many things, nearly equal to the others'.
+    func range(of total: Int) -> Range<Int> {
+        member * total / count..<(member + 1) * total / count
+    }
+
+    func meet() { crew?.meet() }
+}

@@ -1,0 +1,97 @@
+import ExemplarNetwork
+import JSONRPC
+import Transformations
+
+/// The transformations of a request: the same α for each of its inputs, so that an answer depends neither on position nor
+/// on how a client splits its patches.
+struct Draws: Sendable {
+    let transformations: [Transformation]
+    let border: TransformationBorder
+    /// As the reply says it.
+    let mode: String
+    /// Nil for explicit parameters.
+    let seed: Int?
+    /// Stop once the relative standard error is at most this, looked at every `toleranceStep` draws.
+    let tolerance: Double?
+    let wantsStandardErrors: Bool
+
+    static let toleranceStep = 8
+
+    /// Always 1 or more.
+    var count: Int { transformations.count }
+
+    /// - Parameter limit: the most draws; the caller's queue holds no more.
+    init(_ options: TransformOptions, of model: Model, limit: Int) throws(ResponseError) {
+        guard let sampler = model.sampler else {
+            throw ResponseError(
+                .notSupported,
+                "\(model.configuration.name) has no `transformations` in its config.json, so T_α is not defined.")
+        }
+        let isColor = model.configuration.input.channels == 3
+        border = TransformationBorder(rawValue: options.border.rawValue) ?? .reflect
+        wantsStandardErrors = options.wantsStandardErrors
+        let steps = TransformationSteps(rawValue: options.steps.rawValue)
+        if !isColor, options.steps != .all, !options.steps.isDisjoint(with: [.contrast, .color, .hue]) {
+            throw ResponseError(
+                .notSupported,
+                "The steps contrast, color and hue are for networks of 3 channels, which "
+                    + "\(model.configuration.name) is not.")
+        }
+        func drawn(_ range: Range<Int>, _ seed: Int?) -> (transformations: [Transformation], seed: Int) {
+            let seed = seed ?? Int.random(in: 0..<(1 << 53))
+            return (range.map { sampler.draw(seed: UInt64(seed), index: UInt64($0)).restricted(to: steps) }, seed)
+        }
+        switch options.mode {
+        case .sample(let seed, let index):
+            let drawn = drawn(index..<index + 1, seed)
+            (transformations, self.seed, mode, tolerance) = (drawn.transformations, drawn.seed, "sample", nil)
+        case .mean(let samples, let seed, let tolerance):
+            try Self.check(samples, limit, "transform.samples")
+            let drawn = drawn(0..<samples, seed)
+            (transformations, self.seed, mode) = (drawn.transformations, drawn.seed, "mean")
+            self.tolerance = tolerance
+        case .parameters(let list):
+            try Self.check(list.count, limit, "transform.parameters")
+            transformations = list.map(Transformation.init)
+            if !isColor, transformations.contains(where: { $0.restricted(to: [.contrast, .color, .hue]) != .identity })
+            {
+                throw ResponseError(
+                    .notSupported,
+                    "Contrast, color and hue are for networks of 3 channels, which "
+                        + "\(model.configuration.name) is not: give factors of 1, powers of 1 and offsets of 0.")
+            }
+            (seed, mode, tolerance) = (nil, "parameters", nil)
+        }
+    }
+
+    private static func check(_ count: Int, _ limit: Int, _ parameter: String) throws(ResponseError) {
+        guard count <= limit else {
+            throw .invalidParameter(
+                parameter,
+                "\(count) draws are more than the queue ever holds, \(limit): ask for fewer, or raise the "
+                    + "server's --queue.")
+        }
+    }
+}
+
+extension Transformation {
+    init(_ explicit: ExplicitTransformation) {
+        func pair(_ pair: ExplicitTransformation.SaturationValue) -> SaturationValue {
+            SaturationValue(saturation: pair.saturation, value: pair.value)
+        }
+        self.init(
+            translationX: explicit.translationX, translationY: explicit.translationY, scale: explicit.scale,
+            rotationDegrees: explicit.rotationDegrees, contrast: explicit.contrast, power: pair(explicit.power),
+            factor: pair(explicit.factor), offset: pair(explicit.offset), hue: explicit.hue)
+    }
+
+    /// In the form that `transform.parameters` takes.
+    var json: JSONValue {
+        func pair(_ pair: SaturationValue) -> JSONValue { .array([.double(pair.saturation), .double(pair.value)]) }
+        return [
+            "translation": .array([.double(translationX), .double(translationY)]), "scale": .double(scale),
+            "rotation_degrees": .double(rotationDegrees), "contrast": .array(contrast.map(JSONValue.double)),
+            "color": ["power": pair(power), "factor": pair(factor), "offset": pair(offset)], "hue": .double(hue),
+        ]
+    }
+}

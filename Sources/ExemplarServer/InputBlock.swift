@@ -1,0 +1,116 @@
+import ExemplarNetwork
+import Images
+import JSONRPC
+
+/// The decoded pixels of a request, its entries one after the other.
+///
+/// Unchecked: written once, by the initializers.
+final class InputBlock: @unchecked Sendable {
+    struct Entry: Sendable {
+        let height: Int
+        let width: Int
+        /// Bytes before it.
+        let offset: Int
+
+        init(height: Int, width: Int, offset: Int = 0) {
+            self.height = height
+            self.width = width
+            self.offset = offset
+        }
+    }
+
+    let entries: [Entry]
+    let byteCount: Int
+    private let base: UnsafeMutableRawPointer
+    private let format: PatchPixels.Format
+
+    deinit { base.deallocate() }
+
+    func pixels(of entry: Int) -> PatchPixels {
+        PatchPixels(address: base + entries[entry].offset, format: format)
+    }
+
+    /// Images that are decoded already.
+    init(_ images: [Raster]) {
+        var count = 0
+        var entries: [Entry] = []
+        for image in images {
+            entries.append(Entry(height: image.height, width: image.width, offset: count))
+            count += image.pixels.count
+        }
+        let base = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1), alignment: 16)
+        for (entry, image) in zip(entries, images) {
+            image.pixels.withUnsafeBytes { pixels in
+                UnsafeMutableRawBufferPointer(start: base + entry.offset, count: pixels.count).copyMemory(from: pixels)
+            }
+        }
+        self.base = base
+        byteCount = count
+        format = .uint8
+        self.entries = entries
+    }
+
+    /// Decodes raw pixels, entries of one shape.
+    ///
+    /// - Throws: an error that names the entry where base64, the number of bytes or a value is wrong.
+    init(
+        _ encoded: [EncodedString], type: InputEntries.ElementType, shape: InputEntries.Shape
+    ) throws(ResponseError) {
+        format = type == .u8 ? .uint8 : .float32
+        let size = shape.height * shape.width * shape.channels * type.byteCount
+        byteCount = encoded.count * size
+        // Base64 is four characters for three bytes: a request of entries that are far too short, which would take
+        // more memory than its line, is refused first.
+        for (index, entry) in encoded.enumerated()
+        where !entry.isEscaped && !(size...size + 2).contains(entry.base64Capacity) {
+            var room = [UInt8](repeating: 0, count: min(entry.base64Capacity, size))
+            let result = room.withUnsafeMutableBytes { room in
+                Result { () throws(ResponseError) in
+                    try Self.decode(entry, index, into: room, wanted: size, type, shape)
+                }
+            }
+            try result.get()
+        }
+        base = .allocate(byteCount: max(byteCount, 1), alignment: 16)
+        entries = encoded.indices.map { Entry(height: shape.height, width: shape.width, offset: $0 * size) }
+        for (index, entry) in encoded.enumerated() {
+            let target = UnsafeMutableRawBufferPointer(start: base + index * size, count: size)
+            try Self.decode(entry, index, into: target, wanted: size, type, shape)
+            if type == .f32 { try Self.check(target, index) }
+        }
+    }
+
+    private static func decode(
+        _ entry: EncodedString, _ index: Int, into target: UnsafeMutableRawBufferPointer, wanted: Int,
+        _ type: InputEntries.ElementType, _ shape: InputEntries.Shape
+    ) throws(ResponseError) {
+        var found: Int
+        do throws(Base64Error) {
+            found = try entry.decodeBase64(into: target)
+        } catch .capacity(let byteCount) {
+            found = byteCount
+        } catch {
+            throw .invalidParameter("patches", "Entry \(index) of `patches` \(error.explanation).")
+        }
+        guard found == wanted else {
+            throw .invalidParameter(
+                "patches",
+                "Entry \(index) of `patches` holds \(found) bytes; a patch of \(shape.height) x \(shape.width) x "
+                    + "\(shape.channels) values of dtype \(type.rawValue) has \(wanted).")
+        }
+    }
+
+    /// Every value in [0, 1], which NaN is not.
+    private static func check(_ values: UnsafeMutableRawBufferPointer, _ index: Int) throws(ResponseError) {
+        for offset in stride(from: 0, to: values.count, by: 4) {
+            let bits = UInt32(littleEndian: values.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
+            let value = Float(bitPattern: bits)
+            guard value >= 0, value <= 1 else {
+                throw .invalidParameter(
+                    "patches",
+                    "Entry \(index) of `patches` has the value \(value) at position \(offset / 4); values of dtype f32 "
+                        + "lie in 0 to 1, where 1 stands for the pixel 255.")
+            }
+        }
+    }
+}

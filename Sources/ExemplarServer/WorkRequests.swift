@@ -1,0 +1,197 @@
+import ExemplarNetwork
+import JSONRPC
+
+/// From the parameters of `embed`, `classify` and `transform` to tasks; what could never be served is refused here.
+extension RequestHandler {
+    func outcome(
+        of request: EmbedRequest, _ served: ServedModel, _ address: ReplyAddress, _ arrival: ContinuousClock.Instant
+    ) throws(ResponseError) -> Outcome {
+        var selection = try selection(request.layers, served.model)
+        selection.pooling = Pooling(rawValue: request.pool.rawValue) ?? .none
+        let draws = try request.transform.map { options throws(ResponseError) in
+            try Draws(options, of: served.model, limit: configuration.queue)
+        }
+        let rowBytes = EmbeddingResult.byteCount(
+            count: 1, dimension: served.model.dimension(of: selection), encoding: request.encoding)
+        return try outcome(
+            Work(
+                served: served, selection: selection, answer: .embeddings(request.encoding, request.normalize),
+                draws: draws, rowBytes: draws?.wantsStandardErrors == true ? 2 * rowBytes : rowBytes,
+                takesLargerInputs: selection.pooling != .none),
+            request.inputs, deadline: request.deadline, address, arrival)
+    }
+
+    func outcome(
+        of request: ClassifyRequest, _ served: ServedModel, _ address: ReplyAddress, _ arrival: ContinuousClock.Instant
+    ) throws(ResponseError) -> Outcome {
+        guard let head = served.model.configuration.head, let selection = served.model.selection(of: [head]) else {
+            throw ResponseError(
+                .notSupported, "\(served.name) has no head, so it does not know any exemplars; use the method embed.")
+        }
+        let draws = try request.transform.map { options throws(ResponseError) in
+            try Draws(options, of: served.model, limit: configuration.queue)
+        }
+        let labelBytes = served.model.labels?.map(\.utf8.count).max() ?? 0
+        let top = min(request.top, served.model.dimension(of: selection))
+        return try outcome(
+            Work(
+                served: served, selection: selection, answer: .classes(top: top), draws: draws,
+                rowBytes: top * (128 + 6 * labelBytes), takesLargerInputs: false),
+            request.inputs, deadline: request.deadline, address, arrival)
+    }
+
+    func outcome(
+        of request: TransformRequest, _ served: ServedModel, _ address: ReplyAddress, _ arrival: ContinuousClock.Instant
+    ) throws(ResponseError) -> Outcome {
+        let draws = try Draws(request.transform, of: served.model, limit: configuration.queue)
+        return try outcome(
+            Work(
+                served: served, selection: served.model.embeddingOnly, answer: .patches, draws: draws,
+                rowBytes: draws.count * (Base64.encodedCount(served.model.configuration.input.count) + 3),
+                takesLargerInputs: true),
+            request.inputs, deadline: request.deadline, address, arrival)
+    }
+
+    /// What the three methods have in common.
+    private struct Work: Sendable {
+        let served: ServedModel
+        let selection: LayerSelection
+        let answer: InferenceTask.Answer
+        let draws: Draws?
+        /// Of one input's part of the reply, at most.
+        let rowBytes: Int
+        /// Whether inputs may be larger than the patch without being contexts.
+        let takesLargerInputs: Bool
+
+        func task(
+            _ inputs: InputBlock, _ address: ReplyAddress, _ arrival: ContinuousClock.Instant
+        ) -> InferenceTask {
+            InferenceTask(
+                address: address, served: served, selection: selection, answer: answer, draws: draws, arrival: arrival,
+                inputs: inputs)
+        }
+    }
+
+    private func outcome(
+        _ work: Work, _ inputs: InputEntries, deadline: Duration?, _ address: ReplyAddress,
+        _ arrival: ContinuousClock.Instant
+    ) throws(ResponseError) -> Outcome {
+        let time = deadline.map { arrival + $0 }
+        switch inputs.kind {
+        case .patches(let type, let given):
+            let shape = try shape(given, work)
+            let entry = InputBlock.Entry(height: shape.height, width: shape.width)
+            let units = InferenceTask.units(of: entry, draws: work.draws, model: work.served.model)
+            try checkFit(work, inputs.entries.count, units: units, "patches")
+            let block = try InputBlock(inputs.entries, type: type, shape: shape)
+            return .work(work.task(block, address, arrival), deadline: time)
+        case .images:
+            try checkFit(work, inputs.entries.count, units: work.draws?.count ?? 1, "images")
+            let patch = work.served.model.configuration.input
+            let (limit, handler) = (configuration.queue, self)
+            return .images(
+                ImageOrder(
+                    address: address, model: work.served.model, files: try files(inputs.entries),
+                    maximumPixels: configuration.maxPixels, totalPixels: limit * patch.height * patch.width,
+                    deadline: time
+                ) { block throws(ResponseError) in
+                    for entry in block.entries { try handler.checkSize(entry, work, "images") }
+                    let task = work.task(block, address, arrival)
+                    guard task.unitCount <= limit else { throw handler.tooMuch(task.unitCount, "images") }
+                    return task
+                })
+        }
+    }
+
+    /// The shape of every entry of `patches`.
+    private func shape(_ given: InputEntries.Shape?, _ work: Work) throws(ResponseError) -> InputEntries.Shape {
+        let patch = work.served.model.configuration.input
+        let own = InputEntries.Shape(height: patch.height, width: patch.width, channels: patch.channels)
+        guard let given, given != own else { return own }
+        guard given.channels == own.channels else {
+            throw .invalidParameter(
+                "shape", "\(work.served.name) takes \(own.channels) channels, not \(given.channels).")
+        }
+        guard given.height >= own.height, given.width >= own.width else {
+            throw .invalidParameter(
+                "shape", "\(given.height) x \(given.width) is smaller than the patch, \(own.height) x \(own.width).")
+        }
+        guard given.height * given.width <= configuration.maxPixels else {
+            throw .invalidParameter(
+                "shape",
+                "\(given.height) x \(given.width) is more than \(configuration.maxPixels) pixels: send parts, or raise the "
+                    + "server's --max-pixels.")
+        }
+        try checkSize(InputBlock.Entry(height: given.height, width: given.width), work, "shape")
+        return given
+    }
+
+    /// Whether an input of this size makes sense for this request.
+    private func checkSize(_ entry: InputBlock.Entry, _ work: Work, _ parameter: String) throws(ResponseError) {
+        let patch = work.served.model.configuration.input
+        guard entry.height != patch.height || entry.width != patch.width, work.draws == nil, !work.takesLargerInputs
+        else {
+            return
+        }
+        let size = "\(entry.height) x \(entry.width), larger than the patch of \(patch.height) x \(patch.width)"
+        if case .classes = work.answer {
+            throw .invalidParameter(
+                parameter, "An input is \(size): classify takes patches, or contexts together with `transform`.")
+        }
+        throw .invalidParameter(
+            "pool",
+            "An input is \(size): choose a `pool` other than \"none\", so that vectors have one size, or give a "
+                + "`transform`, for which it is the context.")
+    }
+
+    private func files(_ entries: [EncodedString]) throws(ResponseError) -> [[UInt8]] {
+        var files: [[UInt8]] = []
+        for (index, entry) in entries.enumerated() {
+            var file = [UInt8](repeating: 0, count: entry.base64Capacity)
+            let result = file.withUnsafeMutableBytes { room in
+                Result { () throws(Base64Error) in try entry.decodeBase64(into: room) }
+            }
+            switch result {
+            case .success(let count): file.removeLast(file.count - count)
+            case .failure(let error):
+                throw .invalidParameter("images", "Entry \(index) of `images` \(error.explanation).")
+            }
+            files.append(file)
+        }
+        return files
+    }
+
+    private func selection(_ layers: EmbedRequest.Layers, _ model: Model) throws(ResponseError) -> LayerSelection {
+        switch layers {
+        case .embedding: return model.embeddingOnly
+        case .all: return model.allLayers
+        case .named(let names):
+            if let selection = model.selection(of: names) { return selection }
+            let known = model.description.layers.map(\.name).filter { model.selection(of: [$0]) != nil }
+            let wrong = names.first { model.selection(of: [$0]) == nil } ?? ""
+            throw ResponseError(
+                .unknownName,
+                "\(model.configuration.name) has no convolution or linear layer \(wrong); it has \(known.joined(separator: ", "))."
+            )
+        }
+    }
+
+    /// Refuses what could never be served: more work than the queue holds, a reply longer than replies may be.
+    private func checkFit(_ work: Work, _ count: Int, units: Int, _ parameter: String) throws(ResponseError) {
+        guard count * units <= configuration.queue else { throw tooMuch(count * units, parameter) }
+        let size = count * work.rowBytes
+        guard size <= configuration.maxReplyBytes else {
+            throw .invalidParameter(
+                parameter,
+                "The reply would have up to \(size) bytes, more than \(configuration.maxReplyBytes): ask for fewer patches "
+                    + "or layers at a time, or raise the server's --max-reply-bytes.")
+        }
+    }
+
+    private func tooMuch(_ units: Int, _ parameter: String) -> ResponseError {
+        .invalidParameter(
+            parameter,
+            "This is the work of \(units) patches, counting draws and the areas of larger images, more than the queue ever "
+                + "holds, \(configuration.queue): split the request, or raise the server's --queue.")
+    }
+}

@@ -1,0 +1,66 @@
+import Glibc
+import KernelInterface
+import TestSupport
+import Testing
+
+@testable import ExemplarNetwork
+
+/// Several threads over one batch: the bits are those of one thread.
+@Suite struct CrewTests {
+    /// Runs `body` on a thread that ends with it.
+    static func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
+        final class Body: Sendable {
+            let run: @Sendable () -> Void
+            init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+        }
+        var thread = pthread_t()
+        let context = Unmanaged.passRetained(Body(body))
+        let status = pthread_create(
+            &thread, nil,
+            { context in
+                if let context { Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run() }
+                return nil
+            }, context.toOpaque())
+        if status == 0 { pthread_detach(thread) } else { context.release() }
+        return status == 0
+    }
+
+    @Test(arguments: NetworkTests.cases.indices, [2, 3])
+    func membersChangeNoBit(index: Int, members: Int) throws {
+        let configuration = NetworkTests.cases[index].configuration
+        let oracle = Oracle.random(configuration, seed: 5)
+        let crew = try Crew(count: members, startThread: Self.startThread)
+        for instructionSet in InstructionSet.available {
+            for accuracy in [Accuracy.exact, .standard] {
+                let network = try Network(oracle, instructionSet, accuracy)
+                let alone = try Embedder(network: network, maximumBatch: 30, poisoned: true)
+                let together = try Embedder(network: network, maximumBatch: 30, members: members, poisoned: true)
+                let all = LayerSelection(indices: network.layers.indices.filter { network.layers[$0].isSelectable })
+                for count in [1, 2, 30] {
+                    RandomPatches(configuration.input, count: count, seed: 6).withPixels { pixels in
+                        let expected = alone.embed(pixels, all)
+                        // Again and again: a race shows seldom.
+                        for _ in 0..<5 {
+                            let rows = together.embed(pixels, all, crew: crew)
+                            #expect(rows.rows == count)
+                            for row in 0..<count {
+                                #expect(
+                                    rows[row].elementsEqual(expected[row], by: { $0.bitPattern == $1.bitPattern }),
+                                    "\(NetworkTests.cases[index].name), \(instructionSet), \(accuracy), \(count), row \(row)"
+                                )
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    @Test func oneCallerAtATime() throws {
+        let crew = try Crew(count: 2, startThread: Self.startThread)
+        #expect(crew.take())
+        #expect(!crew.take())
+        crew.release()
+        #expect(crew.take())
+    }
+}

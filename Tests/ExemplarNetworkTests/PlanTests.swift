@@ -1,0 +1,64 @@
+import KernelInterface
+import TestSupport
+import Testing
+
+@testable import ExemplarNetwork
+
+/// What the planner chooses, and how it tells.
+@Suite struct PlanTests {
+    @Test func thePlannerTakesTheCheapAlgorithms() throws {
+        let layers = try PlannedLayer.sequence(
+            .sequence(
+                [
+                    .convolution("conv1", 64, kernel: 5, padding: 2), .convolution("conv2", 64, kernel: 3, padding: 1),
+                    .convolution("conv3", 64, kernel: 5, stride: 2, padding: 2), .convolution("conv4", 64, kernel: 7),
+                ], height: 32, width: 32, channels: 3))
+        func choices(_ accuracy: Accuracy) -> [WinogradShape?] {
+            layers.map {
+                AlgorithmChoice.winograd($0, accuracy: accuracy, costs: CostModel(.throughput, images: 12))
+            }
+        }
+        #expect(choices(.exact) == [nil, nil, nil, nil])
+        #expect(choices(.standard) == [.f4k5, .f4k3, nil, nil])
+        #expect(choices(.fast) == [.f8k5, .f4k3, nil, nil])
+    }
+
+    /// Over a 4×4 map F(4×4, 5×5) has the fewest products, and F(2×2, 5×5) 36/64 of its weights: worth it for a patch
+    /// alone, which fetches them from memory.
+    @Test func latencyTakesTheSmallerWeights() throws {
+        let layers = try PlannedLayer.sequence(
+            .sequence([.convolution("conv", 256, kernel: 5, padding: 2)], height: 4, width: 4, channels: 256))
+        func choice(_ optimization: Optimization) -> WinogradShape? {
+            AlgorithmChoice.winograd(
+                layers[0], accuracy: .standard, costs: CostModel(optimization, images: 12))
+        }
+        #expect(choice(.throughput) == .f4k5)
+        #expect(choice(.latency) == .f2k5)
+    }
+
+    @Test(arguments: InstructionSet.available)
+    func everyLayerHasAnEntry(_ instructionSet: InstructionSet) throws {
+        let configuration = NetworkConfiguration.sequence(
+            [
+                .convolution("conv1", 20, kernel: 5, padding: 2), .maxPool("pool1", kernel: 2, stride: 2),
+                .convolution("conv2", 40, kernel: 7, padding: 3), .maxPool("pool2", kernel: 2, stride: 2),
+                .linear("fc", 30),
+            ], height: 32, width: 30, channels: 3)
+        let network = try Network(.random(configuration, seed: 61), instructionSet)
+        let entries = network.entries(.throughput)
+        #expect(entries.map(\.layer) == ["conv1", "pool1", "conv2", "pool2", "fc"])
+        #expect(
+            entries.map(\.algorithm) == ["F(4x4, 5x5)", "fused max-pool", "direct 7x7", "max-pool", "linear F32"])
+        // 8 × 8 tiles of 8 × 8 products, to 32 channels with padding; then rows and columns, windows, channels.
+        #expect(entries.map(\.multiplyAdds) == [8 * 8 * 64 * 3 * 32, 0, 16 * 15 * 49 * 20 * 48, 0, 8 * 7 * 40 * 32])
+        #expect(
+            entries.map(\.effectiveMultiplyAdds)
+                == [32 * 30 * 25 * 3 * 20, 0, 16 * 15 * 49 * 20 * 40, 0, 8 * 7 * 40 * 30])
+        #expect(
+            entries.map(\.packedByteCount)
+                == [4 * (64 * 3 * 32 + 32), 0, 4 * (49 * 20 * 48 + 48), 0, 4 * (8 * 7 * 40 * 32 + 32)])
+        #expect(abs(entries.reduce(0) { $0 + $1.share } - 1) < 1e-12)
+        #expect(entries.map { $0.share > 0 } == [true, false, true, true, true])
+        #expect(entries[0].tileRows == network.kernels.tileRows)
+    }
+}

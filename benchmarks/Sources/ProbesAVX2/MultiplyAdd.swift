@@ -1,0 +1,1 @@
+../ProbesPortable/MultiplyAdd.swift

@@ -1,0 +1,1 @@
+../ProbesPortable/ReadBandwidth.swift

@@ -1,0 +1,123 @@
+import ExemplarNetwork
+import Glibc
+import KernelInterface
+
+/// A network with the threads and memory to run it: each pass embeds one batch, split evenly among the threads.
+final class LoadedNetwork {
+    let batch: Int
+    let bytesPerPatch: Int
+    private let model: Model
+    private let parts: [Part]
+    private let patches: UnsafeMutableRawBufferPointer
+    private let team: Team
+    private let times: KernelTimes?
+
+    /// One thread's share of a batch.
+    private final class Part: @unchecked Sendable {
+        let embedder: Embedder
+        let selection: LayerSelection
+        let patches: [EmbedderInput]
+
+        init(embedder: Embedder, selection: LayerSelection, patches: [EmbedderInput]) {
+            self.embedder = embedder
+            self.selection = selection
+            self.patches = patches
+        }
+
+        @discardableResult
+        func run() -> EmbeddingBatch {
+            patches.withUnsafeBufferPointer { embedder.embed($0, selection) }
+        }
+    }
+
+    init(
+        folder: String, batch: Int, cores: [Int], accuracy: Accuracy, instructionSet: InstructionSet, timed: Bool
+    ) throws(CommandError) {
+        guard (1...65536).contains(batch) else { throw CommandError("\"batch\" must be 1 to 65536") }
+        guard !timed || cores.count == 1 else { throw CommandError("Kernels are timed on one core only") }
+        let options = ModelOptions(instructionSet: instructionSet, accuracy: accuracy)
+        let times = timed ? KernelTimes() : nil
+        let table = KernelTable.table(for: instructionSet)
+        self.times = times
+        self.batch = batch
+        do {
+            model = try Model.load(folder: folder, options: options, kernels: times.flatMap { table.map($0.timing) })
+        } catch {
+            throw CommandError("\(error)")
+        }
+        let shape = model.configuration.input
+        bytesPerPatch = shape.height * shape.width * shape.channels
+        let size = bytesPerPatch
+        patches = .allocate(byteCount: batch * size, alignment: 64)
+        patches.initializeMemory(as: UInt8.self, repeating: 0)
+        let bytes = UnsafeRawBufferPointer(patches)
+        // More threads than patches have nothing to do.
+        let members = min(cores.count, batch)
+        var parts: [Part] = []
+        for member in 0..<members {
+            let range = member * batch / members..<(member + 1) * batch / members
+            let pixels = range.compactMap { patch in
+                bytes.baseAddress.map {
+                    EmbedderInput(
+                        pixels: PatchPixels(address: $0 + patch * size, format: .uint8), height: shape.height,
+                        width: shape.width)
+                }
+            }
+            do {
+                parts.append(
+                    Part(
+                        embedder: try model.makeEmbedder(maximumBatch: range.count), selection: model.embeddingOnly,
+                        patches: pixels))
+            } catch {
+                throw CommandError("\(error)")
+            }
+        }
+        self.parts = parts
+        team = try Team(cores: Array(cores.prefix(members))) { [parts] member in parts[member].run() }
+    }
+
+    func dismiss() { team.dismiss() }
+
+    deinit { patches.deallocate() }
+
+    /// Takes the first patches of a file, [n, height, width, channels] uint8, as the batch, and writes their embeddings,
+    /// [batch, dimension] float32.
+    func writeOutputs(of patchFile: String, to outputFile: String) throws(CommandError) {
+        guard let input = fopen(patchFile, "rb") else { throw CommandError("\(patchFile) cannot be opened") }
+        defer { fclose(input) }
+        guard fread(patches.baseAddress, 1, patches.count, input) == patches.count else {
+            throw CommandError("\(patchFile) holds fewer than \(batch) patches")
+        }
+        guard let output = fopen(outputFile, "wb") else { throw CommandError("\(outputFile) cannot be written") }
+        defer { fclose(output) }
+        for part in parts {
+            let embeddings = part.run()
+            for row in 0..<embeddings.rows {
+                let values = embeddings[row]
+                guard fwrite(values.baseAddress, 4, values.count, output) == values.count else {
+                    throw CommandError("\(outputFile) cannot be written")
+                }
+            }
+        }
+    }
+
+    /// Passes for about so many seconds; at least three.
+    func run(seconds: Double) -> Reply {
+        team.run()
+        times?.forgetPasses()
+        var passes: [Double] = []
+        let processor = ProcessorShare(cores: team.count)
+        var start = secondsNow()
+        let end = start + seconds
+        while start < end || passes.count < 3 {
+            team.run()
+            let now = secondsNow()
+            passes.append(now - start)
+            times?.endPass()
+            start = secondsNow()
+        }
+        return Reply(
+            passes: passes.count, median: passes.median, fastest: passes.min(), share: processor.sinceStart,
+            kernels: times?.perPass(\.median), fastestKernels: times?.perPass { $0.min() ?? 0 }, tuples: times?.tuples)
+    }
+}

@@ -1,0 +1,107 @@
+"""One session: build, measure, report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from . import comparison, kernels, machine, report
+from .contender import WorkerError, our_worker
+from .environment import BENCHMARKS
+from .progress import Progress
+
+RESULTS = BENCHMARKS / "results"
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The exit status; --help says what each means."""
+    if arguments.source is not None:
+        try:
+            results = json.loads(arguments.source.read_text())
+        except (OSError, ValueError) as error:
+            print(f"{arguments.source} is no results.json of an earlier run: {error}", file=sys.stderr)
+            return 1
+        return _write(results, arguments)
+    build = ["swift", "build", "--package-path", str(BENCHMARKS), "--configuration", "release", "--product", "bench"]
+    if subprocess.run(build, stdout=sys.stderr).returncode != 0:
+        return 1
+    cores = machine.physical_cores()
+    for threads in [count for count in arguments.threads if count > len(cores)]:
+        print(f"{threads} threads are left out: there are {len(cores)} cores.", file=sys.stderr)
+    arguments.threads = [count for count in arguments.threads if count <= len(cores)] or [len(cores)]
+    results = {"quick": arguments.quick, "kernels": [], "cells": [], "bounds": [], "notes": []}
+    results["settings"] = {"rounds": arguments.rounds, "seconds": arguments.seconds}
+    status = 0
+    # However the session ends, its workers end with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with tempfile.TemporaryDirectory(prefix="exemplar-bench-") as folder:
+            _measure(arguments, results, cores, Path(folder))
+    except KeyboardInterrupt:
+        print("\nInterrupted: reporting what was measured.", file=sys.stderr)
+        status = 130
+    except WorkerError as error:
+        print(f"\nOur own worker failed: {error}", file=sys.stderr)
+        status = 1
+    if any(contender.get("wrong") for cell in results["cells"] for contender in cell["contenders"]):
+        print("A result of ours is wrong: see the report.", file=sys.stderr)
+        status = status or 1
+    return _write(results, arguments) or status if "machine" in results else status or 1
+
+
+def _measure(arguments: argparse.Namespace, results: dict, cores: list[int], folder: Path) -> None:
+    prober = our_worker(cores)
+    try:
+        sets = prober.ask("machine")["instruction_sets"]
+        results["machine"] = machine.card(sets)
+        results["bandwidth"] = {}
+        for threads in arguments.threads:
+            reply = prober.ask("read", cores=cores[:threads], bytes=1 << 28, seconds=arguments.seconds)
+            results["bandwidth"][str(threads)] = reply["bytes_per_second"]
+        with_kernels = arguments.only in (None, "kernels")
+        with_cells = arguments.only != "kernels"
+        cells = [
+            comparison.Cell(network, batch, threads)
+            for network in arguments.networks
+            for batch in arguments.batches
+            for threads in arguments.threads
+            if with_cells
+        ]
+        cases = kernels.cases(sets) if with_kernels else []
+        progress = Progress(len(cases) + 4 * len(cells))
+        for case in cases:
+            progress.show(case.title)
+            results["kernels"].append(kernels.measure(case, prober, cores[:1], folder, arguments))
+            progress.advance(1)
+        if cells:
+            contest = comparison.Comparison(arguments, prober, cores, folder, results["notes"])
+            try:
+                for cell in cells:
+                    results["cells"].append(contest.measure(cell, progress))
+                    if cell.batch == 1 and cell.threads == 1:
+                        results["bounds"] += contest.bounds(cell, results["cells"][-1])
+                    progress.advance(4)
+            finally:
+                contest.close()
+        progress.end()
+    finally:
+        prober.close()
+
+
+def _write(results: dict, arguments: argparse.Namespace) -> int:
+    try:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "results.json").write_text(json.dumps(results, indent=1))
+        report.write(results, RESULTS)
+        if arguments.summary:
+            report.write_summary(results, arguments.summary)
+    except OSError as error:
+        print(f"The report could not be written: {error}", file=sys.stderr)
+        return 1
+    print(f"{(RESULTS / 'report.html').relative_to(BENCHMARKS.parent)} and report.md are written.")
+    return 0

@@ -1,0 +1,62 @@
+"""``python -m evaluation --model small --port 7350`` from the folder ``models``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BINARY = HERE.parents[1] / ".build" / "release" / "exemplar"
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(
+        prog="evaluation", description="Evaluate a network through a running server.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    result.add_argument("--model", default="small", help="as the server names it; its folder lies in models/")
+    result.add_argument("--host", default="127.0.0.1")
+    result.add_argument("--port", type=int, default=7350)
+    result.add_argument("--binary", type=Path, default=BINARY, help="serves the network with random weights")
+    result.add_argument("--patches", type=int, default=450, help="of the held-out photographs, for each seed")
+    result.add_argument("--seeds", type=int, default=3, help="how many")
+    result.add_argument("--output", type=Path, help="default: models/evaluation/results/MODEL")
+    return result
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        from exemplar_client import Client, ConnectionFailed, ExemplarError
+        from training import photographs
+
+        from . import experiment, report, served
+    except ImportError as error:
+        print(f"{error}: pip install ../clients/python -r evaluation/requirements.txt", file=sys.stderr)
+        return 1
+    plan = experiment.Plan(options.model, options.patches, seeds=tuple(range(1, options.seeds + 1)))
+    try:
+        with contextlib.ExitStack() as stack:
+            client = stack.enter_context(Client(options.host, options.port, timeout=300))
+            untrained = None
+            if options.binary.exists():
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "random"
+                served.write_random(HERE.parent / options.model, folder, seed=0)
+                untrained = stack.enter_context(served.running(options.binary, folder))
+            else:
+                print(f"{options.binary} is not there: random weights are left out", file=sys.stderr)
+            results = experiment.run(plan, client, untrained)
+            output = options.output or HERE / "results" / options.model
+            report.write(plan, results, client.model(options.model), output)
+    except (ConnectionFailed, ExemplarError, OSError, photographs.PhotographError, served.ServerError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print((output / "results.md").read_text(encoding="utf-8"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
