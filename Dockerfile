@@ -13,7 +13,7 @@ RUN swift build --configuration release --static-swift-stdlib --product exemplar
 FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends \
-        libjemalloc2 libnettle8 libspng0 libstdc++6 libturbojpeg0 libwebp7 \
+        libjemalloc2 libmicrohttpd12 libnettle8 libspng0 libstdc++6 libturbojpeg0 libwebp7 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --no-create-home --shell /usr/sbin/nologin --uid 7350 exemplar
 COPY --from=build /exemplar /usr/local/bin/exemplar

@@ -48,6 +48,7 @@ let package = Package(
     targets: [
         // C libraries, by their headers alone.
         .systemLibrary(name: "CJemalloc", pkgConfig: "jemalloc", providers: [.apt(["libjemalloc-dev"])]),
+        .systemLibrary(name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
         .systemLibrary(name: "CPlatform"),
         .systemLibrary(name: "CNettle", pkgConfig: "nettle", providers: [.apt(["nettle-dev"])]),
         .systemLibrary(name: "CPNG", pkgConfig: "spng", providers: [.apt(["libspng-dev"])]),
@@ -74,8 +75,8 @@ let package = Package(
         .target(
             name: "ExemplarServer",
             dependencies: [
-                "CPlatform", "Batching", "JSONRPC", "ExemplarNetwork", "Images", "KernelInterface", "Tensors",
-                "Transformations",
+                "CMicrohttpd", "CPlatform", "Batching", "JSONRPC", "ExemplarNetwork", "Images", "KernelInterface",
+                "Tensors", "Transformations",
             ],
             swiftSettings: rules),
         .target(name: "ExemplarClient", dependencies: ["JSONRPC"], swiftSettings: rules),
@@ -113,7 +114,7 @@ let package = Package(
             name: "ExemplarServerTests",
             dependencies: [
                 "TestSupport", "exemplar", "Batching", "CPlatform", "ExemplarServer", "ExemplarClient",
-                "ExemplarNetwork", "JSONRPC", "KernelInterface", "Safetensors",
+                "ExemplarNetwork", "JSONRPC", "KernelInterface", "Safetensors", "Tensors",
             ],
             swiftSettings: rules),
         .testTarget(

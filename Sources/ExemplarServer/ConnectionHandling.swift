@@ -168,8 +168,7 @@ extension Server {
             of: request, models: models, readiness: readiness, isAuthorized: connection.isAuthorized, address: address,
             arrival: arrival
         ) {
-            let (depth, jobs) = batcher.read { ($0.queuedPatchCount, $0.jobCount) }
-            return statistics.json(queueDepth: depth, queueLimit: configuration.queue, inFlight: jobs)
+            statistics.json(LoadFigures(batcher), connectionLimit: configuration.maxConnections)
         }
         switch outcome {
         case .result(let value): answer(.result(value), address, connection)

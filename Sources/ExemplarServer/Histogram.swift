@@ -41,4 +41,15 @@ struct Histogram: Sendable {
         }
         return Self.edge(Self.bucketCount - 1)
     }
+
+    /// Every octave's upper edge in seconds, and how many durations were at most as long; longer ones are left over.
+    var octaves: [(bound: Double, cumulative: UInt64)] {
+        var cumulative: UInt64 = 0
+        var result: [(bound: Double, cumulative: UInt64)] = []
+        for (index, bucket) in counts.dropLast().enumerated() {
+            cumulative += bucket
+            if index % Int(Self.bucketsPerOctave) == 0 { result.append((Self.edge(index), cumulative)) }
+        }
+        return result
+    }
 }

@@ -23,7 +23,9 @@ final class Listener {
     }
 
     /// Listens on `host` and `port`; port 0 picks a free one.
-    static func tcp(host: String, port: UInt16) throws(ServerError) -> Listener {
+    ///
+    /// - Parameter flag: the one that chooses the port, to be named in errors.
+    static func tcp(host: String, port: UInt16, flag: String = "--port") throws(ServerError) -> Listener {
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         hints.ai_flags = AI_PASSIVE
@@ -51,7 +53,7 @@ final class Listener {
             case EADDRINUSE:
                 throw ServerError(
                     "\(host):\(port) is in use by another process. Stop it, or choose another port: "
-                        + "--port \(port == .max ? 7351 : port + 1), or --port 0 for any free one.")
+                        + "\(flag) \(port == .max ? 7351 : port + 1), or \(flag) 0 for any free one.")
             case EACCES: throw ServerError("Port \(port) is for the administrator only; choose one from 1024 on.")
             case EADDRNOTAVAIL: throw ServerError("\(host) is no address of this machine; give another --host.")
             default: throw ServerError("Cannot listen on \(host):\(port): \(errorText(code)).")

@@ -17,7 +17,7 @@ struct RequestHandler {
     }
 
     /// Where the server stands.
-    enum Readiness {
+    enum Readiness: String {
         case loading
         case ready
         case draining

@@ -10,6 +10,9 @@ import KernelInterface
 /// One thread runs it. Nothing in it blocks but `Poller.wait`: models are loaded by a thread of their own, and computed
 /// by the workers.
 public final class Server {
+    /// Of this program, by semantic versioning.
+    public static let version = "0.1.0"
+
     /// Tokens of the poller below this are the server's own; from here on they are connections.
     enum Token: UInt64 {
         case wakeUp
@@ -28,6 +31,8 @@ public final class Server {
     let handler: RequestHandler
     let images: ImageDecoding
     let cores: UsableCores
+    let observer: ServerObserver
+    private let metrics: HTTPEndpoint?
 
     var parser = RequestParser()
     var models: ModelSet?
@@ -70,6 +75,12 @@ public final class Server {
         batcher = InferenceBatcher(
             limits: BatchingLimits(maxBatch: configuration.maxBatch, queue: configuration.queue, workers: threads),
             now: { .now })
+        let observer = ServerObserver(
+            statistics: statistics, batcher: batcher, connectionLimit: configuration.maxConnections)
+        self.observer = observer
+        metrics = try configuration.metricsPort.map { port throws(ServerError) in
+            try HTTPEndpoint(host: configuration.host, port: port) { observer.answer($0) }
+        }
         poller = try Poller()
         guard poller.add(outbox.wakeUp.descriptor, .read, token: Token.wakeUp.rawValue),
             poller.add(signals, .read, token: Token.signals.rawValue)
@@ -129,6 +140,7 @@ public final class Server {
                 .init("cpu_quota", cores.quota.map { .double($0) } ?? .null),
                 .init("max_batch", .int(configuration.maxBatch)), .init("queue", .int(configuration.queue)),
             ])
+        if let metrics { log.info("metrics on \(metrics.name)") }
         load()
         while status == nil {
             for event in poller.wait(timeout: timeout()) { handle(event) }
@@ -170,6 +182,7 @@ public final class Server {
         case .success(let loaded):
             let isFirst = models == nil
             models = loaded
+            observer.didLoad(loaded.sorted.map(\.model.description))
             for served in loaded.sorted {
                 let description = served.model.description
                 log.info(
@@ -236,6 +249,7 @@ public final class Server {
         }
         drainDeadline = .now + configuration.drainTimeout
         batcher.drain()
+        observer.willDrain()
         for listener in listeners.values { poller.remove(listener.descriptor) }
         listeners = [:]
         log.info("draining after \(signal)", [.init("requests", .int(batcher.read { $0.jobCount }))])
@@ -273,13 +287,7 @@ public final class Server {
         }
     }
 
-    var readiness: RequestHandler.Readiness {
-        if drainDeadline != nil { return .draining }
-        if models == nil { return .loading }
-        let oldest = batcher.read { $0.oldestStart }
-        let isStalled = oldest.map { $0.duration(to: .now) > ServerConfiguration.progressTimeout } ?? false
-        return isStalled ? .stalled : .ready
-    }
+    var readiness: RequestHandler.Readiness { observer.readiness }
 }
 
 /// The first line of a token file.

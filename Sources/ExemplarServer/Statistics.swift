@@ -42,7 +42,7 @@ final class Statistics: Sendable {
 
 extension Statistics {
     /// The reply of the method `stats`.
-    func json(queueDepth: Int, queueLimit: Int, inFlight: Int) -> JSONValue {
+    func json(_ load: LoadFigures, connectionLimit: Int) -> JSONValue {
         let figures = current
         func quantiles(_ histogram: Histogram) -> JSONValue {
             func milliseconds(_ fraction: Double) -> JSONValue {
@@ -56,24 +56,38 @@ extension Statistics {
         let requests = figures.requests.sorted { $0.key.rawValue < $1.key.rawValue }
         let errors = figures.errors.sorted { $0.key.rawValue > $1.key.rawValue }
         return [
-            "uptime_seconds": .double(started.duration(to: .now) / .seconds(1)),
+            "version": .string(Server.version), "uptime_seconds": .double(started.duration(to: .now) / .seconds(1)),
             "requests": .object(requests.map { .init($0.key.rawValue, .int(Int(clamping: $0.value))) }),
             "errors": .object(errors.map { .init(String($0.key.rawValue), .int(Int(clamping: $0.value))) }),
             "patches": .int(Int(clamping: figures.patches)), "batches": .int(Int(clamping: figures.batches)),
-            "queue": ["depth": .int(queueDepth), "limit": .int(queueLimit), "in_flight": .int(inFlight)],
+            "batch_sizes": batchSizes(figures),
+            "queue": [
+                "depth": .int(load.queuedPatches), "limit": .int(load.queueLimit),
+                "in_flight": .int(load.requestsInFlight),
+            ],
+            "workers": ["count": .int(load.workers), "idle": .int(load.idleWorkers)],
             "latency_ms": [
                 "queue": quantiles(figures.queue), "compute": quantiles(figures.compute),
                 "total": quantiles(figures.total),
             ],
             "connections": [
                 "open": .int(figures.connections), "opened": .int(Int(clamping: figures.connectionsOpened)),
-                "refused": .int(Int(clamping: figures.connectionsRefused)),
+                "refused": .int(Int(clamping: figures.connectionsRefused)), "limit": .int(connectionLimit),
             ],
             "bytes": [
                 "received": .int(Int(clamping: figures.bytesReceived)), "sent": .int(Int(clamping: figures.bytesSent)),
             ],
+            "reloads": [
+                "succeeded": .int(Int(clamping: figures.reloads)), "failed": .int(Int(clamping: figures.failedReloads)),
+            ],
             "allocator": allocator,
         ]
+    }
+
+    /// How many batches had at most 1, 2, 4, … patches and more than the size before, where there were any.
+    private func batchSizes(_ figures: Figures) -> JSONValue {
+        let counts = figures.batchSizes.enumerated().filter { $0.element > 0 }
+        return .object(counts.map { .init(String(1 << $0.offset), .int(Int(clamping: $0.element))) })
     }
 
     private var allocator: JSONValue {

@@ -85,13 +85,18 @@ struct UsableCores: Sendable, Equatable {
         return nil
     }
 
-    /// A small file of the kernel's, nil where there is none.
-    static func contents(of path: String) -> String? {
+    /// A small file of the kernel's, at most its first `limit` bytes; nil where there is none.
+    static func contents(of path: String, limit: Int = 4096) -> String? {
         let file = open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return nil }
         defer { close(file) }
-        let bytes = [UInt8](unsafeUninitializedCapacity: 4096) { buffer, count in
-            count = max(0, read(file, buffer.baseAddress, buffer.count))
+        let bytes = [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
+            // The kernel hands long ones out in parts.
+            while count < limit {
+                let part = read(file, buffer.baseAddress.map { $0 + count }, limit - count)
+                guard part > 0 else { break }
+                count += part
+            }
         }
         return String(decoding: bytes, as: UTF8.self)
     }

@@ -1,10 +1,11 @@
+import ExemplarServer
 import FoundationEssentials
 import Glibc
 
 /// The command line: finds the subcommand in the table, parses its arguments, runs it, explains what went wrong.
 @main
 struct Exemplar {
-    static let version = "0.1.0"
+    static let version = Server.version
 
     /// A new subcommand is one row.
     static let commands: [Command] = [.serve, .embed, .model, .health]

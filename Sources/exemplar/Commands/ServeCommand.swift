@@ -29,6 +29,9 @@ extension Command {
                 "unix", "PATH", environment: "EXEMPLAR_UNIX",
                 help: "Listen on this Unix domain socket, too, which only its owner may use"),
             Option(
+                "metrics-port", "PORT", environment: "EXEMPLAR_METRICS_PORT",
+                help: "Serve /metrics, /healthz and /readyz over HTTP here, on --host; 0 picks a free port"),
+            Option(
                 "threads", "COUNT", environment: "EXEMPLAR_THREADS",
                 help: "Worker threads; without it, one for each core that this process may use"),
             Option(
@@ -113,6 +116,7 @@ extension ServerConfiguration {
         host = arguments.value("host") ?? host
         port = try arguments.integer("port", in: 0...65_535).map { UInt16($0) } ?? port
         unixPath = arguments.value("unix")
+        metricsPort = try arguments.integer("metrics-port", in: 0...65_535).map { UInt16($0) }
         threads = try arguments.integer("threads", in: 1...1024)
         let isAutomatic = arguments.value("isa") == "auto"
         options.instructionSet = isAutomatic ? nil : try arguments.choice("isa", of: InstructionSet.self)

@@ -1,0 +1,43 @@
+import Batching
+import ExemplarNetwork
+import Tensors
+
+/// What a server can tell about itself, read at one moment: the reply to `GET /metrics` before it is text.
+struct ServerFigures: Sendable {
+    var version: String
+    var isReady: Bool
+    var models: [ModelDescription]
+    var statistics: Statistics.Figures
+    var load: LoadFigures
+    var connectionLimit: Int
+    var allocator: AllocatorStatistics?
+    var controlGroup: ControlGroupUsage?
+    var process: ProcessFigures?
+}
+
+/// How much a server has to do at one moment.
+struct LoadFigures: Sendable, Equatable {
+    var queuedPatches: Int
+    var queueLimit: Int
+    /// Requests admitted and not yet answered.
+    var requestsInFlight: Int
+    var workers: Int
+    var idleWorkers: Int
+
+    init(_ batcher: InferenceBatcher) {
+        self = batcher.read { machine in
+            LoadFigures(
+                queuedPatches: machine.queuedPatchCount, queueLimit: machine.limits.queue,
+                requestsInFlight: machine.jobCount, workers: machine.limits.workers,
+                idleWorkers: machine.idleWorkerCount)
+        }
+    }
+
+    init(queuedPatches: Int, queueLimit: Int, requestsInFlight: Int, workers: Int, idleWorkers: Int) {
+        self.queuedPatches = queuedPatches
+        self.queueLimit = queueLimit
+        self.requestsInFlight = requestsInFlight
+        self.workers = workers
+        self.idleWorkers = idleWorkers
+    }
+}
