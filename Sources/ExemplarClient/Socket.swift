@@ -40,7 +40,9 @@ package struct Socket: ~Copyable {
     }
 
     /// Receives what has come, without waiting. Returns whether there was anything.
-    package func fill(_ framer: inout LineFramer, through chunk: UnsafeMutableRawBufferPointer) throws(ClientError) -> Bool {
+    package func fill(_ framer: inout LineFramer, through chunk: UnsafeMutableRawBufferPointer) throws(ClientError)
+        -> Bool
+    {
         while true {
             let count = recv(descriptor, chunk.baseAddress, chunk.count, 0)
             if count > 0 {
