@@ -83,8 +83,8 @@ let package = Package(
         .executableTarget(
             name: "exemplar",
             dependencies: [
-                "ExemplarServer", "ExemplarClient", "ExemplarNetwork", "Images", "JSONRPC", "KernelInterface",
-                "Transformations",
+                "CPlatform", "ExemplarServer", "ExemplarClient", "ExemplarNetwork", "Images", "JSONRPC",
+                "KernelInterface", "Transformations",
             ],
             swiftSettings: rules),
 

@@ -1,4 +1,4 @@
-internal import JSONRPC
+package import JSONRPC
 
 #if canImport(Glibc)
     import Glibc
@@ -7,13 +7,14 @@ internal import JSONRPC
 #endif
 
 /// A connected, non-blocking stream socket that is closed with its owner. Waiting is bounded by a timeout.
-struct Socket: ~Copyable {
-    private let descriptor: CInt
+package struct Socket: ~Copyable {
+    /// To be polled, together with others; it stays this socket's own.
+    package let descriptor: CInt
     let address: ServerAddress
     let timeout: Duration
 
     /// Connects to `address`, trying each address that its name resolves to.
-    init(connectingTo address: ServerAddress, timeout: Duration) throws(ClientError) {
+    package init(connectingTo address: ServerAddress, timeout: Duration) throws(ClientError) {
         self.address = address
         self.timeout = timeout
         switch address {
@@ -25,7 +26,7 @@ struct Socket: ~Copyable {
     deinit { close(descriptor) }
 
     /// Sends what the socket takes now from the front of `buffer`, without waiting.
-    func flush(_ buffer: inout ByteBuffer) throws(ClientError) {
+    package func flush(_ buffer: inout ByteBuffer) throws(ClientError) {
         while !buffer.isEmpty {
             let sent = buffer.withUnsafeBytes { Self.transmit(descriptor, $0) }
             if sent >= 0 {
@@ -39,7 +40,9 @@ struct Socket: ~Copyable {
     }
 
     /// Receives what has come, without waiting. Returns whether there was anything.
-    func fill(_ framer: inout LineFramer, through chunk: UnsafeMutableRawBufferPointer) throws(ClientError) -> Bool {
+    package func fill(_ framer: inout LineFramer, through chunk: UnsafeMutableRawBufferPointer) throws(ClientError)
+        -> Bool
+    {
         while true {
             let count = recv(descriptor, chunk.baseAddress, chunk.count, 0)
             if count > 0 {
@@ -53,7 +56,7 @@ struct Socket: ~Copyable {
     }
 
     /// Waits until something can be received or, if asked, sent.
-    func wait(toSend: Bool) throws(ClientError) {
+    package func wait(toSend: Bool) throws(ClientError) {
         let events = CShort(POLLIN) | (toSend ? CShort(POLLOUT) : 0)
         guard try Self.wait(descriptor, events, timeout, address) else { throw .timedOut(address, after: timeout) }
     }

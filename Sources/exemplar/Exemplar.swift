@@ -8,7 +8,7 @@ struct Exemplar {
     static let version = Server.version
 
     /// A new subcommand is one row.
-    static let commands: [Command] = [.serve, .embed, .model, .health]
+    static let commands: [Command] = [.serve, .embed, .model, .health, .load]
 
     static func main() {
         exit(run(Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment))

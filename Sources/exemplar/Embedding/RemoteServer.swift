@@ -25,7 +25,7 @@ struct RemoteServer {
     var address: ServerAddress { client.address }
 
     /// The file's text without the white space around it.
-    private static func token(in path: String) throws(CommandError) -> String {
+    static func token(in path: String) throws(CommandError) -> String {
         guard let data = try? Data(contentsOf: URL(filePath: path)) else {
             throw .failure("The token file \(path) cannot be read.")
         }

@@ -1,0 +1,75 @@
+import ExemplarClient
+import ExemplarNetwork
+import JSONRPC
+
+extension Command {
+    static let load = Command(
+        name: "load", summary: "put a server under load and measure it",
+        discussion: """
+            Sends requests of random patches and reports how many were answered, how fast, and how long they took.
+
+            With --rate the loop is open: requests are due by a schedule, whatever becomes of them, and latency counts from \
+            the time at which a request was due. So a server that falls behind shows, as it does to independent clients. \
+            Without --rate the loop is closed: every connection keeps --pipeline requests in flight, which measures the \
+            greatest throughput, and latency at that throughput.
+
+            Latencies are those of successful requests. Exits with 1 when nothing succeeded.
+            """,
+        options: [
+            Option("rate", "NUMBER", help: "An open loop of so many requests a second, over all connections"),
+            Option(
+                "arrivals", "NAME", default: ArrivalSchedule.Spacing.exponential.rawValue,
+                help: "With --rate, the gaps between requests: exponential, as of independent clients, or fixed"),
+            Option("connections", "COUNT", default: "1", help: "Connections"),
+            Option(
+                "pipeline", "COUNT",
+                help: "The most requests in flight on a connection; without it, 1, or with --rate 256"),
+            Option("patches", "COUNT", default: "1", help: "Patches a request"),
+            Option("samples", "COUNT", help: "Average each embedding over so many transformations of its patch"),
+            Option("duration", "SECONDS", default: "10", help: "How long to measure"),
+            Option("warm-up", "SECONDS", default: "2", help: "How long to load the server before measuring"),
+            Option("encoding", "NAME", default: "base64", help: "How vectors come back: base64 or float"),
+            Option(
+                "layers", "NAMES",
+                help: "Layers to concatenate, with commas between them, or all; without it, the embedding layer"),
+            Option("model-name", "NAME", help: "The server's model to ask; without it, its default"),
+            Option("seed", "NUMBER", default: "0", help: "Of the patches, the schedule and the transformations"),
+            Option("json", help: "Report as one line of JSON"),
+        ] + ServerAddress.options(),
+        examples: [
+            "exemplar load --connections 4 --pipeline 16",
+            "exemplar load --rate 500 --connections 8 --patches 4 --duration 60",
+            "exemplar load --rate 50 --samples 32 --json",
+        ],
+        run: runLoad)
+}
+
+private func runLoad(_ arguments: ParsedArguments) throws(CommandError) -> Int32 {
+    let plan = try LoadPlan(arguments)
+    let isJSON = try arguments.isOn("json")
+    let model = arguments.value("model-name")
+    let token = try arguments.value("token-file").map { path throws(CommandError) in
+        try RemoteServer.token(in: path)
+    }
+    let server = try RemoteServer(arguments, model: model)
+    let shape = try RemoteNetwork(server).patchShape
+    let template = RequestTemplate(plan, patchByteCount: shape.count, model: model)
+    let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 64)
+    defer { chunk.deallocate() }
+    var run = try explained { () throws(ClientError) in
+        try LoadRun(plan, template: template, address: server.address, token: token, through: chunk)
+    }
+    let seconds = Int((plan.warmUp + plan.duration) / .seconds(1))
+    var bar = ProgressBar(total: seconds, unit: "s")
+    let report = run.run { bar.advance(to: Int($0 / .seconds(1))) }
+    bar.clear()
+    if isJSON {
+        var line = ByteBuffer()
+        line.append(json: report.json)
+        line.append("\n")
+        try line.withUnsafeBytes { bytes throws(CommandError) in try writeOutput(bytes, to: nil) }
+    } else {
+        try writeOutput(report.text)
+    }
+    return report.tally.succeeded > 0 ? 0 : 1
+}

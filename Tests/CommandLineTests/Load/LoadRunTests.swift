@@ -1,0 +1,82 @@
+import ExemplarClient
+import JSONRPC
+import TestSupport
+import Testing
+
+@testable import exemplar
+
+/// A run against a real server. Counts are judged, never times.
+@Suite struct LoadRunTests {
+    func report(_ plan: LoadPlan, port: Int) throws -> LoadReport {
+        let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 64)
+        defer { chunk.deallocate() }
+        let template = RequestTemplate(plan, patchByteCount: 11 * 9 * 3, model: nil)
+        var run = try LoadRun(
+            plan, template: template, address: .tcp(host: "127.0.0.1", port: port), token: nil, through: chunk)
+        return run.run { _ in }
+    }
+
+    func plan(_ loop: LoadPlan.Loop) -> LoadPlan {
+        var plan = LoadPlan()
+        plan.loop = loop
+        plan.connections = 3
+        plan.pipeline = 4
+        plan.patches = 2
+        plan.duration = .milliseconds(400)
+        plan.warmUp = .milliseconds(100)
+        return plan
+    }
+
+    @Test func everyRequestIsAccountedFor() throws {
+        let model = try TemporaryModel(LocalEmbeddingTests.oracle(channels: 3))
+        let server = try ServerProcess(["--model", model.path, "--threads", "1"])
+        let closed = try report(plan(.closed), port: server.port)
+        #expect(closed.tally.succeeded > 0)
+        #expect(closed.tally.otherErrors == 0)
+        #expect(closed.tally.unanswered == 0)
+        #expect(closed.tally.latency.count == closed.tally.succeeded)
+
+        let open = try report(plan(.open(.fixed, rate: 100)), port: server.port)
+        // Due at 0.10, 0.11, …, 0.49 s: 40 requests, all answered or, on a slow machine, not sent in time.
+        #expect(open.tally.succeeded + open.tally.overloaded + open.tally.unsent == 40)
+        #expect(open.tally.otherErrors == 0)
+        #expect(open.json["patches"] == 2)
+        #expect(open.json["loop"] == "open")
+
+        // A layer that there is not: every reply is an error, which is counted by its code.
+        var wrong = plan(.closed)
+        wrong.layers = .named(["nothing"])
+        let failed = try report(wrong, port: server.port)
+        #expect(failed.tally.succeeded == 0)
+        #expect(failed.tally.errors.keys.sorted() == [ErrorCode.unknownName.rawValue])
+        #expect(failed.text.contains("-32003"))
+        #expect(server.end() == 0)
+    }
+
+    @Test func theCommandFailsWhereNothingSucceeds() throws {
+        let model = try TemporaryModel(LocalEmbeddingTests.oracle(channels: 3))
+        let server = try ServerProcess(["--model", model.path, "--threads", "1"])
+        let short = ["load", "--port", "\(server.port)", "--duration", "0.2", "--warm-up", "0"]
+        #expect(Exemplar.run(short + ["--json"], environment: [:]) == 0)
+        #expect(Exemplar.run(short + ["--layers", "nothing"], environment: [:]) == 1)
+        #expect(Exemplar.run(short + ["--rate", "0"], environment: [:]) == 64)
+    }
+
+    @Test func aServerThatEndsIsCountedAndNotWaitedFor() throws {
+        let model = try TemporaryModel(LocalEmbeddingTests.oracle(channels: 3))
+        let server = try ServerProcess(["--model", model.path, "--threads", "1"])
+        var long = plan(.open(.fixed, rate: 50))
+        long.duration = .seconds(3600)
+        let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 64)
+        defer { chunk.deallocate() }
+        let template = RequestTemplate(long, patchByteCount: 11 * 9 * 3, model: nil)
+        var run = try LoadRun(
+            long, template: template, address: .tcp(host: "127.0.0.1", port: server.port), token: nil, through: chunk)
+        var status: Int32?
+        let report = run.run { elapsed in
+            if status == nil, elapsed > .milliseconds(300) { status = server.end() }
+        }
+        #expect(status == 0)
+        #expect(report.tally.lostConnections == 3)
+    }
+}
