@@ -88,10 +88,12 @@ lint: ## Say where the Swift sources are not in the house's format
 	@swift format lint --strict --parallel --recursive $(SWIFT_FILES)
 
 .PHONY: container
-container: ## Build the container image; IMAGE=exemplar names it
-	@builder=$$(command -v docker || command -v podman || command -v buildah) \
-		|| { echo "Building the image needs docker, podman or buildah." >&2; exit 1; }; \
-	exec "$$builder" build --tag $(IMAGE) .
+container: ## Build the container image; IMAGE=exemplar names it, CONTAINER_ARGS passes flags on
+	@if docker info >/dev/null 2>&1; then builder=docker; \
+	elif command -v podman >/dev/null; then builder=podman; \
+	elif command -v buildah >/dev/null; then builder=buildah; \
+	else echo "Building the image needs docker (with its engine running), podman or buildah." >&2; exit 1; fi; \
+	exec $$builder build $(CONTAINER_ARGS) --tag $(IMAGE) .
 
 .PHONY: clean
 clean: ## Remove everything that was built
