@@ -51,10 +51,10 @@ import Testing
         let model = try TemporaryModel(oracle)
         let server = try ServerProcess(model: model.path)
         let client = try server.connect()
-        try client.send(line: oracle.embedLine(id: "1", Array(0..<300)))
+        try client.send(line: oracle.embedLine(id: "1", Array(0..<64)))
         try client.send(line: #"{"jsonrpc":"2.0","id":2,"method":"ready"}"#)
         #expect(try client.reply().id == 2)
-        #expect(try client.reply().embeddings.count == 300)
+        #expect(try client.reply().embeddings.count == 64)
     }
 
     @Test func methodsOfLaterVersionsSaySo() throws {
