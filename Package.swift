@@ -80,7 +80,7 @@ let package = Package(
             name: "exemplar",
             dependencies: [
                 "ExemplarServer", "ExemplarClient", "ExemplarNetwork", "Images", "JSONRPC", "KernelInterface",
-                "Transformations",
+                "Safetensors", "Transformations",
             ],
             swiftSettings: rules),
 
