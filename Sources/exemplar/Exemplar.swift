@@ -7,7 +7,7 @@ struct Exemplar {
     static let version = "0.1.0"
 
     /// A new subcommand is one row.
-    static let commands: [Command] = [.serve, .embed, .model, .health, .surrogates, .bound]
+    static let commands: [Command] = [.serve, .embed, .model, .health, .surrogates, .bound, .invariance]
 
     static func main() {
         exit(run(Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment))

@@ -66,7 +66,9 @@ private func runSurrogates(_ arguments: ParsedArguments) throws(CommandError) ->
     let context = Context(
         of: photograph, at: position, shape: shape, margin: sampler.ranges.margin(around: shape))
     let draws = (0..<count - 1).map { sampler.draw(seed: UInt64(seed), index: UInt64($0)).restricted(to: steps) }
-    let patches = model.transformed(context, [.identity] + draws)
+    let patches = model.transformedPixels(context, [.identity] + draws).compactMap {
+        Raster(height: shape.height, width: shape.width, channels: photograph.raster.channels, pixels: $0)
+    }
     guard let picture = sheet.draw(patches) else { throw .failure("The sheet cannot be drawn: lower --count.") }
     let png: [UInt8]
     do throws(ImageError) {
@@ -76,42 +78,4 @@ private func runSurrogates(_ arguments: ParsedArguments) throws(CommandError) ->
     }
     try writeOutput(png, to: output)
     return 0
-}
-
-extension Model {
-    /// The sampler of this model's transformations.
-    ///
-    /// - Parameter steps: those that the command line asks for by name; all stands for those that the model has.
-    /// - Throws: where the model has no ranges, or not those of a step that is asked for.
-    func study(_ steps: TransformationSteps = .all) throws(CommandError) -> TransformationSampler {
-        guard let sampler else {
-            throw .failure(
-                "\(configuration.name) has no `transformations` in its config.json, so T_α is not defined: add the "
-                    + "ranges that it was trained with.")
-        }
-        let missing = steps == .all ? [] : steps.subtracting(sampler.ranges.steps)
-        if let step = TransformationSteps.named.first(where: { missing.contains($0.steps) }) {
-            throw .failure(
-                "\(configuration.name) has no range for the step \(step.name) in its config.json: leave it out of --steps."
-            )
-        }
-        return sampler
-    }
-
-    /// T_α of the patch in the middle of `context`, as pixels, for each α.
-    func transformed(_ context: Context, _ transformations: [Transformation]) -> [Raster] {
-        let shape = configuration.input
-        guard let channels = Raster.Channels(rawValue: shape.channels) else { return [] }
-        let border = configuration.transformations?.border ?? .reflect
-        return context.withInputs(transformations, border: border) { inputs in
-            inputs.compactMap { input in
-                let pixels = [UInt8](unsafeUninitializedCapacity: shape.count) { buffer, count in
-                    guard let base = buffer.baseAddress else { return }
-                    transform(input, into: base)
-                    count = shape.count
-                }
-                return Raster(height: shape.height, width: shape.width, channels: channels, pixels: pixels)
-            }
-        }
-    }
 }

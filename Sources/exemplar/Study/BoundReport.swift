@@ -41,15 +41,17 @@ struct BoundReport {
             \(fixed(logM, 5)) nats, g(T x) has \(m.restricted.bound.text(3)) by the head, and by a q fitted to \
             \(LayerBounds.fitted) other draws:
             \(aligned(fitted))
-            A layer's features are its maps max-pooled over four quadrants; the embedding is g. \(Self.tighter)
+            A layer's features are its maps max-pooled over four quadrants; the embedding is g. Every number is a lower bound: \
+            of several for one layer the greatest counts.
+            \(Self.tighter)
 
             """
     }
 
-    /// What "tighter" means for lower layers.
+    /// What "the bound for a lower layer is tighter" can mean, and what it cannot.
     static let tighter = """
-        With the layers above as its q, a lower layer's bound is the very number of the head; that I(x; lower) is at least
-        I(x; upper) leaves that bound no tighter, and only a q of the layer's own, as here, can raise it.
+        I(x; lower layer) is at least I(x; upper layer), but with the layers above as its q a lower layer's bound is the \
+        head's very number; only a better q of the layer's own can raise it.
         """
 
     /// For programs; the members are described in docs/method.md.
@@ -83,7 +85,10 @@ extension BoundReport {
     /// The bound against the number of draws averaged, by step, and by layer.
     var plot: Plot {
         let m = measurement
-        let nats = Plot.Axis("nats", to: m.sample.ceiling)
+        func nats(_ estimates: [BoundMeasurement.Estimate]) -> Plot.Axis {
+            let least = estimates.map(\.bound).map { $0.mean - ($0.halfWidth.isFinite ? $0.halfWidth : 0) }.min() ?? 0
+            return Plot.Axis("nats", from: min(least, m.sample.ceiling - 0.1), to: m.sample.ceiling)
+        }
         let logN: [(y: Double, label: String)] = [(m.sample.ceiling, "ln N")]
         func point(_ x: Int, _ interval: MeanInterval) -> Plot.Point {
             Plot.Point(x: Double(x), y: interval.mean, halfWidth: interval.halfWidth)
@@ -94,14 +99,15 @@ extension BoundReport {
         return Plot(
             panels: [
                 Plot.Panel(
-                    title: "Bound on I(x; ĝ_K)", x: Plot.Axis("K", categories: m.averages.map { "\($0.draws)" }), y: nats,
+                    title: "Bound on I(x; ĝ_K)", x: Plot.Axis("K", categories: m.averages.map { "\($0.draws)" }),
+                    y: nats(m.averages.map(\.estimate)),
                     series: [
                         Plot.Series(
                             name: "head", points: m.averages.enumerated().map { point($0, $1.estimate.bound) })
                     ], references: logN),
                 Plot.Panel(
                     title: "Bound on I(x; g(T x)), one step of T",
-                    x: Plot.Axis("", categories: m.steps.map(\.name)), y: nats,
+                    x: Plot.Axis("", categories: m.steps.map(\.name)), y: nats(m.steps.map(\.estimate)),
                     series: [marks("head", m.steps.map(\.estimate.bound))], references: logN),
                 Plot.Panel(
                     title: "A q of each layer's own, M exemplars",

@@ -110,10 +110,16 @@ struct Plot {
             text += line(start, place(x.upperBound, tick.position), "stroke=\"#e5e5e5\"")
             text += label(tick.label, start.0 - 6, start.1 + 4, "text-anchor=\"end\"")
         }
+        // Words that would run into one another stand at an angle.
+        let longest = panel.x.ticks.map(\.label.count).max() ?? 0
+        let tilted = Double(longest * panel.x.ticks.count) * 6.5 > Self.width - Self.left - Self.right
+        func tilt(_ start: (Double, Double)) -> String {
+            "text-anchor=\"end\" transform=\"rotate(-28 \(fixed(start.0, 1)) \(fixed(start.1 + 12, 1)))\""
+        }
         for tick in panel.x.ticks {
             let start = place(tick.position, y.lowerBound)
             text += line(start, (start.0, start.1 + 4), "stroke=\"#555555\"")
-            text += label(tick.label, start.0, start.1 + 16, "text-anchor=\"middle\"")
+            text += label(tick.label, start.0, start.1 + 16, tilted ? tilt(start) : "text-anchor=\"middle\"")
         }
         text += line(place(x.lowerBound, y.lowerBound), place(x.upperBound, y.lowerBound), "stroke=\"#555555\"")
         text += line(place(x.lowerBound, y.lowerBound), place(x.lowerBound, y.upperBound), "stroke=\"#555555\"")
