@@ -120,6 +120,8 @@ extension BoundReport {
                         marks("class means", layers.layers.map(\.means)),
                     ], references: [(m.restricted.ceiling, "ln M")]),
             ], columns: 3,
-            caption: "\(model): \(m.exemplars) of \(m.classes) exemplars, \(m.draws) draws each; 95 % intervals over exemplars")
+            caption:
+                "\(model): \(m.exemplars) of \(m.classes) exemplars, \(m.draws) draws each; 95 % intervals over exemplars"
+        )
     }
 }

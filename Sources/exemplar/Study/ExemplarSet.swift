@@ -52,7 +52,8 @@ extension ExemplarSet {
         let size = bytes.count / patches.shape[0]
         contexts = (0..<patches.shape[0]).map { index in
             Context(
-                height: patches.shape[1], width: patches.shape[2], pixels: Array(bytes[index * size..<(index + 1) * size]))
+                height: patches.shape[1], width: patches.shape[2],
+                pixels: Array(bytes[index * size..<(index + 1) * size]))
         }
         if let index = file.tensors["index"] {
             rows = try Self.rows(file, index, path: path, patches: contexts.count, model: model)
@@ -73,7 +74,8 @@ extension ExemplarSet {
         }
         let count = model.description.exemplars ?? 0
         if let wrong = rows.first(where: { !(0..<count).contains($0) }) {
-            throw .failure("\(path): index names row \(wrong); the head of \(model.configuration.name) has \(count) rows.")
+            throw .failure(
+                "\(path): index names row \(wrong); the head of \(model.configuration.name) has \(count) rows.")
         }
         guard Set(rows).count == rows.count else {
             throw .failure("\(path): index names a row of the head twice; each exemplar may be there once.")

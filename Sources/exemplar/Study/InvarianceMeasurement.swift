@@ -18,6 +18,9 @@ struct InvarianceMeasurement: Sendable {
         var unit: String
         var strengths: [Double]
         var curves: [Curve]
+        /// At the greatest strength, the distance of g less that of the mean of most draws, patch by patch: above 0 where
+        /// averaging makes the representation more invariant.
+        var gain: MeanInterval
     }
 
     var patches: Int
@@ -39,7 +42,8 @@ struct StepAtStrength: Sendable {
     static func all(_ ranges: TransformationRanges) -> [StepAtStrength] {
         var steps = [
             StepAtStrength(name: "translation", unit: "of the side", greatest: ranges.translation) { part, draw in
-                let length = (draw.translationX * draw.translationX + draw.translationY * draw.translationY).squareRoot()
+                let length = (draw.translationX * draw.translationX + draw.translationY * draw.translationY)
+                    .squareRoot()
                 let (x, y) = length > 0 ? (draw.translationX / length, draw.translationY / length) : (1, 0)
                 return Transformation(
                     translationX: part * ranges.translation * x, translationY: part * ranges.translation * y)
@@ -113,27 +117,35 @@ extension Study {
         let scales = names.indices.map { representation in
             rootMeanSquareDistance(patches.map { $0[0].vectors[representation] })
         }
-        func interval(_ representation: Int, _ distance: (Int) -> Double) -> MeanInterval {
-            MeanInterval(
-                patches.indices.map { scales[representation] > 0 ? distance($0) / scales[representation] : 0 })
+        /// In units of the distance between different patches.
+        func relative(_ distance: Double, _ representation: Int) -> Double {
+            scales[representation] > 0 ? distance / scales[representation] : 0
         }
-        let firstAverage = 1
+        func interval(_ representation: Int, _ distance: (Int) -> Double) -> MeanInterval {
+            MeanInterval(patches.indices.map { relative(distance($0), representation) })
+        }
+        func moved(_ patch: Int, _ view: Int, _ representation: Int) -> Double {
+            distance(patches[patch][view].vectors[representation], patches[patch][0].vectors[representation])
+        }
+        let (firstAverage, lastAverage) = (1, Self.averagedDraws.count)
         return InvarianceMeasurement(
             patches: count,
             steps: steps.enumerated().map { place, step in
-                InvarianceMeasurement.Step(
+                let views = Self.parts.indices.map { 1 + place * Self.parts.count + $0 }
+                let last = 1 + place * Self.parts.count + Self.parts.count - 1
+                return InvarianceMeasurement.Step(
                     name: step.name, unit: step.unit, strengths: Self.parts.map { $0 * step.greatest },
                     curves: names.enumerated().map { representation, name in
                         InvarianceMeasurement.Curve(
                             name: name,
-                            distances: Self.parts.indices.map { part in
-                                let view = 1 + place * Self.parts.count + part
-                                return interval(representation) {
-                                    distance(
-                                        patches[$0][view].vectors[representation], patches[$0][0].vectors[representation])
-                                }
+                            distances: views.map { view in
+                                interval(representation) { moved($0, view, representation) }
                             })
-                    })
+                    },
+                    gain: MeanInterval(
+                        patches.indices.map { patch in
+                            relative(moved(patch, last, 0), 0) - relative(moved(patch, last, lastAverage), lastAverage)
+                        }))
             },
             noise: Self.averagedDraws.indices.map { average in
                 (
@@ -144,7 +156,9 @@ extension Study {
     }
 
     private func representationNames(_ features: PooledFeatures) -> [String] {
-        ["g"] + Self.averagedDraws.map { "ĝ_\($0)" } + features.layers.filter { $0.repeats == 1 }.map(\.name) + ["all layers"]
+        ["g"] + Self.averagedDraws.map { "ĝ_\($0)" } + features.layers.filter { $0.repeats == 1 }.map(\.name) + [
+            "all layers"
+        ]
     }
 
     /// g, every ĝ_K, the pooled maps layer by layer, and all layers together.

@@ -30,18 +30,20 @@ struct InvarianceReport {
             """
     }
 
-    /// Whether ĝ moves less than g at the strongest transformation of each step, in a sentence.
+    /// At the end of which steps' ranges averaging makes a representation more invariant, in a sentence.
     var verdict: String {
-        func end(_ step: InvarianceMeasurement.Step, _ name: String) -> Double {
-            step.curves.first { $0.name == name }?.distances.last?.mean ?? .nan
-        }
         guard let most = measurement.noise.last?.name else { return "" }
-        let (held, broken) = (
-            measurement.steps.filter { end($0, most) < end($0, "g") }.map(\.name),
-            measurement.steps.filter { !(end($0, most) < end($0, "g")) }.map(\.name)
-        )
-        return "\(most) moves less than g at the end of the range of \(held.isEmpty ? "no step" : held.joined(separator: ", "))"
-            + (broken.isEmpty ? "." : ", and not of \(broken.joined(separator: ", ")).")
+        func names(_ isMeant: (MeanInterval) -> Bool) -> String? {
+            let names = measurement.steps.filter { isMeant($0.gain) }.map(\.name)
+            return names.isEmpty ? nil : names.joined(separator: ", ")
+        }
+        let parts = [
+            names { $0.mean > $0.halfWidth }.map { "\(most) moves less than g under \($0)" },
+            names { -$0.mean > $0.halfWidth }.map { "more under \($0)" },
+            names { !(abs($0.mean) > $0.halfWidth) }.map { "neither clearly less nor more under \($0)" },
+        ]
+        return "At the end of the ranges, by the differences patch by patch: "
+            + parts.compactMap { $0 }.joined(separator: "; ") + "."
     }
 
     /// For programs; the members are described in docs/method.md.
@@ -60,6 +62,7 @@ struct InvarianceReport {
                                     "distances": .array(curve.distances.map(\.json)),
                                 ]
                             }),
+                        "gain": step.gain.json,
                     ]
                 }),
             "noise": .array(
@@ -69,9 +72,10 @@ struct InvarianceReport {
 
     /// One panel a step, on one scale of distances.
     var plot: Plot {
-        let greatest = measurement.steps.flatMap(\.curves).flatMap(\.distances).map { interval in
-            interval.mean + (interval.halfWidth.isFinite ? interval.halfWidth : 0)
-        }.max() ?? 1
+        let greatest =
+            measurement.steps.flatMap(\.curves).flatMap(\.distances).map { interval in
+                interval.mean + (interval.halfWidth.isFinite ? interval.halfWidth : 0)
+            }.max() ?? 1
         return Plot(
             panels: measurement.steps.map { step in
                 Plot.Panel(

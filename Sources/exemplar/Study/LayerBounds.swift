@@ -88,7 +88,8 @@ struct PooledFeatures: Sendable {
 
     /// The values of one layer in a row of the selection.
     func values(of layer: Int, in row: UnsafeBufferPointer<Float>) -> [Float] {
-        stride(from: layers[layer].range.lowerBound, to: layers[layer].range.upperBound, by: layers[layer].repeats).map {
+        stride(from: layers[layer].range.lowerBound, to: layers[layer].range.upperBound, by: layers[layer].repeats).map
+        {
             row[$0]
         }
     }

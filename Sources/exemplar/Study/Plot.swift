@@ -157,7 +157,9 @@ struct Plot {
             text += "<polyline points=\"\(middle)\" fill=\"none\" stroke=\"\(color)\" stroke-width=\"1.6\"/>\n"
         }
         for point in points {
-            if !series.isLine { text += line(end(point, 1), end(point, -1), "stroke=\"\(color)\" stroke-width=\"1.6\"") }
+            if !series.isLine {
+                text += line(end(point, 1), end(point, -1), "stroke=\"\(color)\" stroke-width=\"1.6\"")
+            }
             let (x, y) = place(point.x, point.y)
             text += "<circle cx=\"\(fixed(x, 1))\" cy=\"\(fixed(y, 1))\" r=\"2.4\" fill=\"\(color)\"/>\n"
         }
