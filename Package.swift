@@ -84,7 +84,7 @@ let package = Package(
             name: "exemplar",
             dependencies: [
                 "CPlatform", "ExemplarServer", "ExemplarClient", "ExemplarNetwork", "Images", "JSONRPC",
-                "KernelInterface", "Transformations",
+                "KernelInterface", "Safetensors", "Transformations",
             ],
             swiftSettings: rules),
 

@@ -3,19 +3,20 @@ import Glibc
 
 /// How many threads can compute at the same time: what the affinity mask allows, and what the control group's quota
 /// pays for. A server that counts the host's cores instead collapses under a quota.
-struct UsableCores: Sendable, Equatable {
+public struct UsableCores: Sendable, Equatable {
     /// CPUs that this process may run on.
     var affinity: Int
     /// CPUs' worth of time that the control group grants; nil without a quota.
     var quota: Double?
 
     /// At least 1. A quota of one and a half cores is one thread: two would be throttled in turns.
-    var count: Int {
+    public var count: Int {
         guard let quota else { return max(1, affinity) }
         return max(1, min(affinity, Int(max(quota, 1))))
     }
 
-    static func current() -> UsableCores {
+    /// Of this process, now.
+    public static func current() -> UsableCores {
         let affinity = Int(exemplar_affinity_count())
         return UsableCores(
             affinity: affinity > 0 ? affinity : max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))), quota: currentQuota())

@@ -8,7 +8,9 @@ struct Exemplar {
     static let version = Server.version
 
     /// A new subcommand is one row.
-    static let commands: [Command] = [.serve, .embed, .model, .health, .load]
+    static let commands: [Command] = [
+        .serve, .embed, .model, .health, .surrogates, .bound, .invariance, .load,
+    ]
 
     static func main() {
         exit(run(Array(CommandLine.arguments.dropFirst()), environment: ProcessInfo.processInfo.environment))

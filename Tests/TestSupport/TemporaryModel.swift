@@ -1,6 +1,7 @@
 import ExemplarNetwork
 import Glibc
 public import Safetensors
+import Transformations
 
 /// A model folder on disk, made from an oracle; removed when the last reference goes.
 public final class TemporaryModel {
@@ -69,7 +70,7 @@ public final class TemporaryModel {
     }
 
     deinit {
-        for name in ["config.json", "model.safetensors", "golden.safetensors", "labels.txt"] {
+        for name in ["config.json", "model.safetensors", "golden.safetensors", "exemplars.safetensors", "labels.txt"] {
             unlink(path + "/" + name)
         }
         rmdir(path)
@@ -77,7 +78,7 @@ public final class TemporaryModel {
 }
 
 extension NetworkConfiguration {
-    /// This configuration as `config.json` has it, without transformations.
+    /// This configuration as `config.json` has it.
     var json: String {
         func pair(_ extent: Extent) -> String { "[\(extent.height), \(extent.width)]" }
         let layers = layers.map { layer in
@@ -99,7 +100,31 @@ extension NetworkConfiguration {
              "input": {"channels": \(input.channels), "height": \(input.height), "width": \(input.width)},
              "preprocessing": {"scale": \(preprocessing.scale), "mean": \(preprocessing.mean), "std": \(preprocessing.std)},
              "layers": [\(layers.joined(separator: ",\n  "))],
-             \(head.map { "\"head\": \"\($0)\"," } ?? "") "embedding": "\(embedding)"}
+             \(head.map { "\"head\": \"\($0)\"," } ?? "")
+             \(transformations.map { "\"transformations\": \($0.json)," } ?? "") "embedding": "\(embedding)"}
             """
+    }
+}
+
+extension TransformationRanges {
+    /// As `config.json` has them.
+    fileprivate var json: String {
+        func pair(_ range: ClosedRange<Double>) -> String { "[\(range.lowerBound), \(range.upperBound)]" }
+        var members = [
+            "\"translation\": \(translation)", "\"scale\": \(pair(scale))", "\"rotation_degrees\": \(rotationDegrees)",
+            "\"border\": \"\(border.rawValue)\"",
+        ]
+        if let contrast {
+            members.append(
+                "\"contrast\": {\"mean\": \(contrast.mean), \"components\": \(contrast.components), "
+                    + "\"sigma\": \(contrast.sigma)}")
+        }
+        if let color {
+            members.append(
+                "\"color\": {\"power\": \(pair(color.power)), \"factor\": \(pair(color.factor)), "
+                    + "\"offset\": \(pair(color.offset))}")
+        }
+        if let hue { members.append("\"hue\": \(pair(hue))") }
+        return "{\(members.joined(separator: ", "))}"
     }
 }

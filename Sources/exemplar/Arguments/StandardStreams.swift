@@ -28,6 +28,14 @@ func writeOutput(_ bytes: UnsafeRawBufferPointer, to path: String?) throws(Comma
     }
 }
 
+/// Writes all of an array, as `writeOutput` of a buffer does.
+func writeOutput(_ bytes: [UInt8], to path: String?) throws(CommandError) {
+    let result = bytes.withUnsafeBytes { bytes in
+        Result { () throws(CommandError) in try writeOutput(bytes, to: path) }
+    }
+    try result.get()
+}
+
 /// Writes until everything is written; returns 0 or the system's error number.
 private func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Int32 {
     var rest = bytes[...]

@@ -130,7 +130,7 @@ private func text(_ value: JSONValue?) -> String {
 }
 
 /// Rows with their columns under one another, each ended by a line feed.
-private func aligned(_ rows: [[String]]) -> String {
+func aligned(_ rows: [[String]]) -> String {
     var widths: [Int] = []
     for row in rows {
         for (column, cell) in row.enumerated() {

@@ -1,0 +1,93 @@
+import ExemplarNetwork
+import ExemplarServer
+import Transformations
+
+/// What every study is given: a model, patches and a seed.
+struct Study: Sendable {
+    var model: Model
+    var exemplars: ExemplarSet
+    var sampler: TransformationSampler
+    var seed: UInt64
+    var threads: Int
+
+    static let options = [
+        Option("model", "FOLDER", default: "models/small", help: "The model folder"),
+        Option(
+            "exemplars", "PATH",
+            help: "Patches: a file like a model's exemplars.safetensors, or a folder of photographs; without it, the "
+                + "model's own"),
+        Option("seed", "NUMBER", default: "1", help: "Chooses the draws"),
+        Option(
+            "threads", "COUNT", environment: "EXEMPLAR_THREADS",
+            help: "Threads; without it, one for each core that this process may use. The numbers are the same"),
+        Option("json", help: "Write one line of JSON"),
+        Option("plot", "FILE", help: "Also draw the result, as an SVG"),
+    ]
+
+    init(_ arguments: ParsedArguments) throws(CommandError) {
+        seed = UInt64(try arguments.integer("seed", in: 0...Int.max) ?? 1)
+        threads = try arguments.integer("threads", in: 1...1024) ?? UsableCores.current().count
+        let folder = arguments.value("model") ?? "models/small"
+        model = try LocalNetwork(folder: folder).network
+        sampler = try model.study()
+        exemplars = try ExemplarSet(arguments.value("exemplars"), model: model, folder: folder)
+    }
+
+    init(model: Model, exemplars: ExemplarSet, sampler: TransformationSampler, seed: UInt64, threads: Int) {
+        self.model = model
+        self.exemplars = exemplars
+        self.sampler = sampler
+        self.seed = seed
+        self.threads = threads
+    }
+}
+
+extension Study {
+    /// Sets of draws that have no draw in common.
+    enum Stream: UInt64 {
+        case evaluation
+        case fit
+        case calibration
+    }
+
+    /// Draws of its own for each exemplar: α of draw 0 ..< `count` in some of the steps.
+    func draws(
+        _ count: Int, of stream: Stream, exemplar: Int, steps: TransformationSteps = .all
+    ) -> [Transformation] {
+        let first = stream.rawValue << 56 | UInt64(exemplar) << 24
+        return (0..<count).map { sampler.draw(seed: seed, index: first | UInt64($0)).restricted(to: steps) }
+    }
+
+    /// `body` of every exemplar, on all threads, in the exemplars' order.
+    func map<Result: Sendable>(
+        _ count: Int? = nil, unit: String, _ body: @escaping @Sendable (Int, Embedder) -> Result
+    ) throws(CommandError) -> [Result] {
+        try parallelMap(count ?? exemplars.contexts.count, threads: threads, unit: unit) {
+            [model] () throws(CommandError) in
+            do throws(ModelError) {
+                // Enough patches at a time that the linear layers are matrix products.
+                return try model.makeEmbedder(maximumBatch: 16)
+            } catch {
+                throw CommandError.failure(error.description)
+            }
+        } _: { index, embedder in
+            body(index, embedder)
+        }
+    }
+}
+
+extension Embedder {
+    /// Calls `body` with the number and the row of each transformation of `context`.
+    func forEachRow(
+        of context: Context, _ transformations: [Transformation], border: TransformationBorder,
+        _ selection: LayerSelection, _ body: (Int, UnsafeBufferPointer<Float>) -> Void
+    ) {
+        context.withInputs(transformations, border: border) { inputs in
+            for start in stride(from: 0, to: inputs.count, by: maximumBatch) {
+                let part = inputs[start..<min(start + maximumBatch, inputs.count)]
+                let rows = embed(UnsafeBufferPointer(rebasing: part), selection)
+                for row in 0..<rows.rows { body(start + row, rows[row]) }
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+import ExemplarNetwork
+import Glibc
+import JSONRPC
+import TestSupport
+import Testing
+import Transformations
+
+@testable import exemplar
+
+/// The identities of the bound, ln N + E ln q (Barber and Agakov 2003).
+@Suite struct BoundTests {
+    private func estimates(_ measurement: BoundMeasurement) -> [BoundMeasurement.Estimate] {
+        [measurement.sample, measurement.restricted] + measurement.averages.map(\.estimate)
+            + measurement.steps.map(\.estimate)
+    }
+
+    @Test func noBoundExceedsTheLogarithmOfTheClasses() throws {
+        let measurement = try StudyFixture().study().bound(draws: 16)
+        #expect(measurement.sample.ceiling == log(20))
+        #expect(measurement.restricted.ceiling == log(8))
+        for estimate in estimates(measurement) {
+            #expect(estimate.bound.mean <= estimate.ceiling)
+            #expect((0...1).contains(estimate.top1.mean))
+        }
+        #expect(measurement.averages.map(\.draws) == [1, 2, 4, 8, 16])
+        #expect(measurement.steps.map(\.name) == ["none"] + TransformationSteps.named.map(\.name))
+    }
+
+    @Test func aHeadOfZerosKnowsExactlyNothing() throws {
+        let measurement = try StudyFixture(isBlank: true).study().bound(draws: 12)
+        for estimate in estimates(measurement) {
+            #expect(estimate.bound == MeanInterval([0, 0]))
+            #expect(estimate.top1.mean == 0)
+        }
+    }
+
+    @Test func theUntransformedBoundIsTheOracles() throws {
+        let fixture = try StudyFixture()
+        let margin = (StudyFixture.side - 12) / 2
+        let logProbabilities = zip(fixture.contexts, fixture.rows).map { context, row in
+            let patch = (0..<12 * 12 * 3).map { place in
+                let (y, x) = (place / 36 + margin, place / 3 % 12 + margin)
+                return Double(context[(y * StudyFixture.side + x) * 3 + place % 3])
+            }
+            let logits = fixture.oracle.outputs(for: patch)["head"]?.values ?? []
+            return logits[row] - log(logits.map { exp($0) }.reduce(0, +))
+        }
+        let expected = log(20) + logProbabilities.reduce(0, +) / Double(logProbabilities.count)
+        let none = try #require(try fixture.study().bound(draws: 2).steps.first)
+        // Logits near 1, each with a few roundings of float32.
+        #expect(abs(none.estimate.bound.mean - expected) < 1e-5)
+    }
+
+    @Test func averagingBeforeALinearHeadNeverLowersTheBound() throws {
+        let measurement = try StudyFixture().study().bound(draws: 64)
+        // ĝ_2K is the mean of two ĝ_K, so Jensen's inequality holds draw by draw; the rest is rounding in double.
+        for (fewer, more) in zip(measurement.averages, measurement.averages.dropFirst()) {
+            #expect(more.estimate.bound.mean >= fewer.estimate.bound.mean - 1e-12, "\(more.draws)")
+        }
+        let gain = measurement.averages[6].estimate.bound.mean - measurement.averages[0].estimate.bound.mean
+        #expect(gain > 1e-4, "the draws must differ for this to say anything")
+    }
+
+    @Test func theResultDoesNotDependOnTheThreads() throws {
+        let fixture = try StudyFixture()
+        let (one, three) = (try fixture.study(threads: 1), try fixture.study(threads: 3))
+        func bounds(_ study: Study) throws -> [MeanInterval] {
+            let layers = try study.layerBounds().layers
+            return estimates(try study.bound(draws: 8)).map(\.bound) + layers.map(\.means) + layers.map(\.kernel)
+        }
+        let expected = try bounds(one)
+        #expect(try bounds(three) == expected)
+        #expect(try bounds(fixture.study(seed: 8)) != expected)
+    }
+
+    @Test func aConstantAddedToAllLogitsChangesNothing() {
+        // Exact in double, and far beyond where exp overflows.
+        let logits = [0, 0.5, -1, 7.25, 7]
+        for constant in [1024.0, -1_048_576] {
+            let moved = Logits(logits.map { $0 + constant })
+            for row in logits.indices {
+                #expect(moved.logProbability(of: row) == Logits(logits).logProbability(of: row))
+                #expect(moved.isTop(row) == Logits(logits).isTop(row))
+            }
+        }
+        #expect(logits.indices.map { Logits(logits).isTop($0) } == [false, false, false, true, false])
+        #expect(!Logits([2, 2]).isTop(0), "a tie is not told apart")
+    }
+
+    @Test func equalDrawsHaveThemselvesAsMean() {
+        let draw = Logits([0.1, -1.0 / 3, 1e-30])
+        for count in [2, 3, 7] {
+            let means = Array(repeating: draw, count: 7).means(of: count)
+            #expect(means.count == 7 / count)
+            #expect(means.allSatisfy { $0.values == draw.values })
+        }
+    }
+
+    @Test func theReportIsJSON() throws {
+        let study = try StudyFixture().study()
+        let report = BoundReport(
+            model: "study", seed: 7, measurement: try study.bound(draws: 4), layers: try study.layerBounds())
+        let parsed = try reparsed(report.json)
+        #expect(parsed["classes"] == 20)
+        guard case .array(let means) = parsed["g_mean"], case .array(let layers) = parsed["layers"] else {
+            throw CommandError.failure("members are missing")
+        }
+        #expect(means.map { $0["draws"] } == [1, 2, 4])
+        #expect(layers.map { $0["layer"] } == ["conv1", "fc"])
+        #expect(report.text.contains("ln N = 2.99573 nats"))
+    }
+}
+
+/// A value written and read again.
+func reparsed(_ json: JSONValue) throws -> JSONValue {
+    var text = ByteBuffer()
+    text.append(json: json)
+    return try text.withUnsafeBytes { bytes in
+        var scanner = JSONScanner()
+        return try scanner.scan(bytes).value
+    }
+}

@@ -1,0 +1,57 @@
+import Glibc
+import TestSupport
+import Testing
+
+@testable import exemplar
+
+@Suite struct FittedPosteriorTests {
+    /// Normal draws around a centre of each exemplar, on a line.
+    private func draws(_ count: Int, apart distance: Double, seed: UInt64) -> RepresentationDraws {
+        var random = SeededGenerator(seed: seed)
+        return RepresentationDraws(
+            (0..<4).map { exemplar in
+                (0..<count).map { _ in
+                    // Irwin and Hall's sum of twelve uniforms: near enough to a normal variate.
+                    (0..<3).map { dimension in
+                        let noise = (0..<12).reduce(-6.0) { sum, _ in sum + .random(in: 0..<1, using: &random) }
+                        return Float(noise + (dimension == 0 ? distance * Double(exemplar) : 0))
+                    }
+                }
+            })
+    }
+
+    private func bounds(apart distance: Double) throws -> [MeanInterval] {
+        let (fit, judge) = (draws(16, apart: distance, seed: 1), draws(40, apart: distance, seed: 3))
+        return try [FittedPosterior(meansOf: fit), FittedPosterior(draws: fit)].map { posterior in
+            var posterior = posterior
+            try posterior.chooseWidth(on: draws(20, apart: distance, seed: 2), threads: 2)
+            return try posterior.bound(on: judge, threads: 2)
+        }
+    }
+
+    @Test func whatIsFarApartIsToldApart() throws {
+        for bound in try bounds(apart: 40) {
+            #expect(bound.mean <= log(4))
+            #expect(bound.mean > log(4) - 1e-3)
+        }
+    }
+
+    @Test func whatIsTheSameIsNot() throws {
+        // A width was chosen on other draws, so that overfitting costs little; above 0 only by chance.
+        for bound in try bounds(apart: 0) { #expect(abs(bound.mean) < 0.1) }
+    }
+
+    @Test func equalDrawsGiveExactlyNothing() throws {
+        let equal = RepresentationDraws(Array(repeating: Array(repeating: [1, 2], count: 3), count: 5))
+        var posterior = FittedPosterior(draws: equal)
+        try posterior.chooseWidth(on: equal, threads: 1)
+        #expect(abs(try posterior.bound(on: equal, threads: 1).mean) < 1e-12)
+    }
+
+    @Test func theSoftmaxOfTwoDistances() throws {
+        let centers = RepresentationDraws([[[0, 0]], [[3, 4]]])
+        // With a width of 1 and a draw at the first centre: ln 1/(1 + e⁻²⁵), and at the second alike.
+        let bound = try FittedPosterior(draws: centers).bound(on: centers, threads: 1)
+        #expect(abs(bound.mean - (log(2) - log1p(exp(-25)))) < 1e-15)
+    }
+}

@@ -1,0 +1,70 @@
+import Glibc
+import JSONRPC
+import TestSupport
+import Testing
+import Transformations
+
+@testable import exemplar
+
+@Suite struct InvarianceTests {
+    @Test func strengthsRunFromTheIdentityToTheEndOfTheRange() {
+        let ranges = StudyFixture.ranges
+        let sampler = TransformationSampler(ranges: ranges)
+        let steps = StepAtStrength.all(ranges)
+        #expect(steps.map(\.name) == TransformationSteps.named.map(\.name))
+        for index in 0..<8 {
+            let draw = sampler.draw(seed: 3, index: UInt64(index))
+            for (step, named) in zip(steps, TransformationSteps.named) {
+                #expect(step.transformation(0, draw) == .identity, "\(step.name)")
+                let end = step.transformation(1, draw)
+                #expect(end != .identity)
+                #expect(end.restricted(to: named.steps) == end, "\(step.name) changes its own step alone")
+            }
+            let moved = steps[0].transformation(0.5, draw)
+            #expect(abs(hypot(moved.translationX, moved.translationY) - 0.1) < 1e-12)
+            #expect([0.8, 1.25].contains(steps[1].transformation(1, draw).scale))
+            #expect(abs(steps[2].transformation(1, draw).rotationDegrees) == 20)
+            #expect(abs(abs(log2(steps[3].transformation(1, draw).contrast[2])) - 0.4) < 1e-12)
+            #expect([-0.1, 0.1].contains(steps[5].transformation(1, draw).hue))
+        }
+    }
+
+    @Test func distanceBetweenDifferentVectors() {
+        var random = SeededGenerator(seed: 2)
+        let vectors = (0..<7).map { _ in (0..<5).map { _ in Float.random(in: -1...1, using: &random) } }
+        var (sum, pairs) = (0.0, 0.0)
+        for first in vectors.indices {
+            for second in vectors.indices where first != second {
+                sum += zip(vectors[first], vectors[second]).reduce(0) { $0 + pow(Double($1.0) - Double($1.1), 2) }
+                pairs += 1
+            }
+        }
+        #expect(abs(rootMeanSquareDistance(vectors) - (sum / pairs).squareRoot()) < 1e-12)
+        #expect(rootMeanSquareDistance([[1, 2], [1, 2]]) == 0)
+    }
+
+    @Test func aMeasurementOfEveryStepAndRepresentation() throws {
+        let fixture = try StudyFixture()
+        let measurement = try fixture.study(threads: 1).invariance(count: 8)
+        let names = ["g", "ĝ_8", "ĝ_32", "conv1", "all layers"]
+        #expect(measurement.steps.count == 6)
+        for step in measurement.steps {
+            #expect(step.curves.map(\.name) == names)
+            for curve in step.curves {
+                #expect(curve.distances.count == step.strengths.count)
+                #expect(curve.distances.allSatisfy { $0.mean >= 0 && $0.mean.isFinite })
+                #expect(curve.distances.contains { $0.mean > 0 }, "\(step.name), \(curve.name)")
+            }
+        }
+        // √(tr Σ / K): the draws of ĝ_8 are the first of those of ĝ_32, so half of it up to the estimate of Σ.
+        let ratio = measurement.noise[1].distance.mean / measurement.noise[0].distance.mean
+        #expect((0.35...0.65).contains(ratio), "\(ratio)")
+
+        let again = try fixture.study(threads: 3).invariance(count: 8)
+        #expect(zip(measurement.steps, again.steps).allSatisfy { $0.gain == $1.gain })
+        let report = InvarianceReport(model: "study", seed: 7, measurement: measurement)
+        #expect(try reparsed(report.json)["patches"] == 8)
+        #expect(report.text.contains("ĝ_32"))
+        #expect(report.plot.svg.hasSuffix("</svg>\n"))
+    }
+}
