@@ -12,6 +12,7 @@ MODEL ?= small
 ARGS ?=
 SWIFT_FILES := Package.swift Sources Tests $(wildcard benchmarks/Package.swift benchmarks/Sources)
 IMAGE ?= exemplar
+MINUTES ?= 30
 
 VENV := .build/venv
 PYTHON := $(VENV)/bin/python
@@ -55,6 +56,15 @@ $(VENV)/ready: clients/python/pyproject.toml
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable 'clients/python[test]'
 	@touch $@
 
+.PHONY: fuzz
+fuzz: toolchain ## Fuzz what reads bytes of strangers, SECONDS=60 for each target; ARGS='image jsonrpc' chooses
+	@Tests/Fuzz/run $(if $(filter command line,$(origin SECONDS)),$(SECONDS),60) $(ARGS)
+
+.PHONY: soak
+soak: build ## Load the release server with good and bad clients for MINUTES=30 and judge its memory
+	@python3 -m unittest discover --start-directory Tests/Soak
+	@python3 Tests/Soak/soak.py --binary $(BINARY) --model $(MODELS)/$(MODEL) --minutes $(MINUTES) $(ARGS)
+
 .PHONY: bench
 bench: toolchain ## Measure kernels and networks against the peak and against peers; QUICK=1: two minutes; ARGS=--help
 	@benchmarks/run $(if $(QUICK),--quick) $(ARGS)
@@ -78,10 +88,12 @@ lint: ## Say where the Swift sources are not in the house's format
 	@swift format lint --strict --parallel --recursive $(SWIFT_FILES)
 
 .PHONY: container
-container: ## Build the container image; IMAGE=exemplar names it
-	@builder=$$(command -v docker || command -v podman || command -v buildah) \
-		|| { echo "Building the image needs docker, podman or buildah." >&2; exit 1; }; \
-	exec "$$builder" build --tag $(IMAGE) .
+container: ## Build the container image; IMAGE=exemplar names it, CONTAINER_ARGS passes flags on
+	@if docker info >/dev/null 2>&1; then builder=docker; \
+	elif command -v podman >/dev/null; then builder=podman; \
+	elif command -v buildah >/dev/null; then builder=buildah; \
+	else echo "Building the image needs docker (with its engine running), podman or buildah." >&2; exit 1; fi; \
+	exec $$builder build $(CONTAINER_ARGS) --tag $(IMAGE) .
 
 .PHONY: clean
 clean: ## Remove everything that was built

@@ -5,6 +5,9 @@ import PackageDescription
 // EXEMPLAR_SANITIZE=1 swift test --sanitize=address --scratch-path .build-asan
 let usesJemalloc = Context.environment["EXEMPLAR_SANITIZE"] == nil
 
+// The fuzz targets are built by Tests/Fuzz/run alone: they need flags that nothing else may have.
+let fuzzes = Context.environment["EXEMPLAR_FUZZ"] != nil
+
 /// The rules of the house, held by the compiler.
 let rules: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
@@ -41,7 +44,7 @@ let package = Package(
     products: [
         .executable(name: "exemplar", targets: ["exemplar"]),
         .library(name: "ExemplarNetwork", targets: ["ExemplarNetwork", "KernelInterface"]),
-    ],
+    ] + (fuzzes ? [.library(name: "FuzzTargets", type: .static, targets: ["FuzzTargets"])] : []),
     targets: [
         // C libraries, by their headers alone.
         .systemLibrary(name: "CJemalloc", pkgConfig: "jemalloc", providers: [.apt(["libjemalloc-dev"])]),
@@ -110,8 +113,8 @@ let package = Package(
         .testTarget(
             name: "ExemplarServerTests",
             dependencies: [
-                "TestSupport", "Batching", "ExemplarServer", "ExemplarClient", "ExemplarNetwork", "JSONRPC",
-                "KernelInterface", "Safetensors", "Tensors",
+                "TestSupport", "exemplar", "Batching", "CPlatform", "ExemplarServer", "ExemplarClient",
+                "ExemplarNetwork", "JSONRPC", "KernelInterface", "Safetensors", "Tensors",
             ],
             swiftSettings: rules),
         .testTarget(
@@ -121,6 +124,12 @@ let package = Package(
                 "KernelInterface", "Safetensors", "Transformations",
             ],
             swiftSettings: rules),
-    ] + kernelTargets,
+    ] + kernelTargets
+        + (fuzzes
+            ? [
+                .target(
+                    name: "FuzzTargets", dependencies: ["ExemplarNetwork", "Images", "JSONRPC", "Safetensors"],
+                    path: "Tests/Fuzz/Targets", swiftSettings: rules)
+            ] : []),
     swiftLanguageModes: [.v6]
 )

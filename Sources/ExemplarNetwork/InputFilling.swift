@@ -77,14 +77,13 @@ struct InputFilling: Sendable {
         let top = Self.excess(input.height) / 2
         let left = Self.excess(input.width) / 2
         let seen = Extent(input.height - 2 * top, input.width - 2 * left)
-        let geometry = Geometry(alpha, seen, map)
         kernels.transformPatch(
             TransformationArguments(
                 source: input.pixels.address
                     + (top * input.width + left) * channels * input.pixels.format.byteCount,
                 isBytes: input.pixels.format == .uint8, height: seen.height, width: seen.width,
                 rowPixels: input.width, channels: channels, border: PixelBorder(input.border),
-                isInterior: geometry.isInterior, map: geometry.map, contrast: contrastMatrix(alpha),
+                map: AffineMap(alpha, seen, map), contrast: contrastMatrix(alpha),
                 color: colorChange(alpha), output: map, scale: scale, offset: offset))
     }
 
@@ -120,32 +119,19 @@ struct InputFilling: Sendable {
     }
 }
 
-/// source(p) = c_source + side · t + R(θ)(p − c_patch) / s, with c = (side − 1)/2 of its own raster.
-private struct Geometry {
-    let map: AffineMap
-    /// Whether the pixels around every point lie in the source.
-    let isInterior: Bool
-
-    init(_ alpha: Transformation, _ input: Extent, _ output: MapView) {
+extension AffineMap {
+    /// source(p) = c_source + side · t + R(θ)(p − c_patch) / s, with c = (side − 1)/2 of its own raster.
+    fileprivate init(_ alpha: Transformation, _ input: Extent, _ output: MapView) {
         let angle = alpha.rotationDegrees * .pi / 180
         let (cosine, sine) = (cos(angle) / alpha.scale, sin(angle) / alpha.scale)
-        let column = Double(input.width - 1) / 2 + Double(output.width) * alpha.translationX
-        let row = Double(input.height - 1) / 2 + Double(output.height) * alpha.translationY
         // An explicit α may lead anywhere, even to no number.
         func bounded(_ position: Double) -> Double { position > -0x1p21 ? min(position, 0x1p21) : -0x1p21 }
-        let wholeColumn = bounded(column).rounded(.down)
-        let wholeRow = bounded(row).rounded(.down)
-        map = AffineMap(
-            column: Int(wholeColumn), row: Int(wholeRow), columnFraction: Float(bounded(column) - wholeColumn),
-            rowFraction: Float(bounded(row) - wholeRow), columnX: Float(cosine), columnY: Float(-sine),
-            rowX: Float(sine), rowY: Float(cosine))
-        // The corners reach farthest; the margin is for rounding, which within the limit below is smaller.
-        let (x, y) = (Double(output.width - 1) / 2, Double(output.height - 1) / 2)
-        let reachX = abs(cosine) * x + abs(sine) * y + 1.0 / 64
-        let reachY = abs(sine) * x + abs(cosine) * y + 1.0 / 64
-        isInterior =
-            max(reachX, reachY) < 4096 && column - reachX >= 0 && column + reachX <= Double(input.width - 1)
-            && row - reachY >= 0 && row + reachY <= Double(input.height - 1)
+        let column = bounded(Double(input.width - 1) / 2 + Double(output.width) * alpha.translationX)
+        let row = bounded(Double(input.height - 1) / 2 + Double(output.height) * alpha.translationY)
+        self.init(
+            column: Int(column.rounded(.down)), row: Int(row.rounded(.down)),
+            columnFraction: Float(column - column.rounded(.down)), rowFraction: Float(row - row.rounded(.down)),
+            columnX: Float(cosine), columnY: Float(-sine), rowX: Float(sine), rowY: Float(cosine))
     }
 }
 

@@ -79,19 +79,22 @@ public final class Model: Sendable {
             parameters: files.weights)
         // The file's pages have served; the weights live in the packed slab.
         files.weights.releasePages()
+        var selfTestError: Double?
         if let golden = files.golden {
             do {
-                try SelfTest.run(
+                selfTestError = try SelfTest.run(
                     network, golden: golden, input: files.configuration.input, accuracy: options.accuracy)
             } catch {
                 throw ModelError("\(folder): \(error)")
             }
             golden.releasePages()
         }
-        return Model(files, network, options)
+        return Model(files, network, options, selfTestError: selfTestError)
     }
 
-    private init(_ files: ModelFolder, _ network: Network, _ options: ModelOptions) {
+    private init(
+        _ files: ModelFolder, _ network: Network, _ options: ModelOptions, selfTestError: Double?
+    ) {
         configuration = files.configuration
         labels = files.labels
         plan = network.entries(options.optimize)
@@ -109,7 +112,8 @@ public final class Model: Sendable {
                     shape: isMap ? [output.channels, output.height, output.width] : [output.channels])
             },
             exemplars: head?.output.count, instructionSet: network.kernels.instructionSet,
-            accuracy: options.accuracy, selfTest: files.golden == nil ? "none" : "passed")
+            accuracy: options.accuracy, selfTest: files.golden == nil ? "none" : "passed",
+            selfTestError: selfTestError)
     }
 
     /// The embedding layer alone: g(x).
@@ -170,9 +174,13 @@ public final class Model: Sendable {
     /// convolutional form: a linear layer becomes a valid convolution whose window is the patch's map. The model's
     /// weights are shared; the memory is the embedder's own.
     ///
+    /// - Parameter members: the most threads of a crew that can share an image.
     /// - Throws: `ModelError` if the image is smaller than the patch or too large, or if there is not so much memory.
-    public func makeEmbedder(maximumBatch: Int, height: Int, width: Int) throws(ModelError) -> Embedder {
-        try Embedder(network: network.resized(height: height, width: width), maximumBatch: maximumBatch)
+    public func makeEmbedder(
+        maximumBatch: Int, height: Int, width: Int, members: Int = 1
+    ) throws(ModelError) -> Embedder {
+        try Embedder(
+            network: network.resized(height: height, width: width), maximumBatch: maximumBatch, members: members)
     }
 
     /// Values in one row of this selection's embedding of an image of `height` × `width`.

@@ -16,6 +16,9 @@ public struct ModelDescription: Sendable, Equatable {
     public var accuracy: Accuracy
     /// "passed" or "none".
     public var selfTest: String
+    /// The largest error of a layer against the golden vectors, which were computed in float64: RMS of the difference
+    /// over RMS of the reference. Nil without golden vectors.
+    public var selfTestError: Double?
 
     public struct Layer: Sendable, Equatable {
         public var name: String
@@ -33,7 +36,7 @@ public struct ModelDescription: Sendable, Equatable {
     public init(
         name: String, sha256: String, embedding: String, dimension: Int,
         patchShape: NetworkConfiguration.PatchShape, layers: [Layer], exemplars: Int?,
-        instructionSet: InstructionSet, accuracy: Accuracy, selfTest: String
+        instructionSet: InstructionSet, accuracy: Accuracy, selfTest: String, selfTestError: Double? = nil
     ) {
         self.name = name
         self.sha256 = sha256
@@ -45,5 +48,6 @@ public struct ModelDescription: Sendable, Equatable {
         self.instructionSet = instructionSet
         self.accuracy = accuracy
         self.selfTest = selfTest
+        self.selfTestError = selfTestError
     }
 }

@@ -17,6 +17,12 @@ final class Connection {
     /// To be closed as soon as the output is gone.
     var isClosing = false
     var isAuthorized: Bool
+    var wrongTokens = 0
+    /// Bytes of replies that admitted requests will put into the output, at most.
+    var owedByteCount = 0
+    /// Until when a connection whose sending side is closed waits for its client to close, too: closing it earlier, with
+    /// something of the client's unread, would reset it and take back replies that are on their way.
+    var lingersUntil: ContinuousClock.Instant?
     /// What the poller watches.
     var interest: Poller.Interest = .read
     /// JSON-RPC batches whose replies are not all there.
@@ -39,7 +45,8 @@ final class Connection {
 
     /// Whether the client must take replies before more of its requests are read.
     var isPaused: Bool {
-        inFlight >= ServerConfiguration.maxInFlight || output.count >= ServerConfiguration.maxPendingOutput
+        inFlight >= ServerConfiguration.maxInFlight
+            || output.count + owedByteCount >= ServerConfiguration.maxPendingOutput
     }
 
     /// Whether nothing is owed to the client any more.
@@ -48,7 +55,7 @@ final class Connection {
     /// What the poller should watch now.
     var wantedInterest: Poller.Interest {
         var interest: Poller.Interest = []
-        if !hasEnded, !isClosing, !isPaused { interest.insert(.read) }
+        if !hasEnded, lingersUntil != nil || !isClosing && !isPaused { interest.insert(.read) }
         if !output.isEmpty { interest.insert(.write) }
         return interest
     }
@@ -68,7 +75,8 @@ final class Connection {
         while true {
             let count = recv(descriptor, chunk.baseAddress, chunk.count, 0)
             if count > 0 {
-                framer.append(UnsafeRawBufferPointer(rebasing: chunk[..<count]))
+                // What comes after the last reply is not looked at.
+                if lingersUntil == nil { framer.append(UnsafeRawBufferPointer(rebasing: chunk[..<count])) }
                 return .bytes(count)
             }
             if count == 0 { return .end }

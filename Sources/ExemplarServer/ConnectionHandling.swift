@@ -36,6 +36,8 @@ extension Server {
             Response(id: .null, content: .failure(error)).writeLine(to: &connection.output)
             // One attempt: the buffer of a new socket has room for a line. The descriptor closes with the connection.
             _ = connection.flush()
+            // Unread bytes would turn the end into a reset, and the line might be lost.
+            _ = connection.receive(through: chunk)
             shutdown(descriptor, Int32(SHUT_WR))
             return
         }
@@ -86,8 +88,7 @@ extension Server {
             guard sent > 0, !connection.isPaused, takeLines(connection) else { break }
         }
         if connection.isIdle, connection.isClosing || connection.hasEnded || drainDeadline != nil {
-            remove(connection)
-            return
+            guard finish(connection) else { return }
         }
         let interest = connection.wantedInterest
         if interest != connection.interest {
@@ -96,11 +97,26 @@ extension Server {
         }
     }
 
+    /// Closes a connection that is owed nothing: at once if its client has, else as soon as it does. False once it is gone.
+    func finish(_ connection: Connection) -> Bool {
+        guard !connection.hasEnded else {
+            remove(connection)
+            return false
+        }
+        if connection.lingersUntil == nil {
+            shutdown(connection.descriptor, Int32(SHUT_WR))
+            connection.lingersUntil = .now + ServerConfiguration.lingerTimeout
+        }
+        return true
+    }
+
     /// Handles the complete lines that have come, as long as the client takes its replies. Returns whether there were any.
     @discardableResult
     private func takeLines(_ connection: Connection) -> Bool {
         var hasTaken = false
-        while !connection.isPaused, !connection.isClosing, let frame = connection.framer.nextLine() {
+        while !connection.isPaused, !connection.isClosing, connection.lingersUntil == nil,
+            let frame = connection.framer.nextLine()
+        {
             hasTaken = true
             switch frame {
             case .line(let line): take(line, connection)
@@ -156,7 +172,12 @@ extension Server {
         }
         switch outcome {
         case .result(let value): answer(.result(value), address, connection)
-        case .failure(let error): answer(.failure(error), address, connection)
+        case .failure(let error):
+            answer(.failure(error), address, connection)
+            if case .auth = request {
+                connection.wrongTokens += 1
+                connection.isClosing = connection.wrongTokens >= ServerConfiguration.maxWrongTokens
+            }
         case .authorized:
             connection.isAuthorized = true
             answer(.result(RequestHandler.ok), address, connection)
@@ -183,7 +204,9 @@ extension Server {
         }
         task.lease = lease
         switch batcher.admit(InferenceJob(task: task), deadline: deadline) {
-        case .admitted: connection.inFlight += 1
+        case .admitted:
+            connection.inFlight += 1
+            connection.owedByteCount += task.replyByteCount
         case .refused(let retryAfter):
             let milliseconds = Int((retryAfter / .milliseconds(1)).rounded(.up))
             let error = ResponseError(
@@ -234,11 +257,13 @@ extension Server {
         var touched: Set<UInt64> = []
         for delivery in outbox.takeAll() {
             switch delivery {
-            case .reply(let address, let reply, let error):
+            case .reply(let task, let reply, let error):
                 if let error { count(error) }
+                let address = task.address
                 // Its connection may be gone.
                 guard let connection = connections[address.connection.rawValue] else { continue }
                 connection.inFlight -= 1
+                connection.owedByteCount -= task.replyByteCount
                 append(reply, address, connection)
                 touched.insert(address.connection.rawValue)
             case .decoded(let result, let address, let deadline):
@@ -249,7 +274,7 @@ extension Server {
                 case .failure(let error): answer(.failure(error), address, connection)
                 }
                 touched.insert(address.connection.rawValue)
-            case .expired(let address): answerExpired(address)
+            case .expired(let task): answerExpired(task)
             case .models(let result): finishLoading(result)
             }
         }
@@ -258,10 +283,11 @@ extension Server {
         }
     }
 
-    func answerExpired(_ address: ReplyAddress) {
-        guard let connection = connections[address.connection.rawValue] else { return }
+    func answerExpired(_ task: InferenceTask) {
+        guard let connection = connections[task.address.connection.rawValue] else { return }
         connection.inFlight -= 1
-        answer(.failure(Self.deadlineError), address, connection)
+        connection.owedByteCount -= task.replyByteCount
+        answer(.failure(Self.deadlineError), task.address, connection)
         advance(connection)
     }
 
@@ -285,6 +311,7 @@ extension Server {
     }
 
     private func overdue(_ connection: Connection, _ now: ContinuousClock.Instant) -> String? {
+        if let end = connection.lingersUntil { return end <= now ? "its client does not close" : nil }
         if !connection.output.isEmpty, connection.lastSent.duration(to: now) > configuration.writeTimeout {
             return "its client takes no replies"
         }

@@ -1,11 +1,13 @@
+import Batching
 import ExemplarNetwork
 import JSONRPC
 import Transformations
 
 /// The transformations of a request: the same α for each of its inputs, so that an answer depends neither on position nor
 /// on how a client splits its patches.
-struct Draws: Sendable {
-    let transformations: [Transformation]
+final class Draws: Sendable {
+    /// 1 or more.
+    let count: Int
     let border: TransformationBorder
     /// As the reply says it.
     let mode: String
@@ -17,8 +19,30 @@ struct Draws: Sendable {
 
     static let toleranceStep = 8
 
-    /// Always 1 or more.
-    var count: Int { transformations.count }
+    private enum Source: Sendable {
+        case given([Transformation])
+        case drawn(TransformationSampler, seed: UInt64, first: Int, TransformationSteps)
+    }
+
+    private let source: Source
+    private let made = Monitor<[Transformation]>([])
+
+    /// α_0 … α_(K−1). They are drawn when they are first asked for, by a worker: thousands of them would hold up the event
+    /// loop.
+    var transformations: [Transformation] {
+        switch source {
+        case .given(let list): list
+        case .drawn(let sampler, let seed, let first, let steps):
+            made.withLock { made in
+                if made.isEmpty {
+                    made = (first..<first + count).map {
+                        sampler.draw(seed: seed, index: UInt64($0)).restricted(to: steps)
+                    }
+                }
+                return made
+            }
+        }
+    }
 
     /// - Parameter limit: the most draws; the caller's queue holds no more.
     init(_ options: TransformOptions, of model: Model, limit: Int) throws(ResponseError) {
@@ -37,30 +61,29 @@ struct Draws: Sendable {
                 "The steps contrast, color and hue are for networks of 3 channels, which "
                     + "\(model.configuration.name) is not.")
         }
-        func drawn(_ range: Range<Int>, _ seed: Int?) -> (transformations: [Transformation], seed: Int) {
+        func drawn(_ seed: Int?, first: Int) -> (Source, seed: Int) {
             let seed = seed ?? Int.random(in: 0..<(1 << 53))
-            return (range.map { sampler.draw(seed: UInt64(seed), index: UInt64($0)).restricted(to: steps) }, seed)
+            return (.drawn(sampler, seed: UInt64(seed), first: first, steps), seed)
         }
         switch options.mode {
         case .sample(let seed, let index):
-            let drawn = drawn(index..<index + 1, seed)
-            (transformations, self.seed, mode, tolerance) = (drawn.transformations, drawn.seed, "sample", nil)
+            let (source, seed) = drawn(seed, first: index)
+            (self.source, self.seed, mode, count, tolerance) = (source, seed, "sample", 1, nil)
         case .mean(let samples, let seed, let tolerance):
             try Self.check(samples, limit, "transform.samples")
-            let drawn = drawn(0..<samples, seed)
-            (transformations, self.seed, mode) = (drawn.transformations, drawn.seed, "mean")
-            self.tolerance = tolerance
+            let (source, seed) = drawn(seed, first: 0)
+            (self.source, self.seed, mode, count, self.tolerance) = (source, seed, "mean", samples, tolerance)
         case .parameters(let list):
             try Self.check(list.count, limit, "transform.parameters")
-            transformations = list.map(Transformation.init)
+            let transformations = list.map(Transformation.init)
             if !isColor, transformations.contains(where: { $0.restricted(to: [.contrast, .color, .hue]) != .identity })
             {
                 throw ResponseError(
                     .notSupported,
-                    "Contrast, color and hue are for networks of 3 channels, which "
-                        + "\(model.configuration.name) is not: give factors of 1, powers of 1 and offsets of 0.")
+                    "Contrast, color and hue are for networks of 3 channels, which \(model.configuration.name) is not: "
+                        + "give factors of 1, powers of 1 and offsets of 0.")
             }
-            (seed, mode, tolerance) = (nil, "parameters", nil)
+            (source, seed, mode, count, tolerance) = (.given(transformations), nil, "parameters", list.count, nil)
         }
     }
 

@@ -28,6 +28,8 @@ final class InferenceTask: @unchecked Sendable {
     let arrival: ContinuousClock.Instant
     let inputs: InputBlock
     let dimension: Int
+    /// Of the reply, at most or nearly so.
+    let replyByteCount: Int
     /// Set when the task is admitted.
     var lease: MemoryBudget.Lease?
     /// Units before each input, and last all of them.
@@ -52,8 +54,9 @@ final class InferenceTask: @unchecked Sendable {
 
     init(
         address: ReplyAddress, served: ServedModel, selection: LayerSelection, answer: Answer, draws: Draws?,
-        arrival: ContinuousClock.Instant, inputs: InputBlock
+        arrival: ContinuousClock.Instant, inputs: InputBlock, replyByteCount: Int
     ) {
+        self.replyByteCount = replyByteCount
         self.address = address
         self.served = served
         self.selection = selection
@@ -87,9 +90,9 @@ final class InferenceTask: @unchecked Sendable {
         return (entry.height * entry.width + patch.height * patch.width - 1) / (patch.height * patch.width)
     }
 
-    /// Bytes that the task holds, once for itself and once for its reply.
+    /// Bytes that the task and its reply hold.
     var byteCount: Int {
-        inputs.byteCount + 3 * rows.count * MemoryLayout<Float>.stride + 3 * pixels.count
+        inputs.byteCount + replyByteCount + rows.count * MemoryLayout<Float>.stride + pixels.count
             + averages.count * dimension * 2 * MemoryLayout<Double>.stride
     }
 

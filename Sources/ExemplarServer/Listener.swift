@@ -6,9 +6,12 @@ final class Listener {
     let descriptor: Int32
     /// `127.0.0.1:7350`, or the path of a Unix domain socket.
     let name: String
+    /// Whether only this machine can reach it.
+    let isLocal: Bool
     private let unixPath: String?
 
-    private init(_ descriptor: Int32, name: String, unixPath: String? = nil) {
+    private init(_ descriptor: Int32, name: String, isLocal: Bool, unixPath: String? = nil) {
+        self.isLocal = isLocal
         self.descriptor = descriptor
         self.name = name
         self.unixPath = unixPath
@@ -57,7 +60,21 @@ final class Listener {
             }
         }
         let bound = port == 0 ? boundPort(descriptor) : port
-        return Listener(descriptor, name: host.contains(":") ? "[\(host)]:\(bound)" : "\(host):\(bound)")
+        return Listener(
+            descriptor, name: host.contains(":") ? "[\(host)]:\(bound)" : "\(host):\(bound)",
+            isLocal: isLoopback(address.pointee))
+    }
+
+    /// 127.0.0.0/8, and ::1.
+    private static func isLoopback(_ address: addrinfo) -> Bool {
+        guard let base = address.ai_addr else { return false }
+        let bytes = UnsafeRawBufferPointer(start: base, count: Int(address.ai_addrlen))
+        switch address.ai_family {
+        case AF_INET: return bytes.count >= 8 && bytes[4] == 127
+        // The address lies behind family, port and flow information.
+        case AF_INET6: return bytes.count >= 24 && bytes[8..<23].allSatisfy { $0 == 0 } && bytes[23] == 1
+        default: return false
+        }
     }
 
     private static func boundPort(_ descriptor: Int32) -> UInt16 {
@@ -102,7 +119,7 @@ final class Listener {
             close(descriptor)
             throw ServerError("Cannot listen on \(path): \(errorText(result == 0 ? errno : code)).")
         }
-        return Listener(descriptor, name: path, unixPath: path)
+        return Listener(descriptor, name: path, isLocal: true, unixPath: path)
     }
 
     /// What came of asking for the next connection.

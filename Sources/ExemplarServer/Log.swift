@@ -54,7 +54,11 @@ public struct Log: Sendable {
             line.append(json: .object(head + fields))
         }
         line.append(UInt8(ascii: "\n"))
-        // One write a line, so that lines of several threads do not mix. A log that nobody can take is dropped.
+        // A log that nobody reads must not hold up the server: what would block is dropped. (A pipe that can take anything
+        // can take 4,096 bytes, more than any line.)
+        var ready = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
+        guard poll(&ready, 1, 0) == 1 else { return }
+        // One write a line, so that lines of several threads do not mix.
         line.withUnsafeBytes { bytes in _ = Glibc.write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
     }
 

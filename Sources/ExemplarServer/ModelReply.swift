@@ -21,6 +21,7 @@ extension ModelDescription {
             .init("layers", .array(layers)), .init("exemplars", exemplars.map(JSONValue.int) ?? .null),
             .init("isa", .string(instructionSet.rawValue)), .init("accuracy", .string(accuracy.rawValue)),
             .init("self_test", .string(selfTest)),
+            .init("self_test_error", selfTestError.map(JSONValue.double) ?? .null),
         ]
     }
 }

@@ -6,6 +6,8 @@ import Glibc
 final class ServedModel: Sendable {
     let model: Model
     let embedders: EmbedderPool
+    /// Threads that can share one patch or image.
+    private let members: Int
     /// For one patch.
     private let multiplyAdds: Int
 
@@ -16,7 +18,7 @@ final class ServedModel: Sendable {
     init(folder: String, options: ModelOptions, threads: Int, maxBatch: Int) throws(ModelError) {
         model = try Model.load(folder: folder, options: options)
         var embedders: [Embedder] = []
-        let members = min(threads, ServerConfiguration.maxCrew)
+        members = min(threads, ServerConfiguration.maxCrew)
         for _ in 0..<threads {
             embedders.append(try model.makeEmbedder(maximumBatch: maxBatch, members: members))
         }
@@ -34,7 +36,7 @@ final class ServedModel: Sendable {
     /// An embedder for images of this size: one that was kept, or a new one.
     func imageEmbedder(height: Int, width: Int) throws(ModelError) -> Embedder {
         if let embedder = imageEmbedders.take(height: height, width: width) { return embedder }
-        return try model.makeEmbedder(maximumBatch: 1, height: height, width: width)
+        return try model.makeEmbedder(maximumBatch: 1, height: height, width: width, members: members)
     }
 
     /// Keeps an embedder for the next image of its size.

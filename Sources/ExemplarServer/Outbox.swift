@@ -12,11 +12,11 @@ struct ReplyAddress: Sendable {
 /// What other threads hand to the event loop.
 enum Delivery: Sendable {
     /// A reply as `Response.write` wrote it, and its code where it is an error.
-    case reply(ReplyAddress, ByteBuffer, ErrorCode?)
+    case reply(InferenceTask, ByteBuffer, ErrorCode?)
     /// The images of a request are decoded, or could not be.
     case decoded(Result<InferenceTask, ResponseError>, ReplyAddress, ContinuousClock.Instant?)
     /// The deadline of a request passed while it was computed.
-    case expired(ReplyAddress)
+    case expired(InferenceTask)
     /// The models are loaded, or could not be.
     case models(Result<ModelSet, ModelError>)
 }

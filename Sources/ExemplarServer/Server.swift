@@ -108,13 +108,13 @@ public final class Server {
 
     private func listen() throws(ServerError) {
         if let port = configuration.port {
-            let isLocal = ["127.", "localhost", "::1"].contains { configuration.host.hasPrefix($0) }
-            guard isLocal || configuration.isInsecure || handler.token != nil else {
+            let listener = try Listener.tcp(host: configuration.host, port: port)
+            guard listener.isLocal || configuration.isInsecure || handler.token != nil else {
                 throw ServerError(
                     "\(configuration.host) may be reached from other machines: give --token-file, so that clients must show "
                         + "a token, or --insecure if that is meant.")
             }
-            try add(.tcp, Listener.tcp(host: configuration.host, port: port))
+            try add(.tcp, listener)
         }
         if let path = configuration.unixPath {
             try add(.unix, Listener.unix(path: path, mode: configuration.unixMode))
@@ -247,13 +247,13 @@ public final class Server {
             status = 1
             return
         }
-        log.info("draining after \(signal)", [.init("requests", .int(batcher.read { $0.jobCount }))])
         drainDeadline = .now + configuration.drainTimeout
         batcher.drain()
         observer.willDrain()
         for listener in listeners.values { poller.remove(listener.descriptor) }
         listeners = [:]
-        for connection in connections.values where connection.isIdle { remove(connection) }
+        log.info("draining after \(signal)", [.init("requests", .int(batcher.read { $0.jobCount }))])
+        for connection in connections.values where connection.isIdle { advance(connection) }
     }
 
     // MARK: Timers
@@ -266,7 +266,7 @@ public final class Server {
 
     private func runTimers() {
         let now = ContinuousClock.now
-        for job in batcher.expire() { answerExpired(job.task.address) }
+        for job in batcher.expire() { answerExpired(job.task) }
         if let time = acceptAgain, time <= now {
             acceptAgain = nil
             for (token, listener) in listeners { poller.change(listener.descriptor, .read, token: token.rawValue) }

@@ -56,6 +56,10 @@ public struct ServerConfiguration: Sendable {
 
     /// How long one line may take from its first byte to its last.
     static let wholeLineTimeout = Duration.seconds(60)
+    /// Wrong tokens that a connection may send.
+    static let maxWrongTokens = 3
+    /// How long a finished connection waits for its client to close.
+    static let lingerTimeout = Duration.milliseconds(500)
     /// Requests of one connection that may be answered at the same time; beyond it the connection is not read.
     static let maxInFlight = 1024
     /// Bytes of replies that may wait for one connection before it is not read any more.

@@ -68,7 +68,7 @@ extension RequestHandler {
         ) -> InferenceTask {
             InferenceTask(
                 address: address, served: served, selection: selection, answer: answer, draws: draws, arrival: arrival,
-                inputs: inputs)
+                inputs: inputs, replyByteCount: 512 + inputs.entries.count * rowBytes)
         }
     }
 

@@ -35,14 +35,14 @@ final class Worker: Sendable {
             for job in finished.completed {
                 let task = job.task
                 let (reply, error) = task.reply()
-                outbox.post(.reply(task.address, reply, error))
+                outbox.post(.reply(task, reply, error))
                 statistics.update {
                     $0.queue.record(task.arrival.duration(to: batch.started))
                     $0.compute.record(batch.started.duration(to: now))
                     $0.total.record(task.arrival.duration(to: .now))
                 }
             }
-            for job in finished.expired { outbox.post(.expired(job.task.address)) }
+            for job in finished.expired { outbox.post(.expired(job.task)) }
         }
     }
 
@@ -97,10 +97,12 @@ final class Worker: Sendable {
 
     private func computeImage(_ index: Int, _ task: InferenceTask) {
         let input = task.input(index)
+        let crew = crew?.take() == true ? crew : nil
+        defer { crew?.release() }
         do {
             let embedder = try task.served.imageEmbedder(height: input.height, width: input.width)
             withUnsafePointer(to: input) { input in
-                let rows = embedder.embed(UnsafeBufferPointer(start: input, count: 1), task.selection)
+                let rows = embedder.embed(UnsafeBufferPointer(start: input, count: 1), task.selection, crew: crew)
                 task.set(rows[0], ofInput: index)
             }
             task.served.keep(embedder)

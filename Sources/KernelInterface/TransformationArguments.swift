@@ -8,7 +8,7 @@
 ///     p           = rgb(H + hue, saturation(S), value(V))
 ///     output[i, j, c] = p_c · scale[c] + offset[c]
 ///
-/// clip is to 0 … 1 and takes NaN to 0; HSV is that of Smith (1978), with hue 0 for greys.
+/// clip is to 0 … 1, NaN included; HSV is that of Smith (1978), with hue 0 for greys.
 public struct TransformationArguments {
     /// [height][width][channels], 8-bit or little-endian float32 of any alignment; fewer than 2³¹ pixels between the first
     /// and the last.
@@ -23,8 +23,6 @@ public struct TransformationArguments {
     /// 1 … 16.
     public var channels: Int
     public var border: PixelBorder
-    /// Whether every pixel read lies in the image, so that the border does not matter.
-    public var isInterior: Bool
     public var map: AffineMap
     /// Rows of C, for red, green and blue; 3 channels only.
     public var contrast: (SIMD4<Float>, SIMD4<Float>, SIMD4<Float>)?
@@ -38,7 +36,7 @@ public struct TransformationArguments {
     @inlinable
     public init(
         source: UnsafeRawPointer, isBytes: Bool, height: Int, width: Int, rowPixels: Int, channels: Int,
-        border: PixelBorder, isInterior: Bool, map: AffineMap, contrast: (SIMD4<Float>, SIMD4<Float>, SIMD4<Float>)?,
+        border: PixelBorder, map: AffineMap, contrast: (SIMD4<Float>, SIMD4<Float>, SIMD4<Float>)?,
         color: ColorChange?,
         output: MapView, scale: UnsafePointer<Float>, offset: UnsafePointer<Float>
     ) {
@@ -49,7 +47,6 @@ public struct TransformationArguments {
         self.rowPixels = rowPixels
         self.channels = channels
         self.border = border
-        self.isInterior = isInterior
         self.map = map
         self.contrast = contrast
         self.color = color

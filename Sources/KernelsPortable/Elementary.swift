@@ -1,10 +1,59 @@
 /// Elementary functions of a vector, each rounded to float32 within a few units: branch-free, and the same for every lane.
 extension Vector {
-    /// 0 … 1; NaN becomes 0.
+    /// `other` where it is a smaller number. NaN in `other` is never taken.
+    @inline(__always)
+    func minimum(_ other: Vector) -> Vector {
+        replacing(with: other, where: other .< self)
+    }
+
+    // The choices that follow go by bits: the compiler takes most comparisons of vectors apart into quarters on AVX-512,
+    // and the colour steps then take twice as long.
+
+    /// 0 … 1; NaN becomes one of them. Floats that are not negative are ordered as their bits.
     @inline(__always)
     func clipped() -> Vector {
-        let positive = Vector().replacing(with: self, where: self .> Vector())
-        return positive.replacing(with: 1, where: positive .> 1)
+        let sign = Integers(repeating: 31)
+        let bits = unsafeBitCast(self, to: Integers.self)
+        let positive = bits & ~(bits &>> sign)
+        let room = Integers(repeating: 0x3F80_0000) &- positive
+        return unsafeBitCast(positive &+ (room & (room &>> sign)), to: Vector.self)
+    }
+
+    /// The greater of two numbers, neither NaN.
+    @inline(__always)
+    func greater(_ other: Vector) -> Vector { chosen(other, whereNegative: self - other) }
+
+    /// The lesser of two numbers, neither NaN.
+    @inline(__always)
+    func lesser(_ other: Vector) -> Vector { chosen(other, whereNegative: other - self) }
+
+    /// This where the sign bit of `difference` is clear, `other` where it is set.
+    @inline(__always)
+    private func chosen(_ other: Vector, whereNegative difference: Vector) -> Vector {
+        let mask = unsafeBitCast(difference, to: Integers.self) &>> Integers(repeating: 31)
+        let kept = unsafeBitCast(self, to: Integers.self) & ~mask
+        return unsafeBitCast(kept | (unsafeBitCast(other, to: Integers.self) & mask), to: Vector.self)
+    }
+
+    @inline(__always)
+    var magnitude: Vector {
+        unsafeBitCast(unsafeBitCast(self, to: Integers.self) & Integers(repeating: .max), to: Vector.self)
+    }
+
+    /// Where the sign bit is set, `number`, elsewhere 0.
+    @inline(__always)
+    func whereNegative(_ number: Float) -> Vector {
+        let mask = unsafeBitCast(self, to: Integers.self) &>> Integers(repeating: 31)
+        return unsafeBitCast(mask & Integers(repeating: Int32(bitPattern: number.bitPattern)), to: Vector.self)
+    }
+
+    /// This where `other` is not 0, `number` where it is; `other` must not be NaN.
+    @inline(__always)
+    func replaced(by replacement: Vector, whereZero other: Vector) -> Vector {
+        let bits = unsafeBitCast(other.magnitude, to: Integers.self)
+        let mask = (bits &- Integers(repeating: 1)) &>> Integers(repeating: 31)
+        let kept = unsafeBitCast(self, to: Integers.self) & ~mask
+        return unsafeBitCast(kept | (unsafeBitCast(replacement, to: Integers.self) & mask), to: Vector.self)
     }
 
     /// The nearest whole number, for |x| ≤ 2²²: adding 1.5 · 2²³ leaves no bits for a fraction.
@@ -15,7 +64,8 @@ extension Vector {
     @inline(__always)
     var floor: Vector {
         let nearest = nearestWhole
-        return nearest.replacing(with: nearest - 1, where: nearest .> self)
+        // Adding 0 makes −0 positive.
+        return nearest + ((self - nearest) + Vector()).whereNegative(-1)
     }
 
     /// A whole number, |x| ≤ 2²², as an integer.
@@ -57,9 +107,7 @@ extension Vector {
     /// x = n + f, n the nearest whole number, and 2^f by seven terms of the exponential series.
     @inline(__always)
     func exp2() -> Vector {
-        let low = Vector(repeating: -125)
-        var x = low.replacing(with: self, where: self .> low)
-        x = x.replacing(with: 127, where: x .> 127)
+        let x = Vector(repeating: -125).greater(self).lesser(Vector(repeating: 127))
         let n = x.nearestWhole
         let z = (x - n) * Vector(repeating: 0.6931471806)
         var series = Vector(repeating: 1 / 720)
@@ -76,10 +124,9 @@ extension Vector {
     /// x^power for 0 ≤ x ≤ 1.
     @inline(__always)
     func raised(to power: Float) -> Vector {
-        let least = Vector(repeating: .leastNormalMagnitude)
-        let normal = least.replacing(with: self, where: self .> least)
+        let normal = greater(Vector(repeating: .leastNormalMagnitude))
         let result = (normal.log2() * power).exp2()
-        return power > 0 ? result.replacing(with: 0, where: self .== Vector()) : result
+        return power > 0 ? result.replaced(by: Vector(), whereZero: self) : result
     }
 }
 

@@ -14,7 +14,7 @@ func transformPatch(_ arguments: TransformationArguments) {
             // Lanes beyond the row repeat its last pixel, which keeps them inside the image too.
             let count = min(16, output.width - j)
             var x = lanes + Float(j)
-            x = x.replacing(with: Float(output.width - 1), where: x .> Float(output.width - 1))
+            x = x.lesser(Vector(repeating: Float(output.width - 1)))
             x -= Float(output.width - 1) / 2
             let u = Vector(repeating: map.columnFraction + map.columnY * y).adding(x, Vector(repeating: map.columnX))
             let v = Vector(repeating: map.rowFraction + map.rowY * y).adding(x, Vector(repeating: map.rowX))
@@ -70,7 +70,13 @@ private struct Taps {
     init(_ u: Vector, _ v: Vector, _ arguments: TransformationArguments) {
         let map = arguments.map
         let rowPixels = Integers(repeating: Int32(truncatingIfNeeded: arguments.rowPixels))
-        if arguments.isInterior {
+        // Columns and rows rise or fall along the run: where both its ends lie inside, all of it does.
+        func endsInside(_ position: Vector, _ origin: Int, _ size: Int) -> Bool {
+            let (first, last) = (Float(-origin), Float(size - 1 - origin))
+            return position[0] >= first && position[15] >= first && position[0] < last && position[15] < last
+        }
+        let isInside = endsInside(u, map.column, arguments.width) && endsInside(v, map.row, arguments.height)
+        if isInside {
             let left = u.floor
             let top = v.floor
             let origin = Int32(truncatingIfNeeded: map.row * arguments.rowPixels + map.column)
@@ -112,10 +118,9 @@ private struct Axis {
 
     @inline(__always)
     init(_ position: Vector, from origin: Int, size: Int, _ border: PixelBorder) {
-        // Far enough out to make no difference, near enough in that whole numbers are exact.
+        // Far enough out to make no difference, near enough in that whole numbers are exact. NaN becomes a limit.
         let limit = Vector(repeating: 0x1p21)
-        var near = (-limit).replacing(with: position, where: position .> -limit)
-        near = near.replacing(with: limit, where: near .> limit)
+        let near = (-limit).maximum(position).minimum(limit)
         let whole = near.floor
         secondWeight = near - whole
         firstWeight = 1 - secondWeight
@@ -138,19 +143,16 @@ private struct Axis {
 
     @inline(__always)
     private static func clamped(_ index: Vector, _ last: Vector) -> Vector {
-        let positive = Vector().replacing(with: index, where: index .> Vector())
-        return positive.replacing(with: last, where: positive .> last)
+        Vector().greater(index).lesser(last)
     }
 
     /// A triangle wave of period 2 · last; 0 where last is 0.
     @inline(__always)
     private static func reflected(_ index: Vector, _ last: Vector) -> Vector {
-        let period = (last + last).replacing(with: 1, where: last .== Vector())
-        var rest = index - (index / period).floor * period
-        // A rounded quotient may be off by one.
-        rest = rest.replacing(with: rest + period, where: rest .< 0)
-        rest = rest.replacing(with: rest - period, where: rest .>= period)
-        return rest.replacing(with: period - rest, where: rest .> last)
+        let period = (last + last).greater(Vector(repeating: 1))
+        // A rounded quotient may be off by one at a whole period, which the mirror forgives.
+        let rest = (index - (index / period).floor * period).magnitude
+        return rest.lesser(period - rest)
     }
 }
 
@@ -257,32 +259,27 @@ private struct Colors {
 
     @inline(__always)
     mutating func apply(_ color: ColorChange) {
-        let largest = red.maximum(green).maximum(blue)
-        let smallest = -(-red).maximum(-green).maximum(-blue)
-        let range = largest - smallest
-        let isGrey = range .== Vector()
-        let divisor = range.replacing(with: 1, where: isGrey)
+        let largest = red.greater(green).greater(blue)
+        let range = largest - red.lesser(green).lesser(blue)
+        let least = Vector(repeating: .leastNormalMagnitude)
 
-        // In sixths of a turn, −1 … 5, by which channel is largest: red before green before blue.
-        var difference = (red - green)
-        var sector = Vector(repeating: 4)
-        let greenLeads = green .== largest
-        difference = difference.replacing(with: blue - red, where: greenLeads)
-        sector = sector.replacing(with: 2, where: greenLeads)
-        let redLeads = red .== largest
-        difference = difference.replacing(with: green - blue, where: redLeads)
-        sector = sector.replacing(with: 0, where: redLeads)
-        let hue = (sector + difference / divisor + color.hue).wrapped()
+        // In sixths of a turn, −1 … 5, by which channel is largest: red before green before blue, and 0 for grey.
+        let difference = (red - green).replaced(by: blue - red, whereZero: largest - green)
+            .replaced(by: green - blue, whereZero: largest - red)
+        let sector = Vector(repeating: 4).replaced(by: Vector(repeating: 2), whereZero: largest - green)
+            .replaced(by: Vector(), whereZero: largest - red)
+        let hue = (sector + difference / range.greater(least) + color.hue).wrapped()
 
-        var saturation = range / largest.replacing(with: 1, where: isGrey)
+        var saturation = range / largest.greater(least)
         if let curve = color.saturation { saturation = saturation.curved(curve) }
         var value = largest
         if let curve = color.value { value = value.curved(curve) }
 
         let chroma = value * saturation
-        red = (value - chroma * (hue + 5).hexagon()).clipped()
-        green = (value - chroma * (hue + 3).hexagon()).clipped()
-        blue = (value - chroma * (hue + 1).hexagon()).clipped()
+        // How much of the chroma each channel lacks: trapezia over the hue.
+        red = (value - chroma * (2 - (hue - 3).magnitude).clipped()).clipped()
+        green = (value - chroma * ((hue - 2).magnitude - 1).clipped()).clipped()
+        blue = (value - chroma * ((hue - 4).magnitude - 1).clipped()).clipped()
     }
 }
 
@@ -293,18 +290,11 @@ extension Vector {
         return Vector(repeating: curve.offset).adding(powers, Vector(repeating: curve.factor)).clipped()
     }
 
-    /// A hue from −6 … 12 to 0 … 6.
+    /// A hue from −1 … 11 to 0 … 6.
     @inline(__always)
     fileprivate func wrapped() -> Vector {
-        let positive = replacing(with: self + 6, where: self .< 0)
-        return positive.replacing(with: positive - 6, where: positive .>= 6)
-    }
-
-    /// How much of the chroma a channel lacks, n sixths of a turn from where it lacks most: a trapezium over the hue.
-    @inline(__always)
-    fileprivate func hexagon() -> Vector {
-        let k = replacing(with: self - 6, where: self .>= 6)
-        let mirrored = 4 - k
-        return k.replacing(with: mirrored, where: mirrored .< k).clipped()
+        let lower = self - 6
+        let middle = lower + lower.whereNegative(6)
+        return middle + middle.whereNegative(6)
     }
 }

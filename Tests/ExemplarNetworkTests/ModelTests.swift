@@ -7,7 +7,7 @@ import Testing
 @testable import ExemplarNetwork
 
 /// Whether this build is optimised: only then is the condition of an assertion never looked at.
-private let isOptimized: Bool = {
+let isOptimized: Bool = {
     var isOptimized = true
     assert(
         {

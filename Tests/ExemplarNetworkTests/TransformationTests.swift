@@ -1,5 +1,6 @@
 import KernelInterface
 import Safetensors
+import Tensors
 import TestSupport
 import Testing
 import Transformations
@@ -307,6 +308,30 @@ import Transformations
         let expected = oracle.patch(height: 2, width: 9, alpha, .reflect).map { Int(($0.value * 255).rounded()) }
         let actual = source.with(alpha) { Self.bytes(filling, configuration.input, $0) } ?? []
         #expect(actual.count == 18 && zip(actual, expected).allSatisfy { abs(Int($0) - $1) <= 1 })
+    }
+
+    /// Unoptimised, the standard library's own loops allocate, so this is for `make test-optimized`.
+    @Test(.enabled(if: isOptimized && AllocatorStatistics.current() != nil, "optimised builds on jemalloc only"))
+    func transformationsAllocateNothing() throws {
+        let configuration = Self.configuration(height: 32, width: 32, channels: 3)
+        let embedder = try Embedder(
+            network: Network(Oracle.random(configuration, seed: 8), .best), maximumBatch: 4)
+        let sampler = TransformationSampler(ranges: Self.ranges)
+        let source = Source(.init(height: 41, width: 40, channels: 3), .uint8, seed: 10)
+        let allocated = source.with(nil) { input -> UInt64 in
+            let inputs = (0..<4).map { index in
+                var input = input
+                input.transformation = index == 0 ? nil : sampler.draw(seed: 1, index: UInt64(index))
+                return input
+            }
+            return inputs.withUnsafeBufferPointer { inputs in
+                _ = embedder.embed(inputs, LayerSelection(indices: [0]))
+                let before = AllocatorStatistics.bytesAllocatedByThread() ?? 0
+                for _ in 0..<10 { _ = embedder.embed(inputs, LayerSelection(indices: [0])) }
+                return (AllocatorStatistics.bytesAllocatedByThread() ?? 1) - before
+            }
+        }
+        #expect(allocated == 0)
     }
 
     @Test func theEmbedderSeesTheTransformedPatch() throws {

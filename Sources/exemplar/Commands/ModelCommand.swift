@@ -1,6 +1,7 @@
 import ExemplarClient
 import ExemplarNetwork
 import ExemplarServer
+import Glibc
 import JSONRPC
 import KernelInterface
 
@@ -72,7 +73,13 @@ func modelTable(_ model: JSONValue) -> String {
     add("isa", text(model["isa"]))
     add("accuracy", text(model["accuracy"]))
     add("threads", text(model["threads"]))
-    add("self-test", text(model["self_test"]))
+    var selfTest = text(model["self_test"])
+    if case .double(let error) = model["self_test_error"] {
+        // Three digits are as many as a measured error has.
+        let scale = pow(10, 2 - log10(max(error, 1e-30)).rounded(.down))
+        selfTest += ", off by \((error * scale).rounded() / scale) of the RMS"
+    }
+    add("self-test", selfTest)
 
     var layers = [["layer", "type", "output"]]
     if case .array(let entries) = model["layers"] {

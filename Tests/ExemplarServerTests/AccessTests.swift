@@ -1,0 +1,143 @@
+import Glibc
+import JSONRPC
+import TestSupport
+import Testing
+
+/// Who may connect: tokens, addresses, Unix domain sockets.
+@Suite struct AccessTests {
+    let oracle = Oracle.tiny()
+    let model: TemporaryModel
+
+    init() throws { model = try TemporaryModel(oracle) }
+
+    static func auth(_ token: String) -> String {
+        #"{"jsonrpc":"2.0","id":1,"method":"auth","params":{"token":"\#(token)"}}"#
+    }
+
+    static func call(_ method: String) -> String { #"{"jsonrpc":"2.0","id":1,"method":"\#(method)"}"# }
+
+    @Test func aToken() throws {
+        let token = try TemporaryFile("correct horse\r\nsecond line\n")
+        let server = try ServerProcess(model: model.path, ["--token-file", token.path])
+        let client = try server.connect()
+        #expect(try client.isQuiet())
+        #expect(try client.ask(Self.call("ready")).result?["status"] == "ok")
+        func areRefused() throws {
+            for line in [oracle.embedLine(), Self.call("model"), Self.call("models"), Self.call("stats")] {
+                #expect(try client.ask(line).code == -32002, "\(line)")
+            }
+        }
+        try areRefused()
+        for wrong in ["", "c", "correct horsf", "correct horse ", "correct horse\\nsecond line", "second line"] {
+            // Each on a connection of its own: after three wrong ones it is closed.
+            #expect(try server.connect().ask(Self.auth(wrong)).code == -32002, "\(wrong)")
+        }
+        #expect(try client.ask(#"{"jsonrpc":"2.0","id":1,"method":"auth"}"#).code == -32602)
+        try areRefused()
+        #expect(try client.ask(Self.auth("correct horse")).result?["status"] == "ok")
+        #expect(try client.ask(oracle.embedLine()).code == nil)
+        // For this connection alone.
+        #expect(try server.connect().ask(oracle.embedLine()).code == -32002)
+    }
+
+    @Test func wrongTokensAreFew() throws {
+        let token = try TemporaryFile("correct horse\n")
+        let server = try ServerProcess(model: model.path, ["--token-file", token.path])
+        let client = try server.connect()
+        client.trySend(String(repeating: Self.auth("wrong token") + "\n", count: 1000).utf8)
+        client.finishSending()
+        var answers = 0
+        while try client.readLine() != nil { answers += 1 }
+        #expect(answers == 3)
+    }
+
+    @Test func aTokenFileThatIsNone() throws {
+        let short = try TemporaryFile("short\n")
+        for (path, text) in [("/nonexistent/token", "cannot be read"), (short.path, "at least 8 characters")] {
+            let server = try ServerProcess(launching: ["serve", "--port", "0", "--token-file", path])
+            #expect(try server.waitForExit() == 1)
+            #expect(server.log.contains(text), "\(server.log)")
+        }
+    }
+
+    @Test func otherMachinesNeedAToken() throws {
+        let token = try TemporaryFile("correct horse\n")
+        for host in ["0.0.0.0", "::"] {
+            let server = try ServerProcess(launching: ["serve", "--port", "0", "--host", host])
+            #expect(try server.waitForExit() == 1)
+            #expect(server.log.contains("--token-file") && server.log.contains("--insecure"), "\(server.log)")
+        }
+        let arguments = ["--model", model.path, "--host", "0.0.0.0"]
+        #expect(try ServerProcess(arguments + ["--token-file", token.path]).connect().isQuiet())
+        #expect(try ServerProcess(arguments + ["--insecure"]).connect().isQuiet())
+    }
+
+    @Test func addressesThatOnlyLookLocal() throws {
+        // An address may begin as one of this machine's loopback does, and a name as its name does.
+        for (host, reason) in [("::1:2", "--token-file"), ("localhost.example.invalid", "There is no address")] {
+            let server = try ServerProcess(launching: ["serve", "--port", "0", "--host", host])
+            #expect(try server.waitForExit() == 1)
+            #expect(server.log.contains(reason) || server.log.contains("no address of this machine"), "\(server.log)")
+        }
+    }
+
+    @Test func aPortInUse() throws {
+        let server = try ServerProcess(model: model.path)
+        let second = try ServerProcess(
+            launching: ["serve", "--port", "\(server.port)", "--model", model.path])
+        #expect(try second.waitForExit() == 1)
+        #expect(second.log.contains("127.0.0.1:\(server.port) is in use"), "\(second.log)")
+        #expect(second.log.contains("--port 0"))
+        #expect(try server.connect().isQuiet())
+    }
+
+    @Test func addressesThatDoNotExist() throws {
+        let server = try ServerProcess(launching: ["serve", "--port", "0", "--host", "192.0.2.1", "--insecure"])
+        #expect(try server.waitForExit() == 1)
+        #expect(server.log.contains("no address of this machine"), "\(server.log)")
+    }
+
+    @Test func aUnixSocket() throws {
+        let folder = try temporaryFolder()
+        defer { rmdir(folder) }
+        let path = folder + "/socket"
+        let server = try ServerProcess(model: model.path, ["--unix", path])
+        try server.waitForLog("listening on \(path)")
+        var status = stat()
+        #expect(lstat(path, &status) == 0)
+        #expect(status.st_mode & 0o777 == 0o600)
+        #expect(status.st_mode & S_IFMT == S_IFSOCK)
+        let client = try LineSocket(unixPath: path)
+        #expect(try client.ask(oracle.embedLine()).embeddings.count == 1)
+        #expect(try server.connect().ask(oracle.embedLine()).line == client.ask(oracle.embedLine()).line)
+        client.finishSending()
+        #expect(try client.readLine() == nil)
+
+        let second = try ServerProcess(launching: ["serve", "--port", "0", "--model", model.path, "--unix", path])
+        #expect(try second.waitForExit() == 1)
+        #expect(second.log.contains("in use by another server"), "\(second.log)")
+        #expect(try LineSocket(unixPath: path).isQuiet())
+
+        // Killed, it leaves its file; the next server takes the place.
+        server.send(SIGKILL)
+        #expect(try server.waitForExit() == 128 + SIGKILL)
+        #expect(lstat(path, &status) == 0)
+        let third = try ServerProcess(model: model.path, ["--unix", path])
+        #expect(try LineSocket(unixPath: path).isQuiet())
+        third.send(SIGTERM)
+        #expect(try third.waitForExit() == 0)
+        #expect(lstat(path, &status) != 0, "the file goes with the server")
+    }
+
+    @Test func aUnixPathThatIsTaken() throws {
+        let file = try TemporaryFile("precious\n")
+        let server = try ServerProcess(launching: ["serve", "--port", "0", "--model", model.path, "--unix", file.path])
+        #expect(try server.waitForExit() == 1)
+        #expect(server.log.contains("is a file and no socket"), "\(server.log)")
+        #expect(access(file.path, F_OK) == 0)
+        let long = "/tmp/" + String(repeating: "x", count: 200)
+        let other = try ServerProcess(launching: ["serve", "--port", "0", "--model", model.path, "--unix", long])
+        #expect(try other.waitForExit() == 1)
+        #expect(other.log.contains("Cannot listen on \(long)"), "\(other.log)")
+    }
+}

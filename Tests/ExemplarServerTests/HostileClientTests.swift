@@ -1,0 +1,217 @@
+import Glibc
+import JSONRPC
+import TestSupport
+import Testing
+
+/// Clients that stop, stall, flood or break off: they lose their connection, and nobody else notices.
+@Suite struct HostileClientTests {
+    static func live(_ id: Int) -> String { #"{"jsonrpc":"2.0","id":\#(id),"method":"live"}"# }
+
+    @Test func connectionsBeyondTheLimitAreToldSo() throws {
+        let model = try TemporaryModel(.tiny())
+        let server = try ServerProcess(model: model.path, ["--max-connections", "10"])
+        let first = try (0..<10).map { _ in try server.connect() }
+        for client in first { #expect(try client.isQuiet()) }
+        for _ in 0..<40 {
+            let refused = try server.connect()
+            let reply = try refused.reply()
+            #expect(reply.code == -32009 && reply.id == .null)
+            #expect(try refused.readLine() == nil)
+        }
+        for client in first { #expect(try client.isQuiet()) }
+        let stats = try first[0].ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
+        #expect(stats?["connections"]?["refused"] == 40)
+        #expect(stats?["connections"]?["open"] == 10)
+        #expect(stats?["errors"]?["-32009"] == 40)
+    }
+
+    @Test func aPlaceThatGetsFreeIsGivenAgain() throws {
+        let model = try TemporaryModel(.tiny())
+        let server = try ServerProcess(model: model.path, ["--max-connections", "1"])
+        do {
+            let client = try server.connect()
+            #expect(try client.isQuiet())
+        }
+        // Closing takes its time to arrive; a server that never notices makes this fail at the end.
+        for attempt in 0... {
+            let client = try server.connect()
+            let reply = try client.ask(Self.live(1))
+            if reply.code == nil { break }
+            #expect(reply.code == -32009)
+            guard attempt < 1000 else { throw TestFailure("the place is never free") }
+            usleep(10_000)
+        }
+    }
+
+    @Test func aLineThatStopsHalfWay() throws {
+        let model = try TemporaryModel(.tiny())
+        let server = try ServerProcess(model: model.path, ["--read-timeout", "0.4"])
+        let good = try server.connect()
+        let halves = ["{", #"{"jsonrpc":"2.0","id":1,"method":"liv"#, "\u{16}\u{3}\u{1}\u{2}\u{0}", "\r"]
+        let clients = try halves.map { half in
+            let client = try server.connect()
+            try client.send(half)
+            return client
+        }
+        let tooLong = try server.connect()
+        try tooLong.send(String(repeating: "x", count: 5 << 20))
+        #expect(try tooLong.reply().code == -32007)
+        for client in clients + [tooLong] { #expect(try client.isClosedByServer()) }
+        // A connection that rests between lines is none of those.
+        #expect(try good.isQuiet())
+    }
+
+    @Test func aTLSClientIsTurnedAway() throws {
+        let model = try TemporaryModel(.tiny())
+        let server = try ServerProcess(model: model.path, ["--read-timeout", "0.4"])
+        let client = try server.connect()
+        // The start of a ClientHello of TLS 1.3, RFC 8446, §4.1.2, with a random that has a line feed.
+        let hello: [UInt8] = [0x16, 3, 1, 0, 60, 1, 0, 0, 56, 3, 3] + Array(0..<32) + [0, 0, 2, 0x13, 1, 1, 0]
+        try client.send(hello)
+        #expect(try client.reply().code == -32700)
+        #expect(try client.isClosedByServer())
+    }
+
+    @Test func oneByteAtATimeTooSlowly() throws {
+        let model = try TemporaryModel(.tiny())
+        let server = try ServerProcess(model: model.path, ["--read-timeout", "0.3"])
+        let good = try server.connect()
+        let clients = try (0..<20).map { _ in try server.connect() }
+        for client in clients { try client.send("{") }
+        sleep(1)
+        for client in clients { client.trySend("x".utf8) }
+        for client in clients { #expect(try client.isClosedByServer()) }
+        #expect(try good.isQuiet())
+    }
+
+    @Test func anIdleConnection() throws {
+        let model = try TemporaryModel(.tiny())
+        let server = try ServerProcess(model: model.path, ["--idle-timeout", "0.3"])
+        #expect(try server.connect().isClosedByServer())
+        let client = try server.connect()
+        #expect(try client.isQuiet())
+        #expect(try client.isClosedByServer())
+    }
+
+    /// Asks for as much as the server takes, reads nothing, and sees what becomes of the server's memory.
+    private func neverRead(_ server: ServerProcess, _ line: String, count: Int) throws {
+        let good = try server.connect()
+        #expect(try good.isQuiet())
+        let before = try server.residentBytes()
+        let client = try server.connect(receiveBuffer: 4096)
+        let bytes = Array((line + "\n").utf8)
+        var most = 0
+        for index in 0..<count {
+            guard client.trySend(bytes, isPatient: false) == bytes.count else { break }
+            if index % 64 == 0 {
+                #expect(try good.isQuiet())
+                most = max(most, try server.residentBytes())
+            }
+        }
+        // Reading now would be progress: wait until the server has given the client up.
+        let question = #"{"jsonrpc":"2.0","id":1,"method":"stats"}"#
+        for _ in 0..<400 {
+            usleep(50_000)
+            most = max(most, try server.residentBytes())
+            if try good.ask(question).result?["connections"]?["open"] == 1 { break }
+        }
+        // The bound on waiting output is 16 MiB; buffers double, and the kernel has its own.
+        // Sanitizers, whose builds have no allocator of the house, keep what is freed.
+        let stats = try good.ask(question).result
+        if stats?["allocator"] != .null { #expect(most - before < 96 << 20, "grew by \((most - before) >> 20) MiB") }
+        // The server closes the connection at last: what was not read of it ends early.
+        #expect(try client.isCutOff())
+        #expect(try good.isQuiet())
+    }
+
+    @Test func aClientThatNeverReadsSmallReplies() throws {
+        let model = try TemporaryModel(.tiny())
+        let server = try ServerProcess(model: model.path, ["--write-timeout", "1"])
+        try neverRead(server, #"{"jsonrpc":"2.0","id":1,"method":"models"}"#, count: 200_000)
+    }
+
+    @Test func aClientThatNeverReadsLargeReplies() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path, ["--write-timeout", "1"])
+        let line = oracle.embedLine([1], #","layers":["conv1"]"#)
+        try neverRead(server, line, count: 1500)
+    }
+
+    @Test func aResetInTheMiddleOfARequest() throws {
+        let oracle = Oracle.tiny()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path)
+        let good = try server.connect()
+        let line = Array(oracle.embedLine([1, 2, 3]).utf8)
+        for cut in stride(from: 1, to: line.count, by: 97) {
+            let client = try server.connect()
+            try client.send(line[..<cut])
+            client.resetOnClose()
+        }
+        for _ in 0..<50 {
+            // Admitted or not yet: its reply has nowhere to go.
+            let client = try server.connect()
+            try client.send(line + [0x0A])
+            client.resetOnClose()
+        }
+        #expect(try good.isQuiet())
+        try settle(good)
+    }
+
+    @Test func aResetInTheMiddleOfAReply() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path)
+        let good = try server.connect()
+        let line = oracle.embedLine([1, 2, 3, 4], #","layers":["conv1"],"encoding":"float""#) + "\n"
+        for _ in 0..<10 {
+            let client = try server.connect(receiveBuffer: 4096)
+            try client.send(line)
+            var byte: UInt8 = 0
+            #expect(recv(client.descriptor, &byte, 1, 0) == 1)
+            client.resetOnClose()
+        }
+        #expect(try good.isQuiet())
+        try settle(good)
+    }
+
+    /// Waits until the server has nothing left to do for anybody but `client`.
+    private func settle(_ client: LineSocket) throws {
+        for _ in 0..<1000 {
+            let stats = try client.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
+            if stats?["connections"]?["open"] == 1, stats?["queue"]?["in_flight"] == 0 { return }
+            usleep(10_000)
+        }
+        throw TestFailure("connections or requests are left behind")
+    }
+
+    @Test func outOfDescriptorsAndBack() throws {
+        let model = try TemporaryModel(.tiny())
+        let server = try ServerProcess(model: model.path, descriptors: 32)
+        let first = try server.connect()
+        #expect(try first.isQuiet())
+        do {
+            let many = try (0..<60).map { _ in try server.connect() }
+            try server.waitForLog("cannot accept")
+            #expect(try first.isQuiet())
+            #expect(try many[0].isQuiet())
+        }
+        #expect(try server.connect().isQuiet())
+        #expect(try first.isQuiet())
+    }
+
+    @Test func aLogThatNobodyReads() throws {
+        let model = try TemporaryModel(.tiny())
+        let server = try ServerProcess(model: model.path, ["--idle-timeout", "0.2", "--log-level", "debug"])
+        // Each connection closed for its idleness is a line of 100 bytes; a pipe holds 64 KiB of them.
+        for _ in 0..<6 {
+            let idle = try (0..<200).map { _ in try server.connect() }
+            usleep(300_000)
+            withExtendedLifetime(idle) {}
+        }
+        let client = try server.connect()
+        client.setTimeout(seconds: 3)
+        #expect(try client.isQuiet())
+    }
+}

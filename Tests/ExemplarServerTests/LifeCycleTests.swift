@@ -1,0 +1,214 @@
+import Glibc
+import JSONRPC
+import TestSupport
+import Testing
+
+/// Signals: draining, ending at once, loading again.
+@Suite struct LifeCycleTests {
+    static func call(_ method: String) -> String { #"{"jsonrpc":"2.0","id":"\#(method)","method":"\#(method)"}"# }
+
+    @Test func anIdleServerEndsAtOnce() throws {
+        let model = try TemporaryModel(.tiny())
+        for signal in [SIGTERM, SIGINT] {
+            let server = try ServerProcess(model: model.path, ["--drain-timeout", "600"])
+            let idle = try server.connect()
+            #expect(try idle.isQuiet())
+            server.send(signal)
+            #expect(try server.waitForExit() == 0)
+            #expect(server.log.contains("drained"))
+            #expect(try idle.readLine() == nil)
+        }
+    }
+
+    /// Requests that were admitted before the signal are answered; the ones after it are told that the server drains.
+    @Test(arguments: [0, 5]) func drainingLosesNoAdmittedRequest(_ delay: UInt32) throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path, ["--drain-timeout", "60", "--queue", "100000"])
+        let clients = try (0..<4).map { _ in try server.connect() }
+        let count = 100
+        let writers = clients.map { client in
+            LineWriter(client, (0..<count).map { oracle.embedLine(id: "\($0)", [UInt64($0)]) })
+        }
+        // Every connection has work in the queue by now.
+        var answered = try clients.map { try [$0.reply()] }
+        usleep(delay * 1000)
+        server.send(SIGTERM)
+        try server.waitForLog("draining after SIGTERM")
+        for (index, client) in clients.enumerated() {
+            while let line = try client.readLine() { answered[index].append(try TestReply(line)) }
+        }
+        #expect(try server.waitForExit() == 0)
+        #expect(server.log.contains("drained"))
+        for writer in writers { writer.join() }
+        for replies in answered {
+            let ids = replies.compactMap { int($0.id) }
+            #expect(Set(ids).count == ids.count, "each is answered once")
+            #expect(replies.allSatisfy { $0.embeddings.count == 1 || $0.code == -32001 })
+            // Lines are read in order and one connection's work is done in order: what was computed is a prefix.
+            let computed = Set(replies.filter { $0.code == nil }.compactMap { int($0.id) })
+            #expect(computed == Set(0..<computed.count), "an admitted request is lost")
+        }
+    }
+
+    /// A server that owes a reply to a client that does not read.
+    private func owing(_ model: TemporaryModel, _ oracle: Oracle, _ arguments: [String]) throws -> (
+        ServerProcess, LineSocket
+    ) {
+        let server = try ServerProcess(model: model.path, arguments + ["--write-timeout", "600"])
+        let client = try server.connect(receiveBuffer: 4096)
+        // Some 20 MB: more than the kernel takes.
+        try client.send(line: oracle.embedLine(Array(0..<32), #","layers":["conv1"],"encoding":"float""#))
+        var byte: UInt8 = 0
+        guard recv(client.descriptor, &byte, 1, Int32(MSG_PEEK)) == 1 else { throw TestFailure("no reply") }
+        return (server, client)
+    }
+
+    @Test func whileDraining() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let (server, client) = try owing(model, oracle, ["--drain-timeout", "600"])
+        server.send(SIGTERM)
+        try server.waitForLog("draining after SIGTERM")
+        #expect(throws: TestFailure.self, "nobody may connect any more") { try server.connect() }
+        for method in ["ready", "live", "model", "stats"] { try client.send(line: Self.call(method)) }
+        try client.send(line: oracle.embedLine(id: "\"embed\""))
+        // SIGHUP has no effect now.
+        server.send(SIGHUP)
+        let large = try client.reply()
+        #expect(large.embeddings.count == 32)
+        var codes: [String: Int] = [:]
+        while let line = try client.readLine() {
+            let reply = try TestReply(line)
+            codes[string(reply.id) ?? ""] = reply.code ?? 0
+            if reply.id == "ready" { #expect(reply.data?["reason"] == "draining") }
+        }
+        #expect(codes == ["ready": -32005, "live": 0, "model": -32001, "stats": 0, "embed": -32001])
+        #expect(try server.waitForExit() == 0)
+    }
+
+    @Test func aSecondSignalEndsItAtOnce() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let (server, client) = try owing(model, oracle, ["--drain-timeout", "600"])
+        server.send(SIGTERM)
+        try server.waitForLog("draining after SIGTERM")
+        server.send(SIGTERM)
+        #expect(try server.waitForExit() == 1)
+        #expect(server.log.contains("ended by a second SIGTERM"))
+        withExtendedLifetime(client) {}
+    }
+
+    @Test func theDrainTimeout() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let (server, client) = try owing(model, oracle, ["--drain-timeout", "0.2"])
+        server.send(SIGTERM)
+        #expect(try server.waitForExit() == 1)
+        #expect(server.log.contains("the drain timeout is over"))
+        withExtendedLifetime(client) {}
+    }
+
+    /// The kernel has a reply that the client has not taken, and the client, which knows of no signal, asks for more.
+    @Test func aReplyOnItsWayOutlivesALaterRequest() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path, ["--drain-timeout", "20"])
+        let client = try server.connect(receiveBuffer: 4096)
+        try client.send(line: oracle.embedLine([1], #","layers":["conv1"]"#))
+        let other = try server.connect()
+        for attempt in 0... {
+            let stats = try other.ask(Self.call("stats")).result
+            if stats?["patches"] == 1, stats?["queue"]?["in_flight"] == 0 { break }
+            guard attempt < 2000 else { throw TestFailure("no reply") }
+            usleep(10_000)
+        }
+        server.send(SIGTERM)
+        try server.waitForLog("draining after SIGTERM")
+        usleep(200_000)
+        client.trySend(Array((Self.call("ready") + "\n").utf8))
+        #expect(try client.reply().embeddings.count == 1)
+        client.finishSending()
+        #expect(try server.waitForExit() == 0)
+    }
+
+    @Test func whileLoading() throws {
+        let model = try TemporaryModel(.tiny())
+        let folder = try temporaryFolder()
+        defer { rmdir(folder) }
+        // A pipe in place of a file makes loading last until somebody writes to it.
+        unlink(model.path + "/config.json")
+        #expect(mkfifo(model.path + "/config.json", 0o600) == 0)
+        let path = folder + "/socket"
+        let server = try ServerProcess(launching: ["serve", "--port", "0", "--model", model.path, "--unix", path])
+        try server.waitForLog("starting")
+        let client = try LineSocket(unixPath: path)
+        #expect(try client.isQuiet())
+        let ready = try client.ask(Self.call("ready"))
+        #expect(ready.code == -32005 && ready.data?["reason"] == "loading")
+        #expect(try client.ask(Self.call("model")).code == -32005)
+        #expect(try client.ask(Oracle.tiny().embedLine()).code == -32005)
+        #expect(try client.ask(Self.call("stats")).code == nil)
+        server.send(SIGTERM)
+        #expect(try server.waitForExit() == 0)
+        #expect(!server.log.contains("listening on"))
+    }
+
+    @Test func signalsDuringLoad() throws {
+        let oracle = Oracle.tiny()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path)
+        let client = try server.connect()
+        let count = 400
+        let writer = LineWriter(client, (0..<count).map { oracle.embedLine(id: "\($0)", [UInt64($0) % 8]) })
+        var rows: [Int: String] = [:]
+        for index in 0..<count {
+            if index % 20 == 0 { server.send(index % 40 == 0 ? SIGHUP : SIGPIPE) }
+            let reply = try client.reply()
+            guard let id = int(reply.id), let row = reply.embeddings.first.flatMap(string) else {
+                throw TestFailure(reply.line)
+            }
+            #expect(rows.updateValue(row, forKey: id) == nil)
+        }
+        writer.join()
+        // A reload of the same model changes no bit.
+        for (id, row) in rows { #expect(row == rows[id % 8]) }
+        try server.waitForLog("info reloaded")
+    }
+
+    @Test func reloading() throws {
+        let first = try TemporaryModel(.tiny(seed: 5))
+        let second = try TemporaryModel(.tiny(seed: 6))
+        let corrupt = try TemporaryModel(.tiny(seed: 7))
+        try corrupt.write("model.safetensors", [1, 2, 3])
+        let folder = try ModelsFolder([("m", first)])
+        let server = try ServerProcess(["--models", folder.path])
+        let client = try server.connect()
+        let line = Oracle.tiny().embedLine()
+        let before = try client.ask(line).line
+
+        try folder.replace("m", with: second)
+        server.send(SIGHUP)
+        try server.waitForLog("info reloaded")
+        let after = try client.ask(line).line
+        #expect(after != before)
+
+        try folder.replace("m", with: corrupt)
+        server.send(SIGHUP)
+        let complaint = try server.waitForLog("the old ones go on")
+        #expect(complaint.contains("model.safetensors"))
+        #expect(try client.ask(line).line == after)
+        #expect(try client.ask(Self.call("ready")).code == nil)
+
+        // A name that is gone is gone; a name that is new is there.
+        let renamed = try TemporaryModel(.tiny(name: "other", seed: 5))
+        try folder.replace("m", with: renamed)
+        server.send(SIGHUP)
+        try server.waitForLog("info reloaded", skip: 1)
+        let other = try client.ask(line)
+        #expect(other.result?["model"] == "other")
+        #expect(other.embeddings == (try TestReply(before)).embeddings)
+        let gone = try client.ask(Oracle.tiny().embedLine([1], #","model":"tiny""#))
+        #expect(gone.code == -32003)
+    }
+}

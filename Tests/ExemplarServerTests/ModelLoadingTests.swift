@@ -1,0 +1,84 @@
+import Glibc
+import JSONRPC
+import Safetensors
+import TestSupport
+import Testing
+
+/// Starting with models that are missing, damaged or ambiguous: status 1 and a sentence that names the file.
+@Suite struct ModelLoadingTests {
+    /// The log of a server that does not start.
+    private func refusal(_ arguments: [String]) throws -> String {
+        let server = try ServerProcess(launching: ["serve", "--port", "0", "--threads", "1"] + arguments)
+        #expect(try server.waitForExit() == 1, "\(server.log)")
+        #expect(!server.log.contains("listening on"))
+        return server.log
+    }
+
+    @Test func severalModels() throws {
+        let (a, b) = (Oracle.tiny(name: "a", seed: 1), Oracle.tiny(name: "b", seed: 2))
+        let models = (try TemporaryModel(a), try TemporaryModel(b))
+        let folder = try ModelsFolder([("x", models.1), ("y", models.0)])
+        let server = try ServerProcess(["--models", folder.path])
+        let client = try server.connect()
+        #expect(try client.ask(#"{"jsonrpc":"2.0","id":1,"method":"models"}"#).result?["default"] == "a")
+        let implicit = try client.ask(a.embedLine())
+        let explicit = try client.ask(a.embedLine([1], #","model":"a""#))
+        #expect(implicit.result?["model"] == "a")
+        #expect(explicit.line == implicit.line)
+        #expect(try client.ask(a.embedLine([1], #","model":"b""#)).embeddings != implicit.embeddings)
+
+        let other = try ServerProcess(["--models", folder.path, "--default-model", "b"]).connect()
+        #expect(try other.ask(a.embedLine()).result?["model"] == "b")
+        #expect(try refusal(["--models", folder.path, "--default-model", "c"]).contains("--default-model c"))
+    }
+
+    @Test func twoModelsOfOneName() throws {
+        let models = (try TemporaryModel(.tiny(seed: 1)), try TemporaryModel(.tiny(seed: 2)))
+        let folder = try ModelsFolder([("x", models.0), ("y", models.1)])
+        let log = try refusal(["--models", folder.path])
+        #expect(log.contains("both called tiny") && log.contains("/x") && log.contains("/y"), "\(log)")
+    }
+
+    @Test func noModelAtAll() throws {
+        let folder = try ModelsFolder([])
+        #expect(try refusal(["--models", folder.path]).contains("no model to serve"))
+        #expect(try refusal(["--models", "/nonexistent/models"]).contains("/nonexistent/models"))
+        #expect(try refusal(["--model", "/nonexistent/model"]).contains("/nonexistent/model"))
+    }
+
+    @Test func damagedFiles() throws {
+        let oracle = Oracle.tiny()
+        let sound = try TemporaryModel(oracle)
+        let weights = try contents(sound.path + "/model.safetensors")
+        var flipped = weights
+        flipped[weights.count - 5] ^= 0x40
+        for (name, bytes) in [
+            ("model.safetensors", Array(weights.prefix(weights.count / 2))),
+            ("model.safetensors", Array(weights.dropLast())),
+            ("model.safetensors", []), ("model.safetensors", Array(weights.prefix(7))),
+            ("model.safetensors", [UInt8](repeating: 0xFF, count: 64)), ("model.safetensors", weights + [0]),
+            // A weight that is another: only the golden vectors can tell.
+            ("model.safetensors", flipped), ("golden.safetensors", [0, 0]), ("config.json", Array("{".utf8)),
+            ("config.json", []),
+        ] {
+            let model = try TemporaryModel(oracle)
+            try model.write(name, bytes)
+            let log = try refusal(["--model", model.path])
+            #expect(log.contains(model.path), "\(name) of \(bytes.count) bytes: \(log)")
+        }
+    }
+
+    @Test func withoutGoldenVectors() throws {
+        let model = try TemporaryModel(.tiny(), golden: 0)
+        let server = try ServerProcess(model: model.path)
+        #expect(server.log.contains("no golden.safetensors"))
+        #expect(try server.connect().ask(#"{"jsonrpc":"2.0","id":1,"method":"model"}"#).result?["self_test"] == "none")
+    }
+}
+
+private func contents(_ path: String) throws -> [UInt8] {
+    guard let file = fopen(path, "r") else { throw TestFailure("\(path): \(errno)") }
+    defer { fclose(file) }
+    var bytes = [UInt8](repeating: 0, count: 1 << 20)
+    return Array(bytes.prefix(fread(&bytes, 1, bytes.count, file)))
+}

@@ -1,0 +1,77 @@
+import JSONRPC
+import TestSupport
+import Testing
+
+/// More work than there is room for: refused at once, with the time to wait, and nothing lost.
+@Suite struct OverloadTests {
+    @Test func aFullQueueRefusesAndRecovers() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path, ["--queue", "8", "--max-batch", "4"])
+        let client = try server.connect()
+        // One JSON-RPC batch is taken as a whole, so that no worker can keep up.
+        let count = 300
+        let line = (0..<count).map { oracle.embedLine(id: "\($0)", [UInt64($0), 1, 2, 3]) }.joined(separator: ",")
+        let reply = try client.ask("[\(line)]")
+        guard case .array(let replies) = reply.value else { throw TestFailure(reply.line) }
+        #expect(Set(replies.compactMap { int($0["id"]) }) == Set(0..<count))
+        let refused = replies.filter { $0["error"] != nil }
+        #expect(!refused.isEmpty && refused.count < count)
+        for reply in refused {
+            #expect(reply["error"]?["code"] == -32000)
+            #expect(int(reply["error"]?["data"]?["retry_after_ms"]) ?? 0 >= 1)
+        }
+        #expect(try client.ask(oracle.embedLine()).embeddings.count == 1)
+        let stats = try client.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
+        #expect(stats?["errors"]?["-32000"] == .int(refused.count))
+        #expect(stats?["queue"]?["in_flight"] == 0)
+    }
+
+    @Test func deadlinesOfWaitingRequests() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path, ["--max-batch", "4"])
+        let client = try server.connect()
+        for id in 0..<200 {
+            try client.send(
+                line: oracle.embedLine(id: "\(id)", [1, 2, 3, 4], #","deadline_ms":\#(id % 2 == 0 ? 1 : 1e6)"#))
+        }
+        var answered: Set<Int> = []
+        for _ in 0..<200 {
+            let reply = try client.reply()
+            let id = try #require(int(reply.id))
+            #expect(answered.insert(id).inserted)
+            if reply.code != nil { #expect(reply.code == -32008 && id % 2 == 0) }
+        }
+        #expect(try client.isQuiet())
+    }
+
+    @Test func healthDoesNotWaitBehindWork() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path)
+        let client = try server.connect()
+        try client.send(line: oracle.embedLine(id: "1", Array(0..<64)))
+        try client.send(line: #"{"jsonrpc":"2.0","id":2,"method":"ready"}"#)
+        #expect(try client.reply().id == 2)
+        #expect(try client.reply().embeddings.count == 64)
+    }
+
+    @Test func methodsOfLaterVersionsSaySo() throws {
+        let oracle = Oracle.tiny()
+        let model = try TemporaryModel(oracle)
+        let client = try ServerProcess(model: model.path).connect()
+        let patches = #""patches":["\#(base64(oracle.patch(1)))"]"#
+        for (method, parameters) in [
+            ("embed", patches + #","pool":"max""#),
+            ("embed", patches + #","transform":{"mode":"sample","seed":1,"index":0}"#),
+            ("transform", patches + #","transform":{"mode":"sample","seed":1,"index":0}"#),
+        ] {
+            let reply = try client.ask(#"{"jsonrpc":"2.0","id":1,"method":"\#(method)","params":{\#(parameters)}}"#)
+            // Whichever of them a version serves, this model names no transformations.
+            #expect(reply.code == nil || reply.code == -32004, "\(reply.line)")
+        }
+        let image = try client.ask(#"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"images":["AAAA"]}}"#)
+        #expect([-32004, -32006].contains(image.code ?? 0), "\(image.line)")
+    }
+}

@@ -1,0 +1,154 @@
+import ExemplarNetwork
+import Glibc
+import JSONRPC
+import TestSupport
+
+/// Networks small enough for a server of every test.
+extension Oracle {
+    /// 9 × 8 × 3 pixels, four layers, a head.
+    static func tiny(name: String = "tiny", seed: UInt64 = 5) -> Oracle {
+        .random(
+            NetworkConfiguration(
+                name: name, input: .init(height: 9, width: 8, channels: 3),
+                preprocessing: .init(scale: 1.0 / 255, mean: [0.4, 0.4, 0.4], std: [0.3, 0.3, 0.3]),
+                layers: [
+                    LayerConfiguration(
+                        name: "conv1",
+                        kind: .convolution(
+                            outChannels: 4, kernel: Extent(3, 3), stride: Extent(1, 1), padding: Extent(1, 1),
+                            activation: .relu)),
+                    LayerConfiguration(
+                        name: "pool1",
+                        kind: .maxPool(
+                            kernel: Extent(2, 2), stride: Extent(2, 2), padding: Extent(0, 0), rounding: .ceil)),
+                    LayerConfiguration(name: "fc1", kind: .linear(outFeatures: 7, activation: .relu)),
+                    LayerConfiguration(name: "logits", kind: .linear(outFeatures: 3, activation: .none)),
+                ], embedding: "fc1", head: "logits"),
+            seed: seed)
+    }
+
+    /// 24 × 24 × 3 pixels and a map of 24 × 24 × 64 values, 147 kB: enough work and output to fill queues and buffers.
+    static func wide() -> Oracle {
+        .random(
+            NetworkConfiguration(
+                name: "wide", input: .init(height: 24, width: 24, channels: 3),
+                preprocessing: .init(scale: 1.0 / 255, mean: [0.4, 0.4, 0.4], std: [0.3, 0.3, 0.3]),
+                layers: [
+                    LayerConfiguration(
+                        name: "conv1",
+                        kind: .convolution(
+                            outChannels: 64, kernel: Extent(5, 5), stride: Extent(1, 1), padding: Extent(2, 2),
+                            activation: .relu)),
+                    LayerConfiguration(
+                        name: "conv2",
+                        kind: .convolution(
+                            outChannels: 64, kernel: Extent(5, 5), stride: Extent(2, 2), padding: Extent(2, 2),
+                            activation: .relu)),
+                    LayerConfiguration(name: "fc", kind: .linear(outFeatures: 8, activation: .none)),
+                ], embedding: "fc"),
+            seed: 6)
+    }
+
+    /// A patch of seeded noise, row-major H × W × C.
+    func patch(_ seed: UInt64) -> [UInt8] {
+        var random = SeededGenerator(seed: seed)
+        return (0..<configuration.input.count).map { _ in UInt8.random(in: 0...255, using: &random) }
+    }
+
+    /// A line that asks for the embeddings of the patches of `seeds`.
+    ///
+    /// - Parameter parameters: JSON members beside `patches`, each with a comma before it.
+    func embedLine(id: String = "1", _ seeds: [UInt64] = [1], _ parameters: String = "") -> String {
+        let patches = seeds.map { "\"\(base64(patch($0)))\"" }.joined(separator: ",")
+        return #"{"jsonrpc":"2.0","id":\#(id),"method":"embed","params":{"patches":[\#(patches)]\#(parameters)}}"#
+    }
+}
+
+/// RFC 4648, §4, the slow way: independent of what it tests.
+func base64(_ bytes: [UInt8]) -> String {
+    let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+    var text = ""
+    for start in stride(from: 0, to: bytes.count, by: 3) {
+        let group = Array(bytes[start..<min(start + 3, bytes.count)])
+        let bits = group.reduce(0) { $0 << 8 | Int($1) } << (8 * (3 - group.count))
+        for index in 0..<4 {
+            text.append(index <= group.count ? alphabet[bits >> (18 - 6 * index) & 63] : "=")
+        }
+    }
+    return text
+}
+
+func base64(_ values: [Float]) -> String {
+    base64(values.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * UInt32($0))) } })
+}
+
+/// The inverse, for the server's vectors of little-endian float32.
+func floats(_ text: String) -> [Float] {
+    let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+    var bytes: [UInt8] = []
+    var bits = 0
+    var count = 0
+    for character in text.utf8 {
+        guard let value = alphabet.firstIndex(of: character) else { break }
+        bits = bits << 6 | value
+        count += 6
+        if count >= 8 {
+            count -= 8
+            bytes.append(UInt8(truncatingIfNeeded: bits >> count))
+        }
+        bits &= 1 << count - 1
+    }
+    return stride(from: 0, to: bytes.count - 3, by: 4).map { start in
+        Float(bitPattern: (0..<4).reduce(0) { $0 | UInt32(bytes[start + $1]) << (8 * UInt32($1)) })
+    }
+}
+
+/// A folder of links to model folders, for `--models`; gone with the last reference.
+final class ModelsFolder {
+    let path: String
+    private var names: [String] = []
+
+    init(_ models: [(name: String, model: TemporaryModel)]) throws {
+        path = try temporaryFolder()
+        for (name, model) in models {
+            names.append(name)
+            guard symlink(model.path, "\(path)/\(name)") == 0 else { throw TestFailure("symlink: \(errno)") }
+        }
+    }
+
+    /// Makes `name` lead to another model.
+    func replace(_ name: String, with model: TemporaryModel) throws {
+        unlink("\(path)/\(name)")
+        guard symlink(model.path, "\(path)/\(name)") == 0 else { throw TestFailure("symlink: \(errno)") }
+    }
+
+    deinit {
+        for name in names { unlink("\(path)/\(name)") }
+        rmdir(path)
+    }
+}
+
+func temporaryFolder() throws -> String {
+    var template = Array("/tmp/exemplar-server-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw TestFailure("no temporary folder: \(errno)") }
+    return String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+}
+
+/// A file of `text`; gone with the last reference.
+final class TemporaryFile {
+    let path: String
+    private let folder: String
+
+    init(_ text: String) throws {
+        folder = try temporaryFolder()
+        path = folder + "/file"
+        guard let file = fopen(path, "w") else { throw TestFailure("\(path): \(errno)") }
+        fputs(text, file)
+        fclose(file)
+    }
+
+    deinit {
+        unlink(path)
+        rmdir(folder)
+    }
+}

@@ -1,0 +1,167 @@
+import Batching
+import Glibc
+
+/// `exemplar serve` as a process of its own, from the folder that the tests were built in; killed with the last reference.
+///
+/// A process, because signals, limits on descriptors and what it leaves behind belong to one.
+final class ServerProcess {
+    let identifier: pid_t
+    /// What it has logged so far, as far as it was read.
+    private(set) var log = ""
+    private let standardError: Int32
+    private var status: Int32?
+
+    /// Where the server listens, by its own words.
+    private(set) var port: UInt16 = 0
+
+    /// Starts a server and waits until it listens.
+    ///
+    /// - Parameters:
+    ///   - descriptors: the limit on open files, the system's where nil.
+    convenience init(_ arguments: [String], descriptors: Int? = nil) throws {
+        try self.init(launching: ["serve", "--port", "0", "--threads", "2"] + arguments, descriptors: descriptors)
+        let line = try waitForLog("listening on ")
+        guard let port = line.split(separator: ":").last.flatMap({ UInt16($0) }) else {
+            throw TestFailure("no port in: \(line)")
+        }
+        self.port = port
+    }
+
+    /// Starts a server that serves `model` alone.
+    convenience init(model: String, _ arguments: [String] = [], descriptors: Int? = nil) throws {
+        try self.init(["--model", model] + arguments, descriptors: descriptors)
+    }
+
+    /// Starts the program and waits for nothing.
+    init(launching arguments: [String], descriptors: Int? = nil) throws {
+        let limit = descriptors.map { "ulimit -n \($0); " } ?? ""
+        let words = ["/bin/sh", "-c", limit + "exec \"$0\" \"$@\"", try Self.binary()] + arguments
+        // Variables of whoever runs the tests must not change what is tested.
+        let kept: [String] = ["PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "TSAN_OPTIONS"]
+        let environment = kept.compactMap { name -> String? in
+            let value = getenv(name).map { String(cString: $0) }
+            // A race that the thread sanitizer finds must end the server, or no test would hear of it.
+            guard name == "TSAN_OPTIONS" else { return value.map { name + "=" + $0 } }
+            return name + "=" + (value.map { $0 + ":" } ?? "") + "halt_on_error=1"
+        }
+        (identifier, standardError) = try Self.spawning.withLock { _ in try Self.spawn(words, environment) }
+    }
+
+    /// One at a time, or a child would hold the pipe of another, which then never ends.
+    private static let spawning = Monitor(())
+
+    private static func spawn(_ words: [String], _ environment: [String]) throws -> (pid_t, Int32) {
+        var ends: [Int32] = [0, 0]
+        guard pipe(&ends) == 0 else { throw TestFailure("no pipe: \(errno)") }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        defer { close(ends[1]) }
+        var arguments = words.map { strdup($0) } + [nil]
+        var variables = environment.map { strdup($0) } + [nil]
+        defer { for pointer in arguments + variables { free(pointer) } }
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO)
+        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+        var child: pid_t = 0
+        let code = posix_spawn(&child, words[0], &actions, nil, &arguments, &variables)
+        guard code == 0 else {
+            close(ends[0])
+            throw TestFailure("cannot start \(words[0]): \(String(cString: strerror(code)))")
+        }
+        return (child, ends[0])
+    }
+
+    deinit {
+        if status == nil {
+            kill(identifier, SIGKILL)
+            var ignored: Int32 = 0
+            waitpid(identifier, &ignored, 0)
+        }
+        close(standardError)
+    }
+
+    /// The program beside the test bundle.
+    private static func binary() throws -> String {
+        var path = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink("/proc/self/exe", &path, path.count)
+        let own = String(decoding: path.prefix(max(count, 0)).map(UInt8.init(bitPattern:)), as: UTF8.self)
+        let binary =
+            own.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+            + "/exemplar"
+        guard access(binary, X_OK) == 0 else { throw TestFailure("\(binary) is not built") }
+        return binary
+    }
+
+    func send(_ signal: Int32) { kill(identifier, signal) }
+
+    /// Reads the log until a line holds `text`, and returns that line.
+    ///
+    /// - Parameter skip: how many such lines to pass over.
+    @discardableResult
+    func waitForLog(_ text: String, skip: Int = 0) throws -> String {
+        while true {
+            let lines = log.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
+            let found = lines.filter { $0.contains(text) }
+            if found.count > skip { return String(found[skip]) }
+            guard readLog() else { throw TestFailure("the log has no '\(text)':\n\(log)") }
+        }
+    }
+
+    /// Waits for the process's end; its exit status, or 128 and the signal that ended it.
+    func waitForExit() throws -> Int32 {
+        while readLog() {}
+        if let status { return status }
+        var raw: Int32 = 0
+        guard waitpid(identifier, &raw, 0) == identifier else { throw TestFailure("waitpid: \(errno)") }
+        let ended = raw & 0x7F == 0 ? raw >> 8 & 0xFF : 128 + raw & 0x7F
+        status = ended
+        return ended
+    }
+
+    /// Takes in the next part of the log; false at its end, and when the server is silent for so long that it hangs.
+    private func readLog() -> Bool {
+        var waiting = pollfd(fd: standardError, events: Int16(POLLIN), revents: 0)
+        guard poll(&waiting, 1, Patience.milliseconds) == 1 else {
+            log += "(and then nothing)\n"
+            kill(identifier, SIGKILL)
+            return false
+        }
+        var chunk = [UInt8](repeating: 0, count: 1 << 16)
+        let count = read(standardError, &chunk, chunk.count)
+        guard count > 0 else { return false }
+        log += String(decoding: chunk.prefix(count), as: UTF8.self)
+        return true
+    }
+
+    /// The process's resident memory in bytes.
+    func residentBytes() throws -> Int {
+        guard let file = fopen("/proc/\(identifier)/statm", "r") else {
+            throw TestFailure("the server is gone:\n\(log)")
+        }
+        defer { fclose(file) }
+        var text = [CChar](repeating: 0, count: 256)
+        fgets(&text, 256, file)
+        let words = String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self).split(
+            separator: " ")
+        guard words.count > 1, let pages = Int(words[1]) else { throw TestFailure("statm: \(words)") }
+        return pages * Int(getpagesize())
+    }
+
+    /// A new connection to it.
+    func connect(receiveBuffer: Int32? = nil) throws -> LineSocket {
+        try LineSocket(port: port, of: self, receiveBuffer: receiveBuffer)
+    }
+}
+
+/// How long a test waits before it says that something hangs. No test measures time by it.
+enum Patience {
+    static let seconds = 30
+    static let milliseconds = Int32(seconds * 1000)
+}
+
+struct TestFailure: Error, CustomStringConvertible {
+    let description: String
+    init(_ description: String) { self.description = description }
+}

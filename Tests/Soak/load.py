@@ -1,0 +1,205 @@
+"""Clients of a round of the soak: some behave, some do not. Each runs on a thread of its own until the round is over."""
+
+import base64
+import json
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+
+class Failure(Exception):
+    """The server did something that it must not."""
+
+
+class Client:
+    """A plain socket with lines."""
+
+    def __init__(self, port, receive_buffer=None):
+        self.socket = socket.socket()
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(60)
+        self.socket.connect(("127.0.0.1", port))
+        self.file = self.socket.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+        self.socket.close()
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def reply(self):
+        line = self.file.readline()
+        if not line.endswith(b"\n"):
+            raise Failure("the server closed a connection that behaved")
+        return json.loads(line)
+
+    def call(self, method, **params):
+        self.send(request(0, method, **params))
+        reply = self.reply()
+        if "error" in reply:
+            raise Failure(f"{method}: {reply['error']}")
+        return reply["result"]
+
+    def reset(self):
+        """Closes so that the server gets a reset in place of an end."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def request(number, method, **params):
+    message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+class Load:
+    """What the clients of every round share: the server, patches with the answers that they must get, and counts."""
+
+    def __init__(self, port, seed=7):
+        self.port = port
+        self.random = random.Random(seed)
+        self.counts = {"replies": 0, "overloaded": 0, "connections": 0}
+        self.failures = []
+        self.lock = threading.Lock()
+        with Client(port) as client:
+            shape = client.call("model")["patch_shape"]
+            size = shape[0] * shape[1] * shape[2]
+            self.patches = [base64.b64encode(self.random.randbytes(size)).decode() for _ in range(64)]
+            self.answers = [client.call("embed", patches=[patch])["embeddings"][0] for patch in self.patches]
+
+    def run_round(self, seconds):
+        """Runs every kind of client for a while. Returns when all of them have ended."""
+        end = time.monotonic() + seconds
+        kinds = [self.steady, self.steady, self.churn, self.pipeline, self.break_off, self.never_read, self.talk_nonsense]
+        kinds.append(self.kill_clients)
+        threads = [threading.Thread(target=self.guarded, args=(kind, end, self.random.random())) for kind in kinds]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def guarded(self, kind, end, seed):
+        draw = random.Random(seed)
+        try:
+            while time.monotonic() < end and not self.failures:
+                kind(draw, end)
+        except (OSError, Failure, ValueError) as error:
+            self.failures.append(f"{kind.__name__}: {error!r}")
+
+    def count(self, name, number=1):
+        with self.lock:
+            self.counts[name] += number
+
+    def connect(self, **options):
+        self.count("connections")
+        return Client(self.port, **options)
+
+    def embed(self, draw, number, **params):
+        chosen = [draw.randrange(len(self.patches)) for _ in range(draw.choice([1, 1, 2, 8]))]
+        return chosen, request(number, "embed", patches=[self.patches[index] for index in chosen], **params)
+
+    def check(self, reply, chosen):
+        """An answer is the one that the patch has always had, bit for bit, or a refusal for want of room."""
+        if "error" in reply:
+            if reply["error"]["code"] != -32000:
+                raise Failure(f"{reply['error']}")
+            self.count("overloaded")
+        elif reply["result"]["embeddings"] != [self.answers[index] for index in chosen]:
+            raise Failure("the same patch got another answer")
+        self.count("replies")
+
+    def steady(self, draw, end):
+        """One connection with sixteen requests under way."""
+        with self.connect() as client:
+            waiting = {}
+            number = 0
+            while time.monotonic() < end or waiting:
+                while len(waiting) < 16 and time.monotonic() < end:
+                    waiting[number], line = self.embed(draw, number)
+                    client.send(line)
+                    number += 1
+                if waiting:
+                    reply = client.reply()
+                    self.check(reply, waiting.pop(reply["id"]))
+
+    def churn(self, draw, _):
+        with self.connect() as client:
+            client.call("ready")
+            chosen, line = self.embed(draw, 1)
+            client.send(line)
+            self.check(client.reply(), chosen)
+
+    def pipeline(self, draw, _):
+        count = draw.choice([10, 1000, 5000])
+        with self.connect() as client:
+            lines = b"".join(request(number, "ready") for number in range(count))
+            writer = threading.Thread(target=client.send, args=(lines,))
+            writer.start()
+            seen = {client.reply()["id"] for _ in range(count)}
+            writer.join()
+            if seen != set(range(count)):
+                raise Failure("a request was not answered exactly once")
+            self.count("replies", count)
+
+    def break_off(self, draw, _):
+        """Leaves in the middle of a request or of a reply, politely or not."""
+        with self.connect(receive_buffer=4096) as client:
+            _, line = self.embed(draw, 1, layers="all")
+            if draw.random() < 0.5:
+                client.send(line[: draw.randrange(1, len(line))])
+            else:
+                client.send(line * draw.randrange(1, 8))
+                if draw.random() < 0.5:
+                    client.socket.recv(1)
+            if draw.random() < 0.5:
+                client.reset()
+
+    def never_read(self, draw, end):
+        with self.connect(receive_buffer=4096) as client:
+            client.socket.settimeout(0.5)
+            try:
+                while time.monotonic() < end:
+                    client.send(self.embed(draw, 1, layers="all")[1])
+            except (TimeoutError, ConnectionError):
+                # Nothing is taken any more, or the server has lost its patience: both are right.
+                pass
+
+    def talk_nonsense(self, draw, _):
+        noise = [
+            b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", draw.randbytes(3000) + b"\n", b"[" * 100 + b"\n", b"[]\n", b"{}\n",
+            b"x" * (5 << 20) + b"\n", request(1, "embed", patches=["!"]), request(2, "embed", patches=[self.patches[0]] * 300),
+            request(3, "embed", patches=[self.patches[0]], deadline_ms=0), b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n",
+        ]
+        with self.connect() as client:
+            for line in draw.sample(noise, 3):
+                client.send(line)
+            client.send(request("end", "live"))
+            while (reply := client.reply())["id"] != "end":
+                if "error" not in reply:
+                    raise Failure(f"nonsense was answered with {reply}")
+
+    def kill_clients(self, draw, _):
+        """A process that asks and reads, killed in the middle."""
+        _, line = self.embed(draw, 1)
+        program = (
+            "import socket, sys\n"
+            "s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
+            "line = sys.stdin.buffer.read()\n"
+            "while True:\n    s.sendall(line * 4)\n    s.recv(4096)\n"
+        )
+        child = subprocess.Popen([sys.executable, "-c", program, str(self.port)], stdin=subprocess.PIPE)
+        child.stdin.write(line)
+        child.stdin.close()
+        time.sleep(draw.uniform(0.1, 0.5))
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        self.count("connections")

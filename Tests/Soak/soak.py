@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""Soak: a server under every kind of client for a long time, and whether its memory grows.
+
+    Tests/Soak/soak.py --binary .build/release/exemplar --model models/small --minutes 30
+
+Clients run in rounds; between two rounds all of them are gone and the server rests, so that its figures can be compared.
+In every round it gets one SIGHUP. After the first third of the run, which warms up, the allocator's active bytes may grow
+by 0.5 MB. The exit status is 1 where they grow by more, or an answer was wrong, or the server ended.
+
+With --leak the sampler adds a leak that is not there, 2 MB over the run, to what it reads; the run must then be judged
+as leaking, and the exit status is 0 if it is. The server has no leak to switch on.
+"""
+
+import argparse
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import judge
+from load import Client, Load
+
+COLUMNS = ["allocated", "active", "resident", "rss"]
+
+
+def start(binary, model, log):
+    """A server on a free port, impatient, with a queue that can be filled."""
+    command = [binary, "serve", "--model", model, "--port", "0", "--queue", "256"]
+    server = subprocess.Popen(command + ["--read-timeout", "1", "--write-timeout", "2"], stderr=log)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and server.poll() is None:
+        with open(log.name) as text:
+            if found := re.search(r"listening on .*:(\d+)", text.read()):
+                return server, int(found[1])
+        time.sleep(0.05)
+    server.kill()
+    sys.exit(f"The server does not start:\n{open(log.name).read()}")
+
+
+def rest(client):
+    """Waits until the server has nothing left to do, and returns its figures."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        stats = client.call("stats")
+        if stats["connections"]["open"] == 1 and stats["queue"]["in_flight"] == 0:
+            return stats
+        time.sleep(0.1)
+    sys.exit(f"After a round something is left behind: {stats['connections']} {stats['queue']}")
+
+
+def sample(server, port):
+    with Client(port) as client:
+        rest(client)
+        # What was freed last may still be on its way through the allocator.
+        time.sleep(0.5)
+        stats = rest(client)
+    with open(f"/proc/{server.pid}/statm") as file:
+        pages = int(file.read().split()[1])
+    # A build without jemalloc has no figures but the system's.
+    return {**(stats["allocator"] or {}), "rss": pages * 4096}, stats["requests"]
+
+
+def soak(server, port, minutes, leak):
+    """Samples of the whole run: pairs of seconds and figures."""
+    load = Load(port)
+    seconds = minutes * 60
+    length = min(20, max(2, seconds / 40))
+    begin = time.monotonic()
+    samples = []
+    print(f"{'seconds':>8}{'replies':>10}{'refused':>9}{'connections':>13}" + "".join(f"{name:>11}" for name in COLUMNS))
+    while (elapsed := time.monotonic() - begin) < seconds:
+        server.send_signal(signal.SIGHUP)
+        load.run_round(length)
+        if server.poll() is not None:
+            sys.exit(f"The server ended with status {server.returncode}.")
+        if load.failures:
+            sys.exit("\n".join(load.failures))
+        figures, _ = sample(server, port)
+        elapsed = time.monotonic() - begin
+        for name in figures:
+            figures[name] += leak * elapsed / seconds
+        samples.append((elapsed, figures))
+        counts = load.counts
+        print(
+            f"{elapsed:8.0f}{counts['replies']:10}{counts['overloaded']:9}{counts['connections']:13}"
+            + "".join(f"{figures.get(name, 0) / 1e6:9.2f}MB" for name in COLUMNS),
+            flush=True,
+        )
+    return samples
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Load a server with every kind of client and judge its memory.")
+    parser.add_argument("--binary", required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--leak", action="store_true", help="add a leak to the samples, which must be found")
+    arguments = parser.parse_args()
+    with tempfile.NamedTemporaryFile("w", prefix="exemplar-soak-") as log:
+        server, port = start(arguments.binary, arguments.model, log)
+        try:
+            samples = soak(server, port, arguments.minutes, 2e6 if arguments.leak else 0)
+            server.send_signal(signal.SIGTERM)
+            if server.wait(60) != 0:
+                sys.exit(f"After SIGTERM the server ended with status {server.returncode}.")
+        finally:
+            server.kill()
+            server.wait()
+    for name in COLUMNS:
+        if all(name in figures for _, figures in samples):
+            grown = judge.growth([(seconds, figures[name]) for seconds, figures in samples])
+            print(f"{name:>10} grew by {grown / 1e6:.2f} MB after the warm-up")
+    judged = "active" if "active" in samples[0][1] else "rss"
+    leaks = judge.leaks([(seconds, figures[judged]) for seconds, figures in samples])
+    print(f"{judged}: " + ("a leak" if leaks else "no leak") + f", at most {judge.TOLERANCE / 1e6} MB are allowed")
+    sys.exit(leaks != arguments.leak)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""The judge on series whose truth is known: python3 -m unittest discover Tests/Soak"""
+
+import random
+import unittest
+
+import judge
+
+
+def series(minutes, leak, seed, noise=300_000, warm_up=8_000_000):
+    """Samples every ten seconds: a warm-up that saturates, noise, outliers, and a leak of bytes over the judged part."""
+    draw = random.Random(seed)
+    seconds = minutes * 60
+    for t in range(0, seconds + 1, 10):
+        value = 200e6 + warm_up * (1 - 0.5 ** (t / (seconds / 20))) + draw.uniform(-noise, noise)
+        value += leak * t / (seconds * (1 - judge.WARM_UP))
+        yield t, value + (5e6 if draw.random() < 0.05 else 0)
+
+
+class JudgeTests(unittest.TestCase):
+    def test_flat(self):
+        for seed in range(20):
+            self.assertFalse(judge.leaks(list(series(30, 0, seed))), seed)
+
+    def test_a_leak_is_caught(self):
+        for seed in range(20):
+            self.assertTrue(judge.leaks(list(series(30, 1_000_000, seed))), seed)
+
+    def test_growth_is_measured(self):
+        for leak in [0, 1e5, 1e6, 1e7]:
+            found = judge.growth(list(series(30, leak, 1, noise=0, warm_up=0)))
+            self.assertAlmostEqual(found, leak, delta=1 + 0.02 * leak)
+
+    def test_the_warm_up_does_not_count(self):
+        steep = [(t, min(t, 600) * 1e6) for t in range(0, 1801, 10)]
+        self.assertEqual(judge.growth(steep), 0)
+        self.assertFalse(judge.leaks([(t, -t) for t in range(100)]))
+
+    def test_too_few_samples(self):
+        with self.assertRaises(ValueError):
+            judge.growth([(t, 0) for t in range(8)])
+
+
+if __name__ == "__main__":
+    unittest.main()
