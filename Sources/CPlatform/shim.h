@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #ifdef __linux__
+#include <execinfo.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -92,6 +93,35 @@ static inline int exemplar_next_signal(int descriptor) {
 }
 
 static inline int exemplar_ignore_sigpipe(void) { return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -1 : 0; }
+
+// Writes the stack of the thread that crashed to standard error, then lets the signal do what it does without a handler.
+// Nothing in it but write(2) and backtrace(3), which was called once before, so that it need not load its library now.
+static inline void exemplar_report_crash(int number) {
+    void *frames[64];
+    const char *name = number == SIGSEGV ? "SIGSEGV" : number == SIGILL ? "SIGILL" : number == SIGBUS ? "SIGBUS"
+        : number == SIGTRAP ? "SIGTRAP" : number == SIGFPE ? "SIGFPE" : "SIGABRT";
+    const char *parts[] = {"exemplar crashed with ", name, "; please report this stack:\n"};
+    for (int i = 0; i < 3; i++)
+        if (write(2, parts[i], strlen(parts[i])) < 0) break;
+    backtrace_symbols_fd(frames, backtrace(frames, 64), 2);
+    raise(number);
+}
+
+// Installs it where nobody else, such as Swift's own backtraces, has taken the signal.
+static inline void exemplar_report_crashes(void) {
+    const int numbers[] = {SIGSEGV, SIGILL, SIGBUS, SIGTRAP, SIGFPE, SIGABRT};
+    void *frame;
+    backtrace(&frame, 1);
+    for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct sigaction action;
+        if (sigaction(numbers[i], 0, &action) != 0 || action.sa_handler != SIG_DFL) continue;
+        memset(&action, 0, sizeof action);
+        action.sa_handler = exemplar_report_crash;
+        // Once: a crash of the handler ends the process.
+        action.sa_flags = SA_RESETHAND | SA_NODEFER;
+        sigaction(numbers[i], &action, 0);
+    }
+}
 
 // Binds to the path of a Unix domain socket; -1 with errno, ENAMETOOLONG among them.
 static inline int exemplar_bind_unix(int socket, const char *path) {

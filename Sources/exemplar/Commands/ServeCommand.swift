@@ -1,3 +1,4 @@
+import CPlatform
 import ExemplarNetwork
 import ExemplarServer
 import KernelInterface
@@ -95,6 +96,7 @@ extension Command {
 }
 
 private func runServe(_ arguments: ParsedArguments) throws(CommandError) -> Int32 {
+    exemplar_report_crashes()
     let configuration = try ServerConfiguration(arguments)
     let server: Server
     do {
