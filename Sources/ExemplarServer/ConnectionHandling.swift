@@ -92,6 +92,11 @@ extension Server {
         }
         let interest = connection.wantedInterest
         if interest != connection.interest {
+            if interest.contains(.read), !connection.interest.contains(.read) {
+                // The time during which it was not read was the server's, not its client's.
+                connection.lastReceived = .now
+                if connection.lineStarted != nil { connection.lineStarted = .now }
+            }
             connection.interest = interest
             poller.change(connection.descriptor, interest, token: connection.id.rawValue)
         }
