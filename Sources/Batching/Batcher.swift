@@ -22,9 +22,11 @@ where Instant.Duration == Duration {
     }
 
     /// Takes a job in, or says why not.
-    public func admit(_ job: Job, deadline: Instant?) -> StateMachine.Admission {
+    public func admit(_ job: Job, deadline: Instant?, isAccepted: Bool = false) -> StateMachine.Admission {
         let now = now()
-        let admission = state.withLock { $0.machine.admit(job, deadline: deadline, at: now) }
+        let admission = state.withLock {
+            $0.machine.admit(job, deadline: deadline, at: now, isAccepted: isAccepted)
+        }
         if case .admitted(let wake) = admission { state.notify(wake) }
         return admission
     }
@@ -50,9 +52,11 @@ where Instant.Duration == Duration {
     }
 
     /// Takes note that a batch is computed; the jobs returned have left.
-    public func finish(_ batch: Batch<Job, Instant>) -> StateMachine.Finished {
+    ///
+    /// - Parameter computed: patches of the batch that took time; without it, all.
+    public func finish(_ batch: Batch<Job, Instant>, computed: Int? = nil) -> StateMachine.Finished {
         let now = now()
-        return state.withLock { $0.machine.finish(batch, at: now) }
+        return state.withLock { $0.machine.finish(batch, computed: computed, at: now) }
     }
 
     /// Lets the jobs go whose deadline has passed.

@@ -84,8 +84,12 @@ where Instant.Duration == Duration {
     public var isDrained: Bool { isDraining && records.isEmpty && running.isEmpty }
 
     /// Takes a job in, or says why not.
-    public mutating func admit(_ job: Job, deadline: Instant?, at now: Instant) -> Admission {
-        guard !isDraining else { return .draining }
+    ///
+    /// - Parameter isAccepted: whether the job was accepted before draining began and has only now become ready.
+    public mutating func admit(
+        _ job: Job, deadline: Instant?, at now: Instant, isAccepted: Bool = false
+    ) -> Admission {
+        guard !isDraining || isAccepted else { return .draining }
         if let deadline, deadline <= now { return .expired }
         let count = job.patchCount
         guard count > 0, waiting.patchCount + count <= limits.queue else {
@@ -114,10 +118,14 @@ where Instant.Duration == Duration {
     }
 
     /// Takes note that a batch is computed. Its jobs that have no other patches to wait for leave.
-    public mutating func finish(_ batch: Batch<Job, Instant>, at now: Instant) -> Finished {
+    ///
+    /// - Parameter computed: patches of the batch that took time, from which their cost is learned; nil for all.
+    public mutating func finish(
+        _ batch: Batch<Job, Instant>, computed: Int? = nil, at now: Instant
+    ) -> Finished {
         var finished = Finished()
         guard let run = running.removeValue(forKey: batch.id) else { return finished }
-        learn(patchCount: run.patchCount, took: run.started.duration(to: now))
+        learn(patchCount: computed ?? run.patchCount, took: run.started.duration(to: now))
         for slice in batch.slices {
             // A job that expired or was cancelled meanwhile has left.
             guard var record = records[slice.id] else { continue }

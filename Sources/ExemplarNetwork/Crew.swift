@@ -20,6 +20,8 @@ public final class Crew: Sendable {
     private final class Slot: @unchecked Sendable {
         var work: (any Work)?
         var isDisbanded = false
+        /// Whether every assistant has its thread; otherwise nobody comes to a meeting.
+        var isComplete = false
     }
 
     /// - Parameters:
@@ -42,12 +44,13 @@ public final class Crew: Sendable {
             }
             guard isStarted else { throw ModelError("Cannot start a thread for a part of a layer.") }
         }
+        slot.isComplete = true
     }
 
     /// Ends the assistants.
     deinit {
         slot.isDisbanded = true
-        if count > 1 { meeting.wait() }
+        if count > 1, slot.isComplete { meeting.wait() }
     }
 
     /// Makes the calling thread the caller until `release`; false where another is.

@@ -17,8 +17,6 @@ public final class RunningMoments {
         self.dimension = dimension
         means = .allocate(capacity: max(dimension, 1))
         squares = .allocate(capacity: max(dimension, 1))
-        means.initialize(repeating: 0, count: dimension)
-        squares.initialize(repeating: 0, count: dimension)
     }
 
     deinit {
@@ -33,15 +31,20 @@ public final class RunningMoments {
         let share = 1 / Double(count)
         for index in 0..<dimension {
             let value = Double(row[index])
+            guard count > 1 else {
+                means[index] = value
+                squares[index] = 0
+                continue
+            }
             let difference = value - means[index]
-            let mean = count == 1 ? value : means[index] + difference * share
+            let mean = means[index] + difference * share
             means[index] = mean
-            squares[index] += count == 1 ? 0 : difference * (value - mean)
+            squares[index] += difference * (value - mean)
         }
     }
 
-    /// The mean of one dimension, as float32.
-    public func mean(_ index: Int) -> Float { Float(means[index]) }
+    /// The mean of one dimension, as float32; 0 without rows.
+    public func mean(_ index: Int) -> Float { count > 0 ? Float(means[index]) : 0 }
 
     /// The standard error of one dimension of the mean, √(Σ̂_dd / K); 0 for a single row.
     public func standardError(_ index: Int) -> Float {

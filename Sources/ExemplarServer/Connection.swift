@@ -8,8 +8,13 @@ final class Connection {
     let descriptor: Int32
     var framer: LineFramer
     var output = ByteBuffer()
-    /// The part of `output` that the server has counted.
+    /// Bytes of replies that wait for the rest of their JSON-RPC batch.
+    var collectedByteCount = 0
+    /// Not read while all clients together have too much to take.
+    var isThrottled = false
+    /// What the server has counted of this connection's replies, and of its framer's storage.
     var accountedOutput = 0
+    var accountedInput = 0
     /// Requests admitted and not yet answered.
     var inFlight = 0
     /// The client has closed its sending side: what it asked for is still answered.
@@ -45,8 +50,8 @@ final class Connection {
 
     /// Whether the client must take replies before more of its requests are read.
     var isPaused: Bool {
-        inFlight >= ServerConfiguration.maxInFlight
-            || output.count + owedByteCount >= ServerConfiguration.maxPendingOutput
+        isThrottled || inFlight >= ServerConfiguration.maxInFlight
+            || output.count + collectedByteCount + owedByteCount >= ServerConfiguration.maxPendingOutput
     }
 
     /// Whether nothing is owed to the client any more.

@@ -68,6 +68,11 @@ extension Server {
                 return
             }
         }
+        guard accountInput(connection) else {
+            log.warning("closing a connection: the lines that clients have begun take too much memory")
+            remove(connection)
+            return
+        }
         advance(connection)
     }
 
@@ -161,6 +166,11 @@ extension Server {
         // Nobody would learn what became of a notification, so nothing is computed for it.
         guard let id = incoming.id else { return }
         let address = ReplyAddress(connection: connection.id, id: id, batch: batch)
+        // What stands behind the last wrong token in a batch is not looked at.
+        guard !connection.isClosing else {
+            answer(.failure(ResponseError(.unauthorized, "Too many wrong tokens.")), address, connection)
+            return
+        }
         let request: Request
         switch incoming.request {
         case .success(let valid): request = valid
@@ -199,16 +209,10 @@ extension Server {
         }
     }
 
-    private func admit(_ task: InferenceTask, _ deadline: ContinuousClock.Instant?, _ connection: Connection) {
-        guard let lease = memory.take(task.byteCount, beside: outputByteCount) else {
-            let error = ResponseError(
-                .overloaded, "Requests and replies take all the memory that they may; try again in 100 ms.",
-                data: [.init("retry_after_ms", 100)])
-            answer(.failure(error), task.address, connection)
-            return
-        }
-        task.lease = lease
-        switch batcher.admit(InferenceJob(task: task), deadline: deadline) {
+    private func admit(
+        _ task: InferenceTask, _ deadline: ContinuousClock.Instant?, _ connection: Connection, isAccepted: Bool = false
+    ) {
+        switch batcher.admit(InferenceJob(task: task), deadline: deadline, isAccepted: isAccepted) {
         case .admitted:
             connection.inFlight += 1
             connection.owedByteCount += task.replyByteCount
@@ -218,14 +222,11 @@ extension Server {
                 .overloaded, "The queue of \(configuration.queue) patches is full; try again in \(milliseconds) ms.",
                 data: [.init("retry_after_ms", .int(milliseconds))])
             answer(.failure(error), task.address, connection)
-        case .expired: answer(.failure(Self.deadlineError), task.address, connection)
+        case .expired: answer(.failure(.deadlineExceeded), task.address, connection)
         case .draining:
             answer(.failure(ResponseError(.draining, "The server is shutting down.")), task.address, connection)
         }
     }
-
-    private static let deadlineError = ResponseError(
-        .deadlineExceeded, "The deadline passed before the answer was there; allow more time or send less at once.")
 
     /// Puts a reply of the event loop's own into the output.
     private func answer(_ content: Response.Content, _ address: ReplyAddress, _ connection: Connection) {
@@ -240,7 +241,10 @@ extension Server {
         if connection.output.isEmpty { connection.lastSent = .now }
         defer { account(connection) }
         if let batch = address.batch {
+            connection.collectedByteCount += reply.count
+            let collected = connection.batches[batch]?.byteCount ?? 0
             guard let line = connection.batches[batch]?.add(reply) else { return }
+            connection.collectedByteCount = max(0, connection.collectedByteCount - reply.count - collected)
             connection.batches[batch] = nil
             connection.output.append(contentsOf: line)
         } else {
@@ -249,10 +253,23 @@ extension Server {
         }
     }
 
-    /// Takes note of how much waits for a client now.
+    /// Takes note of how much waits for a client now. While all clients together have much to take, one that has some
+    /// is not read.
     private func account(_ connection: Connection) {
-        outputByteCount += connection.output.count - connection.accountedOutput
-        connection.accountedOutput = connection.output.count
+        let waiting = connection.output.count + connection.collectedByteCount
+        memory.addWaiting(waiting - connection.accountedOutput)
+        connection.accountedOutput = waiting
+        connection.isThrottled =
+            waiting > ServerConfiguration.fairOutput
+            && memory.waitingByteCount > ServerConfiguration.crowdedOutput
+    }
+
+    /// Takes note of the storage of a line that has not ended. False where all of them together take too much.
+    private func accountInput(_ connection: Connection) -> Bool {
+        let capacity = connection.framer.capacity
+        inputByteCount += capacity - connection.accountedInput
+        connection.accountedInput = capacity
+        return inputByteCount <= MemoryBudget.capacity || capacity <= ServerConfiguration.fairOutput
     }
 
     private func count(_ code: ErrorCode) { statistics.update { $0.errors[code, default: 0] += 1 } }
@@ -275,7 +292,7 @@ extension Server {
                 guard let connection = connections[address.connection.rawValue] else { continue }
                 connection.inFlight -= 1
                 switch result {
-                case .success(let task): admit(task, deadline, connection)
+                case .success(let task): admit(task, deadline, connection, isAccepted: true)
                 case .failure(let error): answer(.failure(error), address, connection)
                 }
                 touched.insert(address.connection.rawValue)
@@ -292,16 +309,20 @@ extension Server {
         guard let connection = connections[task.address.connection.rawValue] else { return }
         connection.inFlight -= 1
         connection.owedByteCount -= task.replyByteCount
-        answer(.failure(Self.deadlineError), task.address, connection)
+        answer(.failure(.deadlineExceeded), task.address, connection)
         advance(connection)
     }
 
     /// Closes a connection; what was queued for it is not computed.
     func remove(_ connection: Connection) {
         guard connections.removeValue(forKey: connection.id.rawValue) != nil else { return }
-        outputByteCount -= connection.accountedOutput
+        memory.addWaiting(-connection.accountedOutput)
+        inputByteCount -= connection.accountedInput
         poller.remove(connection.descriptor)
-        _ = batcher.cancel(connection.id)
+        if connection.inFlight > 0 {
+            _ = batcher.cancel(connection.id)
+            images.cancel(connection.id)
+        }
         statistics.update { $0.connections -= 1 }
     }
 

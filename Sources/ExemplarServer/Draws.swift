@@ -83,6 +83,12 @@ final class Draws: Sendable {
                     "Contrast, color and hue are for networks of 3 channels, which \(model.configuration.name) is not: "
                         + "give factors of 1, powers of 1 and offsets of 0.")
             }
+            if isColor, sampler.ranges.contrast == nil, transformations.contains(where: { $0.contrast != [1, 1, 1] }) {
+                throw ResponseError(
+                    .notSupported,
+                    "\(model.configuration.name) has no components for the contrast in its config.json: give factors of 1."
+                )
+            }
             (source, seed, mode, count, tolerance) = (.given(transformations), nil, "parameters", list.count, nil)
         }
     }

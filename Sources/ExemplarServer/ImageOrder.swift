@@ -16,7 +16,14 @@ struct ImageOrder: Sendable {
     /// From decoded images to a task.
     let makeTask: @Sendable (InputBlock) throws(ResponseError) -> InferenceTask
 
-    var byteCount: Int { files.reduce(0) { $0 + $1.count } }
+    var byteCount: Int { files.reduce(address.id.json.count) { $0 + $1.count } }
+
+    private var tooManyPixels: ResponseError {
+        .invalidParameter(
+            "images",
+            "The images have more than \(totalPixels) pixels together, the area of as many patches as the queue holds: send "
+                + "fewer at a time, or raise the server's --queue.")
+    }
 
     /// Decodes every file; each is checked for its size before it is decoded.
     func task() throws(ResponseError) -> InferenceTask {
@@ -32,9 +39,12 @@ struct ImageOrder: Sendable {
             func bad(_ reason: String) -> ResponseError {
                 ResponseError(.badImage, "Entry \(index) of `images`: \(reason)", data: [.init("index", .int(index))])
             }
+            guard left > 0 else { throw tooManyPixels }
             let image: Raster
             do {
                 image = try Raster(decoding: file, as: channels, maximumPixels: min(maximumPixels, left))
+            } catch .tooLarge(_, let width, let height, _) where width <= maximumPixels / max(height, 1) {
+                throw tooManyPixels
             } catch {
                 throw bad(error.description)
             }
@@ -87,20 +97,36 @@ final class ImageDecoding: Sendable {
         return isTaken
     }
 
-    private func run() {
-        while true {
-            let orders = queue.wait { queue -> [ImageOrder]? in
-                if queue.isStopped { return [] }
-                guard !queue.orders.isEmpty else { return nil }
-                defer { queue.orders = [] }
-                return queue.orders
-            }
-            if orders.isEmpty { return }
-            for order in orders {
-                let result = Result { () throws(ResponseError) in try order.task() }
-                queue.withLock { $0.byteCount -= order.byteCount }
-                outbox.post(.decoded(result, order.address, order.deadline))
+    /// Forgets the orders of a connection that is gone.
+    func cancel(_ connection: ConnectionID) {
+        queue.withLock { queue in
+            queue.orders.removeAll { order in
+                guard order.address.connection == connection else { return false }
+                queue.byteCount -= order.byteCount
+                return true
             }
         }
     }
+
+    private func run() {
+        while true {
+            let next = queue.wait { queue -> ImageOrder?? in
+                if queue.isStopped { return .some(nil) }
+                return queue.orders.isEmpty ? nil : .some(queue.orders.removeFirst())
+            }
+            guard let order = next else { return }
+            let isLate = order.deadline.map { $0 < .now } ?? false
+            let result = Result { () throws(ResponseError) in
+                if isLate { throw .deadlineExceeded }
+                return try order.task()
+            }
+            queue.withLock { $0.byteCount -= order.byteCount }
+            outbox.post(.decoded(result, order.address, order.deadline))
+        }
+    }
+}
+
+extension ResponseError {
+    static let deadlineExceeded = ResponseError(
+        .deadlineExceeded, "The deadline passed before the answer was there; allow more time or send less at once.")
 }

@@ -30,8 +30,8 @@ final class InferenceTask: @unchecked Sendable {
     let dimension: Int
     /// Of the reply, at most or nearly so.
     let replyByteCount: Int
-    /// Set when the task is admitted.
-    var lease: MemoryBudget.Lease?
+    /// The task's part of the server's memory, taken before the task was made.
+    private let lease: MemoryBudget.Lease
     /// Units before each input, and last all of them.
     private let unitStarts: [Int]
     private let rows: UnsafeMutableBufferPointer<Float>
@@ -54,8 +54,9 @@ final class InferenceTask: @unchecked Sendable {
 
     init(
         address: ReplyAddress, served: ServedModel, selection: LayerSelection, answer: Answer, draws: Draws?,
-        arrival: ContinuousClock.Instant, inputs: InputBlock, replyByteCount: Int
+        arrival: ContinuousClock.Instant, inputs: InputBlock, replyByteCount: Int, lease: MemoryBudget.Lease
     ) {
+        self.lease = lease
         self.replyByteCount = replyByteCount
         self.address = address
         self.served = served
@@ -90,11 +91,8 @@ final class InferenceTask: @unchecked Sendable {
         return (entry.height * entry.width + patch.height * patch.width - 1) / (patch.height * patch.width)
     }
 
-    /// Bytes that the task and its reply hold.
-    var byteCount: Int {
-        inputs.byteCount + replyByteCount + rows.count * MemoryLayout<Float>.stride + pixels.count
-            + averages.count * dimension * 2 * MemoryLayout<Double>.stride
-    }
+    /// The units of one input.
+    func unitCount(ofInput index: Int) -> Int { unitStarts[index + 1] - unitStarts[index] }
 
     /// All units.
     var unitCount: Int { unitStarts.last ?? 0 }
@@ -122,7 +120,9 @@ final class InferenceTask: @unchecked Sendable {
     func input(ofUnit unit: Int) -> EmbedderInput? {
         guard let draws else { return input(unit) }
         let (index, draw) = (unit / draws.count, unit % draws.count)
-        if draws.tolerance != nil, lock.withLock({ _ in averages[index].isDone }) { return nil }
+        if draws.tolerance != nil, lock.withLock({ _ in index < averages.count && averages[index].isDone }) {
+            return nil
+        }
         var input = input(index)
         input.transformation = draws.transformations[draw]
         input.border = draws.border
@@ -228,7 +228,7 @@ final class InferenceTask: @unchecked Sendable {
             let errors = inputs.entries.indices.map { index -> JSONValue in
                 guard !averages.isEmpty, averages[index].moments.count > 1 else { return .null }
                 let values = (0..<dimension).map { averages[index].moments.standardError($0) }
-                return encoding == .float ? .array(values.map { .double(Double($0)) }) : .base64(values)
+                return encoding == .float ? .array(values.map(JSONValue.shortest)) : .base64(values)
             }
             members.append(.init("standard_errors", .array(errors)))
         }
@@ -250,7 +250,11 @@ final class InferenceTask: @unchecked Sendable {
                     return .object(members)
                 })
         }
-        return ["model": .string(served.name), "classes": .array(classes)]
+        var members: [JSONValue.Member] = [
+            .init("model", .string(served.name)), .init("classes", .array(classes)),
+        ]
+        if let draws { members.append(.init("transform", description(of: draws, .base64))) }
+        return .object(members)
     }
 
     private func patches() -> JSONValue {
@@ -274,6 +278,11 @@ final class InferenceTask: @unchecked Sendable {
 extension JSONValue {
     fileprivate static func base64(_ bytes: UnsafeRawBufferPointer) -> JSONValue {
         .string(Base64.encode(bytes))
+    }
+
+    /// The fewest digits that parse back to the same float32.
+    fileprivate static func shortest(_ value: Float) -> JSONValue {
+        .double(Double(value.description) ?? Double(value))
     }
 
     fileprivate static func base64(_ values: [Float]) -> JSONValue {

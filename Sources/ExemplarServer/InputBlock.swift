@@ -59,10 +59,10 @@ final class InputBlock: @unchecked Sendable {
         format = type == .u8 ? .uint8 : .float32
         let size = shape.height * shape.width * shape.channels * type.byteCount
         byteCount = encoded.count * size
-        // Base64 is four characters for three bytes: a request of entries that are far too short, which would take
+        // Escapes only shorten a string. Base64 is four characters for three bytes: a request of entries that are far too short, which would take
         // more memory than its line, is refused first.
         for (index, entry) in encoded.enumerated()
-        where !entry.isEscaped && !(size...size + 2).contains(entry.base64Capacity) {
+        where entry.base64Capacity < size || !entry.isEscaped && entry.base64Capacity > size + 2 {
             var room = [UInt8](repeating: 0, count: min(entry.base64Capacity, size))
             let result = room.withUnsafeMutableBytes { room in
                 Result { () throws(ResponseError) in

@@ -18,8 +18,9 @@ final class Listener {
     }
 
     deinit {
-        close(descriptor)
+        // First the file: once the socket is closed it may be a successor's.
         if let unixPath { unlink(unixPath) }
+        close(descriptor)
     }
 
     /// Listens on `host` and `port`; port 0 picks a free one.

@@ -29,6 +29,8 @@ public struct Log: Sendable {
 
     /// Something that operators ask about seldom: a connection opened or closed.
     func debug(_ message: String, _ fields: [JSONValue.Member] = []) { write(.debug, message, fields) }
+    /// What scripts wait for: written whatever the level is.
+    func announce(_ message: String) { write(.info, message, [], isAlways: true) }
     /// A step of the life cycle.
     func info(_ message: String, _ fields: [JSONValue.Member] = []) { write(.info, message, fields) }
     /// Something to look after; the server goes on.
@@ -36,8 +38,8 @@ public struct Log: Sendable {
     /// Something failed.
     func error(_ message: String, _ fields: [JSONValue.Member] = []) { write(.error, message, fields) }
 
-    private func write(_ level: Level, _ message: String, _ fields: [JSONValue.Member]) {
-        guard level.order >= self.level.order else { return }
+    private func write(_ level: Level, _ message: String, _ fields: [JSONValue.Member], isAlways: Bool = false) {
+        guard isAlways || level.order >= self.level.order else { return }
         var line = ByteBuffer()
         switch format {
         case .text:

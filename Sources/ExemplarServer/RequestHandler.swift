@@ -27,6 +27,7 @@ struct RequestHandler {
 
     let configuration: ServerConfiguration
     let threads: Int
+    let memory: MemoryBudget
     /// The bytes of the token that clients must send; nil without one.
     let token: [UInt8]?
 
@@ -78,6 +79,9 @@ struct RequestHandler {
         }
     }
 
+    /// A name as it goes into an error: not at any length that a client may choose.
+    func excerpt(_ name: String) -> String { name.utf8.count <= 64 ? name : name.prefix(64) + "…" }
+
     static let ok: JSONValue = ["status": "ok"]
 
     private func check(_ readiness: Readiness) throws(ResponseError) {
@@ -103,6 +107,6 @@ struct RequestHandler {
     private func find(_ name: String?, in models: ModelSet) throws(ResponseError) -> ServedModel {
         if let served = models[name] { return served }
         let known = models.sorted.map(\.name).joined(separator: ", ")
-        throw ResponseError(.unknownName, "There is no model \(name ?? ""); there are \(known).")
+        throw ResponseError(.unknownName, "There is no model \(excerpt(name ?? "")); there are \(known).")
     }
 }

@@ -39,9 +39,9 @@ public final class Server {
     var connections: [UInt64: Connection] = [:]
     var lastToken = Token.connections.rawValue
     var lastBatch: UInt64 = 0
-    /// Bytes of replies that wait for their clients, all connections together.
-    var outputByteCount = 0
     let memory = MemoryBudget()
+    /// Bytes of storage for lines that have not ended, all connections together.
+    var inputByteCount = 0
     var listeners: [Token: Listener] = [:]
     /// Set while the process is out of descriptors: when to accept again.
     var acceptAgain: ContinuousClock.Instant?
@@ -69,7 +69,8 @@ public final class Server {
         cores = .current()
         let threads = configuration.threads ?? cores.count
         let token = try configuration.tokenFile.map(readToken)
-        handler = RequestHandler(configuration: configuration, threads: threads, token: token)
+        handler = RequestHandler(
+            configuration: configuration, threads: threads, memory: memory, token: token)
         outbox = try Outbox()
         images = ImageDecoding(outbox: outbox)
         batcher = InferenceBatcher(
@@ -199,7 +200,7 @@ public final class Server {
             }
             if isFirst {
                 for token in [Token.tcp, .unix] {
-                    if let listener = listeners[token] { log.info("listening on \(listener.name)") }
+                    if let listener = listeners[token] { log.announce("listening on \(listener.name)") }
                 }
             } else {
                 statistics.update { $0.reloads += 1 }

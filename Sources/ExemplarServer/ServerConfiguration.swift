@@ -66,6 +66,9 @@ public struct ServerConfiguration: Sendable {
     static let maxPendingOutput = 16 << 20
     /// The most threads that share one patch: beyond it layers have too few panels to share.
     static let maxCrew = 8
+    /// Bytes of replies that any connection may have waiting while all together have `crowdedOutput`.
+    static let fairOutput = 64 << 10
+    static let crowdedOutput = 256 << 20
     /// A batch that computes for longer than this means that the workers make no progress.
     static let progressTimeout = Duration.seconds(30)
 }

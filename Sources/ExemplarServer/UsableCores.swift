@@ -12,7 +12,7 @@ public struct UsableCores: Sendable, Equatable {
     /// At least 1. A quota of one and a half cores is one thread: two would be throttled in turns.
     public var count: Int {
         guard let quota else { return max(1, affinity) }
-        return max(1, min(affinity, Int(max(quota, 1))))
+        return max(1, Int(min(Double(affinity), max(quota, 1))))
     }
 
     /// Of this process, now.

@@ -63,12 +63,19 @@ extension RequestHandler {
         /// Whether inputs may be larger than the patch without being contexts.
         let takesLargerInputs: Bool
 
+        func replyByteCount(_ count: Int, _ address: ReplyAddress) -> Int {
+            // α in full takes some 400 bytes.
+            let parameters = if case .patches = answer { draws?.count ?? 0 } else { 0 }
+            return 512 + address.id.json.count + count * rowBytes + parameters * 512
+        }
+
         func task(
-            _ inputs: InputBlock, _ address: ReplyAddress, _ arrival: ContinuousClock.Instant
+            _ inputs: InputBlock, _ address: ReplyAddress, _ arrival: ContinuousClock.Instant,
+            _ lease: MemoryBudget.Lease
         ) -> InferenceTask {
             InferenceTask(
                 address: address, served: served, selection: selection, answer: answer, draws: draws, arrival: arrival,
-                inputs: inputs, replyByteCount: 512 + inputs.entries.count * rowBytes)
+                inputs: inputs, replyByteCount: replyByteCount(inputs.entries.count, address), lease: lease)
         }
     }
 
@@ -83,8 +90,10 @@ extension RequestHandler {
             let entry = InputBlock.Entry(height: shape.height, width: shape.width)
             let units = InferenceTask.units(of: entry, draws: work.draws, model: work.served.model)
             try checkFit(work, inputs.entries.count, units: units, "patches")
+            let byteCount = inputs.entries.count * shape.height * shape.width * shape.channels * type.byteCount
+            let lease = try lease(work, inputs.entries.count, inputs: byteCount, units: units, address)
             let block = try InputBlock(inputs.entries, type: type, shape: shape)
-            return .work(work.task(block, address, arrival), deadline: time)
+            return .work(work.task(block, address, arrival, lease), deadline: time)
         case .images:
             try checkFit(work, inputs.entries.count, units: work.draws?.count ?? 1, "images")
             let patch = work.served.model.configuration.input
@@ -96,11 +105,34 @@ extension RequestHandler {
                     deadline: time
                 ) { block throws(ResponseError) in
                     for entry in block.entries { try handler.checkSize(entry, work, "images") }
-                    let task = work.task(block, address, arrival)
-                    guard task.unitCount <= limit else { throw handler.tooMuch(task.unitCount, "images") }
-                    return task
+                    let units = block.entries.reduce(0) {
+                        $0 + InferenceTask.units(of: $1, draws: work.draws, model: work.served.model)
+                    }
+                    guard units <= limit else { throw handler.tooMuch(units, "images") }
+                    let lease = try handler.lease(
+                        work, block.entries.count, inputs: block.byteCount, units: units, address)
+                    return work.task(block, address, arrival, lease)
                 })
         }
+    }
+
+    /// The memory that a task and its reply will take, before it is taken.
+    private func lease(
+        _ work: Work, _ count: Int, inputs: Int, units: Int, _ address: ReplyAddress
+    ) throws(ResponseError) -> MemoryBudget.Lease {
+        let dimension = work.served.model.dimension(of: work.selection)
+        var values = count * dimension * MemoryLayout<Float>.stride
+        if let draws = work.draws, draws.count > 1 {
+            // A mean and a sum of squares in double precision, and rows that come before their turn.
+            values += count * dimension * 2 * MemoryLayout<Double>.stride
+            values += min(units * count, threads * configuration.maxBatch) * dimension * MemoryLayout<Float>.stride
+        }
+        if case .patches = work.answer { values = count * units * work.served.model.configuration.input.count }
+        let byteCount = inputs + values + work.replyByteCount(count, address) + address.id.json.count
+        if let lease = memory.take(byteCount) { return lease }
+        throw ResponseError(
+            .overloaded, "Requests and replies take all the memory that they may; try again in 100 ms.",
+            data: [.init("retry_after_ms", 100)])
     }
 
     /// The shape of every entry of `patches`.
@@ -171,7 +203,7 @@ extension RequestHandler {
             let wrong = names.first { model.selection(of: [$0]) == nil } ?? ""
             throw ResponseError(
                 .unknownName,
-                "\(model.configuration.name) has no convolution or linear layer \(wrong); it has \(known.joined(separator: ", "))."
+                "\(model.configuration.name) has no convolution or linear layer \(excerpt(wrong)); it has \(known.joined(separator: ", "))."
             )
         }
     }

@@ -28,9 +28,9 @@ final class Worker: Sendable {
     private func run() {
         var scratch = Scratch()
         while let batch = batcher.next() {
-            compute(batch, &scratch)
+            let computed = compute(batch, &scratch)
             let now = ContinuousClock.now
-            let finished = batcher.finish(batch)
+            let finished = batcher.finish(batch, computed: computed)
             statistics.record(batchOf: batch.patchCount)
             for job in finished.completed {
                 let task = job.task
@@ -52,22 +52,31 @@ final class Worker: Sendable {
         var places: [(slice: Int, unit: Int)] = []
     }
 
-    private func compute(_ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch) {
+    /// Computes a batch; returns the units that took time.
+    private func compute(_ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch) -> Int {
         switch batch.key.kind {
-        case .patches: computePatches(batch, &scratch)
+        case .patches: return computePatches(batch, &scratch)
         case .images:
+            var computed = 0
             for slice in batch.slices {
-                for image in slice.job.task.images(in: slice.patches) { computeImage(image, slice.job.task) }
+                for image in slice.job.task.images(in: slice.patches) {
+                    computeImage(image, slice.job.task)
+                    computed += slice.job.task.unitCount(ofInput: image)
+                }
             }
+            return computed
         case .pixels:
             for slice in batch.slices {
                 for unit in slice.patches { slice.job.task.transform(unit: unit) }
             }
+            return batch.patchCount
         }
     }
 
-    private func computePatches(_ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch) {
-        guard let first = batch.slices.first?.job.task else { return }
+    private func computePatches(
+        _ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch
+    ) -> Int {
+        guard let first = batch.slices.first?.job.task else { return 0 }
         scratch.inputs.removeAll(keepingCapacity: true)
         scratch.places.removeAll(keepingCapacity: true)
         for (index, slice) in batch.slices.enumerated() {
@@ -77,7 +86,7 @@ final class Worker: Sendable {
                 scratch.places.append((index, unit))
             }
         }
-        guard !scratch.inputs.isEmpty else { return }
+        guard !scratch.inputs.isEmpty else { return 0 }
         let crew = takeCrew(batch, first.served)
         defer { crew?.release() }
         first.served.embedders.with { embedder in
@@ -86,6 +95,7 @@ final class Worker: Sendable {
                 batch.slices[place.slice].job.task.take(rows[row], ofUnit: place.unit)
             }
         }
+        return scratch.inputs.count
     }
 
     /// The crew, where a patch is alone in the server. It changes no bit, so that load changes no answer.

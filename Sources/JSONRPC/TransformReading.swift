@@ -3,6 +3,9 @@ extension TransformOptions {
         "mode", "samples", "seed", "index", "tolerance", "steps", "border", "parameters", "standard_errors",
     ]
 
+    /// Explicit transformations of one request: as many as the default queue holds.
+    private static let maxExplicitCount = 4096
+
     /// Seeds are whole numbers that every JSON reader holds exactly.
     private static let seeds = 0...(1 << 53 - 1)
 
@@ -40,6 +43,9 @@ extension TransformOptions {
     private static func explicit(_ options: Parameters) throws(ResponseError) -> [ExplicitTransformation] {
         guard let elements = options.node("parameters")?.elements else {
             throw options.invalid("parameters", "must be an array of objects.")
+        }
+        guard elements.reduce(0, { count, _ in count + 1 }) <= Self.maxExplicitCount else {
+            throw options.invalid("parameters", "must hold at most \(Self.maxExplicitCount) objects.")
         }
         var result: [ExplicitTransformation] = []
         for (index, element) in elements.enumerated() {
