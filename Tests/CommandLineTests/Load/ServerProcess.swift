@@ -19,12 +19,16 @@ final class ServerProcess {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         posix_spawn_file_actions_adddup2(&actions, pipes[1], STDERR_FILENO)
+        // A server that another test starts meanwhile should not hold this one's log open.
+        for descriptor in pipes { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
         posix_spawn_file_actions_addclose(&actions, pipes[0])
         posix_spawn_file_actions_addclose(&actions, pipes[1])
         let words = [String(binary), "serve", "--port", "0"] + arguments
         let pointers: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
-        let status = posix_spawn(&identifier, String(binary), &actions, nil, pointers, environ)
-        pointers.forEach { free($0) }
+        // Beside a toolchain Swift's own backtraces may be on; they would take the crashes from the server's handler.
+        let environment: [UnsafeMutablePointer<CChar>?] = [strdup("SWIFT_BACKTRACE=enable=no"), nil]
+        let status = posix_spawn(&identifier, String(binary), &actions, nil, pointers, environment)
+        (pointers + environment).forEach { free($0) }
         posix_spawn_file_actions_destroy(&actions)
         close(pipes[1])
         guard status == 0 else {
@@ -70,5 +74,21 @@ final class ServerProcess {
         waitpid(identifier, &status, 0)
         identifier = 0
         return (status >> 8) & 0xFF
+    }
+
+    /// Sends a signal that it does not outlive; returns the signal that ended it, and the rest of its log.
+    func end(by signal: Int32) -> (signal: Int32, log: String) {
+        kill(identifier, signal)
+        var log: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 4096)
+        while true {
+            let count = read(self.log, &chunk, chunk.count)
+            guard count > 0 else { break }
+            log += chunk[..<count]
+        }
+        var status: Int32 = 0
+        waitpid(identifier, &status, 0)
+        identifier = 0
+        return (status & 0x7F, String(decoding: log, as: UTF8.self))
     }
 }
