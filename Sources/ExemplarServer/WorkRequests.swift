@@ -129,6 +129,12 @@ extension RequestHandler {
         }
         if case .patches = work.answer { values = count * units * work.served.model.configuration.input.count }
         let byteCount = inputs + values + work.replyByteCount(count, address) + address.id.json.count
+        guard byteCount <= MemoryBudget.capacity else {
+            throw .invalidParameter(
+                "patches",
+                "The request would take \(byteCount) bytes of memory, more than the \(MemoryBudget.capacity) that there are for "
+                    + "all: send less at a time.")
+        }
         if let lease = memory.take(byteCount) { return lease }
         throw ResponseError(
             .overloaded, "Requests and replies take all the memory that they may; try again in 100 ms.",

@@ -307,3 +307,37 @@ def test_many_clients_get_their_own_answers(real_server, client, patches):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("method", ["embed", "classify", "transform"])
+@pytest.mark.parametrize("samples", [1, 2, 9])
+def test_a_tolerance_with_little_to_average(client, patches, method, samples):
+    import base64
+
+    texts = [base64.b64encode(patch).decode() for patch in patches(2)]
+    transform = {"mode": "mean", "samples": samples, "seed": 3, "tolerance": 1e-9}
+    result = client.call(method, patches=texts, transform=transform)
+    assert result["seed" if method == "transform" else "transform"] is not None
+    assert client.live() == {"status": "ok"}
+
+
+def test_many_entries_that_are_far_too_short(client):
+    with pytest.raises(ExemplarError) as caught:
+        client.call(
+            "embed", patches=["\\/"] * 4096, shape=[1024, 1024, 3], dtype="f32", transform={"mode": "sample"}
+        )
+    assert caught.value.code == -32602
+    assert client.live() == {"status": "ok"}
+
+
+def test_a_tolerance_stops_early_and_says_where(client, patches):
+    import base64
+
+    texts = [base64.b64encode(patch).decode() for patch in patches(3)]
+    ask = {"mode": "mean", "samples": 64, "seed": 3, "tolerance": 0.5}
+    stopped = client.call("embed", patches=texts, transform=ask)
+    counts = stopped["transform"]["samples"]
+    assert all(count % 8 == 0 and 8 <= count <= 64 for count in counts)
+    for text, count, row in zip(texts, counts, stopped["embeddings"]):
+        whole = client.call("embed", patches=[text], transform={"mode": "mean", "samples": count, "seed": 3})
+        assert whole["embeddings"] == [row]
