@@ -7,12 +7,14 @@ struct LayerBounds: Sendable {
     static let fitted = 16
     static let calibrating = 4
     static let judging = 8
+    /// From nearly the draws' own covariance within exemplars to a sphere.
+    static let shrinkages = [0.05, 0.3, 1]
 
     struct Layer: Sendable {
         var name: String
-        /// With Gaussians around the mean of each exemplar's draws: the nearest class mean, softened.
+        /// With Gaussians around the mean of each exemplar's draws: the nearest class mean, softened. Linear in z.
         var means: MeanInterval
-        /// With Gaussians around every draw.
+        /// With Gaussians around every draw. Not linear.
         var kernel: MeanInterval
     }
 
@@ -28,16 +30,36 @@ extension Study {
         let judge = try representations(LayerBounds.judging, of: .evaluation)
         var layers: [LayerBounds.Layer] = []
         for (index, name) in model.names(of: model.allLayers).enumerated() {
-            var means = FittedPosterior(meansOf: fit[index])
-            try means.chooseWidth(on: calibration[index], threads: threads)
-            var kernel = FittedPosterior(draws: fit[index])
-            try kernel.chooseWidth(on: calibration[index], threads: threads)
+            let covariance = try Whitening.covariance(within: fit[index], threads: threads)
+            let whitenings = LayerBounds.shrinkages.map { Whitening(covariance, shrinkage: $0) }
+            func bound(_ posterior: (RepresentationDraws) -> FittedPosterior) throws(CommandError) -> MeanInterval {
+                try self.bound(posterior, whitenings, fit[index], calibration[index], judge[index])
+            }
             layers.append(
                 LayerBounds.Layer(
-                    name: name, means: try means.bound(on: judge[index], threads: threads),
-                    kernel: try kernel.bound(on: judge[index], threads: threads)))
+                    name: name, means: try bound(FittedPosterior.init(meansOf:)),
+                    kernel: try bound(FittedPosterior.init(draws:))))
         }
         return LayerBounds(layers: layers)
+    }
+
+    /// The bound by a q around the draws of `fit`, its width and the shape of its Gaussians chosen on `calibration`.
+    private func bound(
+        _ posterior: (RepresentationDraws) -> FittedPosterior, _ whitenings: [Whitening?], _ fit: RepresentationDraws,
+        _ calibration: RepresentationDraws, _ judge: RepresentationDraws
+    ) throws(CommandError) -> MeanInterval {
+        var best: (score: Double, posterior: FittedPosterior, whitening: Whitening?)?
+        for whitening in whitenings {
+            func whitened(_ draws: RepresentationDraws) throws(CommandError) -> RepresentationDraws {
+                try whitening?.applied(to: draws, threads: threads) ?? draws
+            }
+            var fitted = posterior(try whitened(fit))
+            let score = try fitted.chooseWidth(on: try whitened(calibration), threads: threads)
+            if best.map({ score > $0.score }) ?? true { best = (score, fitted, whitening) }
+        }
+        guard let best else { return MeanInterval([]) }
+        return try best.posterior.bound(
+            on: try best.whitening?.applied(to: judge, threads: threads) ?? judge, threads: threads)
     }
 
     /// Draws of every layer's features, by layer.
