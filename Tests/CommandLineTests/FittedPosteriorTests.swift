@@ -53,6 +53,7 @@ import Testing
         // With a width of 1 and a draw at the first centre: ln 1/(1 + e⁻²⁵), and at the second alike.
         let bound = try FittedPosterior(draws: centers).bound(on: centers, threads: 1)
         #expect(abs(bound.mean - (log(2) - log1p(exp(-25)))) < 1e-15)
+        #expect(FittedPosterior(draws: centers).logDensities(of: [3, 0]) == [-9, -16])
     }
 }
 

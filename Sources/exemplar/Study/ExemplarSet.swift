@@ -9,6 +9,11 @@ struct ExemplarSet: Sendable {
     var contexts: [Context]
     /// Which row of the head is which patch's own; nil where they are no exemplars of this network.
     var rows: [Int]?
+
+    /// The first `count` of them.
+    func prefix(_ count: Int) -> ExemplarSet {
+        ExemplarSet(contexts: Array(contexts.prefix(count)), rows: rows.map { Array($0.prefix(count)) })
+    }
 }
 
 extension ExemplarSet {

@@ -49,6 +49,17 @@ struct FittedPosterior: Sendable {
         }
     }
 
+    /// ln Σ_r exp(−‖z − z_nr‖² / w) of one draw for each exemplar n: the logits of q.
+    func logDensities(of draw: [Float]) -> [Double] {
+        let draw = draw + [Float](repeating: 0, count: max(stride - draw.count, 0))
+        let distances = draw.withUnsafeBufferPointer { draw in draw.baseAddress.map(distances(of:)) ?? [] }
+        return Swift.stride(from: 0, to: distances.count, by: centersPerExemplar).map { start in
+            let own = distances[start..<start + centersPerExemplar]
+            let least = own.reduce(.infinity, min)
+            return log(own.reduce(0) { $0 + exp((least - $1) / width) }) - least / width
+        }
+    }
+
     /// ln q at `exemplar`, for each width.
     private func logProbabilities(of exemplar: Int, at distances: [Double], widths: [Double]) -> [Double] {
         let least = distances.reduce(.infinity, min)

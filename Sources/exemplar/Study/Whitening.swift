@@ -68,24 +68,27 @@ struct Whitening: Sendable {
         }
     }
 
-    /// Every draw mapped, by forward substitution.
+    /// One draw mapped, by forward substitution.
+    func applied(to row: some Sequence<Float>) -> [Float] {
+        var values = row.prefix(dimension).map(Double.init)
+        values.withUnsafeMutableBufferPointer { values in
+            for j in values.indices {
+                columns[j].withUnsafeBufferPointer { column in
+                    values[j] /= column[0]
+                    let factor = values[j]
+                    for i in 1..<column.count { values[j + i] -= factor * column[i] }
+                }
+            }
+        }
+        return values.map { Float($0) }
+    }
+
+    /// Every draw mapped.
     func applied(to draws: RepresentationDraws, threads: Int) throws(CommandError) -> RepresentationDraws {
         RepresentationDraws(
             try parallelMap(draws.exemplars, threads: threads, unit: "exemplars (whitening)") {
             } _: { exemplar, _ in
-                (0..<draws.count).map { draw in
-                    var values = draws.row(exemplar, draw).prefix(dimension).map(Double.init)
-                    values.withUnsafeMutableBufferPointer { values in
-                        for j in columns.indices {
-                            columns[j].withUnsafeBufferPointer { column in
-                                values[j] /= column[0]
-                                let factor = values[j]
-                                for i in 1..<max(column.count, 1) { values[j + i] -= factor * column[i] }
-                            }
-                        }
-                    }
-                    return values.map { Float($0) }
-                }
+                (0..<draws.count).map { applied(to: draws.row(exemplar, $0)) }
             })
     }
 }
