@@ -22,8 +22,7 @@ private func runBound(_ arguments: ParsedArguments) throws(CommandError) -> Int3
     let draws = try arguments.integer("draws", in: 2...65_536) ?? 64
     let writesJSON = try arguments.isOn("json")
     let count = try arguments.integer("count", in: 2...1_000_000) ?? 1024
-    var study = try Study(arguments)
-    study.exemplars = study.exemplars.prefix(count)
+    let study = try Study(arguments, count: count)
     let report = BoundReport(
         model: study.model.configuration.name, seed: study.seed, measurement: try study.bound(draws: draws),
         layers: try study.layerBounds())
