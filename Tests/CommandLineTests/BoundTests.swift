@@ -65,12 +65,32 @@ import Transformations
         let fixture = try StudyFixture()
         let (one, three) = (try fixture.study(threads: 1), try fixture.study(threads: 3))
         func bounds(_ study: Study) throws -> [MeanInterval] {
-            let layers = try study.layerBounds().layers
-            return estimates(try study.bound(draws: 8)).map(\.bound) + layers.map(\.means) + layers.map(\.kernel)
+            let fitted = try study.layerBounds()
+            return estimates(try study.bound(draws: 8)).map(\.bound) + fitted.layers.flatMap { [$0.means, $0.kernel] }
+                + [fitted.combined.bound, fitted.combined.gain]
         }
         let expected = try bounds(one)
         #expect(try bounds(three) == expected)
         #expect(try bounds(fixture.study(seed: 8)) != expected)
+    }
+
+    @Test func theHeadAloneIsAmongThePosteriorsCombined() throws {
+        let logits = [0.3, -1, 2]
+        #expect(CombinedPosterior.head.logits(logits, [5, 6, -7]).values == logits)
+        #expect(CombinedPosterior.grid.contains { $0.head == 1 && $0.kernel == 0 })
+        // A blank head knows nothing, so that what is gained is what the kernel knows.
+        let study = try StudyFixture(isBlank: true).study()
+        let combined = try study.layerBounds().combined
+        #expect(abs(combined.bound.mean - combined.gain.mean) < 1e-12)
+        #expect(combined.bound.mean <= log(8))
+        #expect(combined.posterior.kernel > 0)
+    }
+
+    @Test func theFirstExemplars() throws {
+        let fixture = try StudyFixture()
+        let exemplars = try fixture.study(count: 3).exemplars
+        #expect(exemplars.rows == [3, 0, 17])
+        #expect(exemplars.contexts.map(\.pixels) == Array(fixture.contexts.prefix(3)))
     }
 
     @Test func aConstantAddedToAllLogitsChangesNothing() {

@@ -53,5 +53,52 @@ import Testing
         // With a width of 1 and a draw at the first centre: ln 1/(1 + e⁻²⁵), and at the second alike.
         let bound = try FittedPosterior(draws: centers).bound(on: centers, threads: 1)
         #expect(abs(bound.mean - (log(2) - log1p(exp(-25)))) < 1e-15)
+        #expect(FittedPosterior(draws: centers).logDensities(of: [3, 0]) == [-9, -16])
+    }
+}
+
+@Suite struct WhiteningTests {
+    /// Draws whose spread has another size and direction in every dimension, around centres of their own.
+    private func draws() -> RepresentationDraws {
+        var random = SeededGenerator(seed: 4)
+        return RepresentationDraws(
+            (0..<30).map { exemplar in
+                (0..<5).map { _ in
+                    let noise = (0..<3).map { _ in Double.random(in: -1...1, using: &random) }
+                    return [
+                        Float(noise[0] + 10 * Double(exemplar)), Float(5 * noise[1] + noise[0]),
+                        Float(0.1 * noise[2] - 3 * noise[0] - Double(exemplar)),
+                    ]
+                }
+            })
+    }
+
+    @Test func withoutShrinkageTheSpreadIsASphere() throws {
+        let draws = draws()
+        let covariance = try Whitening.covariance(within: draws, threads: 2)
+        #expect(covariance.map(\.count) == [3, 2, 1])
+        let whitening = try #require(Whitening(covariance, shrinkage: 0))
+        let whitened = try Whitening.covariance(within: whitening.applied(to: draws, threads: 2), threads: 1)
+        for column in whitened {
+            // Values up to 300 rounded to float32, divided by a spread of 0.06.
+            #expect(abs(column[0] - 1) < 1e-3)
+            #expect(column.dropFirst().allSatisfy { abs($0) < 1e-3 })
+        }
+    }
+
+    @Test func withFullShrinkageItOnlyScales() throws {
+        let draws = draws()
+        let covariance = try Whitening.covariance(within: draws, threads: 1)
+        let whitening = try #require(Whitening(covariance, shrinkage: 1))
+        let scale = (covariance.map { $0[0] }.reduce(0, +) / 3).squareRoot()
+        let scaled = try whitening.applied(to: draws, threads: 1)
+        for (value, original) in zip(scaled.values, draws.values) {
+            #expect(abs(Double(value) - Double(original) / scale) < 1e-5 * (1 + abs(Double(original))))
+        }
+    }
+
+    @Test func drawsThatDoNotDifferCannotBeWhitened() throws {
+        let equal = RepresentationDraws([[[1, 2], [1, 2]], [[3, 4], [3, 4]]])
+        #expect(Whitening(try Whitening.covariance(within: equal, threads: 1), shrinkage: 0.5) == nil)
     }
 }

@@ -45,7 +45,7 @@ import Transformations
 
     @Test func aMeasurementOfEveryStepAndRepresentation() throws {
         let fixture = try StudyFixture()
-        let measurement = try fixture.study(threads: 1).invariance(count: 8)
+        let measurement = try fixture.study(threads: 1).invariance()
         let names = ["g", "ĝ_8", "ĝ_32", "conv1", "all layers"]
         #expect(measurement.steps.count == 6)
         for step in measurement.steps {
@@ -60,7 +60,7 @@ import Transformations
         let ratio = measurement.noise[1].distance.mean / measurement.noise[0].distance.mean
         #expect((0.35...0.65).contains(ratio), "\(ratio)")
 
-        let again = try fixture.study(threads: 3).invariance(count: 8)
+        let again = try fixture.study(threads: 3).invariance()
         #expect(zip(measurement.steps, again.steps).allSatisfy { $0.gain == $1.gain })
         let report = InvarianceReport(model: "study", seed: 7, measurement: measurement)
         #expect(try reparsed(report.json)["patches"] == 8)

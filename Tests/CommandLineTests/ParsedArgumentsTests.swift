@@ -33,6 +33,14 @@ import Testing
         #expect(!parsed.isGiven("port"))
     }
 
+    @Test func whereOneOperandIsExpected() throws {
+        #expect(try parse(["a"], operands: .one("FILE")).operands == ["a"])
+        for (arguments, message) in [([], "no FILE given"), (["a", "b"], "one FILE is expected, and 'b' is another")] {
+            let error = #expect(throws: CommandError.self) { try parse(arguments, operands: .one("FILE")) }
+            #expect(error == .usage(message))
+        }
+    }
+
     @Test func flagOverEnvironmentOverDefault() throws {
         #expect(try parse(["a"]).value("port") == "7350")
         #expect(try parse(["a"], environment: ["EXEMPLAR_PORT": "2"]).value("port") == "2")

@@ -69,7 +69,7 @@ import Transformations
         let model = try fixture.model()
         func message(_ path: String? = nil) -> String {
             let error = #expect(throws: CommandError.self) {
-                let exemplars = try ExemplarSet(path, model: model, folder: fixture.folder.path)
+                let exemplars = try ExemplarSet(path, model: model, folder: fixture.folder.path, count: 9)
                 _ = try Study(model: model, exemplars: exemplars, sampler: model.study(), seed: 1, threads: 1).bound(
                     draws: 2)
             }
@@ -93,6 +93,22 @@ import Transformations
         #expect(message(folder.path).contains("`exemplar invariance`"))
         try folder.write("small.png", try LocalEmbeddingTests.photograph(height: 11, width: 41, seed: 1).png())
         #expect(message(folder.path).contains("small.png is smaller than the patch of 12×12"))
+    }
+
+    @Test func photographsShareThePatches() throws {
+        let fixture = try StudyFixture()
+        let folder = try TemporaryFolder()
+        try folder.write("a.png", try LocalEmbeddingTests.photograph(height: 30, width: 41, seed: 1).png())
+        try folder.write("b.png", try LocalEmbeddingTests.photograph(height: 12, width: 12, seed: 2).png())
+        try folder.write("c.txt", [])
+        func count(_ most: Int) throws -> Int {
+            let exemplars = try ExemplarSet(
+                folder.path, model: fixture.model(), folder: fixture.folder.path, count: most)
+            #expect(exemplars.rows == nil)
+            return exemplars.contexts.count
+        }
+        // Six patches lie side by side in the first, and the second is one.
+        #expect(try [1, 2, 4, 100].map(count) == [1, 2, 3, 7])
     }
 
     @Test func modelsThatLackSomethingAreExplained() throws {

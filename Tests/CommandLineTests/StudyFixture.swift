@@ -85,10 +85,10 @@ struct StudyFixture {
 
     func model() throws -> Model { try LocalNetwork(folder: folder.path).network }
 
-    func study(threads: Int = 2, seed: UInt64 = 7) throws -> Study {
+    func study(threads: Int = 2, seed: UInt64 = 7, count: Int = 100) throws -> Study {
         let model = try model()
         return Study(
-            model: model, exemplars: try ExemplarSet(nil, model: model, folder: folder.path),
+            model: model, exemplars: try ExemplarSet(nil, model: model, folder: folder.path, count: count),
             sampler: try model.study(), seed: seed, threads: threads)
     }
 }

@@ -36,6 +36,8 @@ struct Option: Sendable {
 /// What may stand on the command line beside the options.
 enum Operands: Sendable {
     case none
+    /// Exactly one, called this in help and in errors.
+    case one(String)
     /// One or more, called this in help and in errors.
     case several(String)
 }

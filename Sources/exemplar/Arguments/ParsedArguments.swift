@@ -42,6 +42,9 @@ struct ParsedArguments {
             if let operand = operands.first {
                 throw .usage("'\(operand)' is not an option, and nothing else is expected here")
             }
+        case .one(let name):
+            if operands.isEmpty { throw .usage("no \(name) given") }
+            if operands.count > 1 { throw .usage("one \(name) is expected, and '\(operands[1])' is another") }
         case .several(let name):
             if operands.isEmpty { throw .usage("no \(name) given") }
         }

@@ -11,7 +11,8 @@ extension Command {
             shows how much the linear head leaves unread. docs/method.md explains the numbers.
             """,
         options: [
-            Option("draws", "COUNT", default: "64", help: "Transformations of each exemplar")
+            Option("draws", "COUNT", default: "64", help: "Transformations of each exemplar"),
+            Option("count", "COUNT", default: "1024", help: "Of the exemplars, the first so many"),
         ] + Study.options,
         examples: ["exemplar bound", "exemplar bound --model models/small --draws 16 --json --plot bound.svg"],
         run: runBound)
@@ -20,7 +21,8 @@ extension Command {
 private func runBound(_ arguments: ParsedArguments) throws(CommandError) -> Int32 {
     let draws = try arguments.integer("draws", in: 2...65_536) ?? 64
     let writesJSON = try arguments.isOn("json")
-    let study = try Study(arguments)
+    let count = try arguments.integer("count", in: 2...1_000_000) ?? 1024
+    let study = try Study(arguments, count: count)
     let report = BoundReport(
         model: study.model.configuration.name, seed: study.seed, measurement: try study.bound(draws: draws),
         layers: try study.layerBounds())

@@ -13,7 +13,11 @@ struct Command: Sendable {
     /// The text of `exemplar NAME --help`.
     var help: String {
         var usage = "exemplar \(name)"
-        if case .several(let operand) = operands { usage += " \(operand)..." }
+        switch operands {
+        case .none: break
+        case .one(let operand): usage += " \(operand)"
+        case .several(let operand): usage += " \(operand)..."
+        }
         return """
             exemplar \(name): \(summary)
 

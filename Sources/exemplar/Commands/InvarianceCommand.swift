@@ -11,7 +11,7 @@ extension Command {
             transformed, and the layers' maps max-pooled over four quadrants. docs/method.md explains the numbers.
             """,
         options: [
-            Option("count", "COUNT", default: "128", help: "Of the patches, the first so many")
+            Option("count", "COUNT", default: "128", help: "How many patches, at most")
         ] + Study.options,
         examples: [
             "exemplar invariance", "exemplar invariance --exemplars photographs --json --plot invariance.svg",
@@ -22,10 +22,10 @@ extension Command {
 private func runInvariance(_ arguments: ParsedArguments) throws(CommandError) -> Int32 {
     let count = try arguments.integer("count", in: 2...1_000_000) ?? 128
     let writesJSON = try arguments.isOn("json")
-    let study = try Study(arguments)
+    let study = try Study(arguments, count: count)
     let report = InvarianceReport(
         model: study.model.configuration.name, seed: study.seed,
-        measurement: try study.invariance(count: min(count, study.exemplars.contexts.count)))
+        measurement: try study.invariance())
     if writesJSON { try writeOutput(report.json) } else { try writeOutput(report.text) }
     if let path = arguments.value("plot") { try writeOutput(Array(report.plot.svg.utf8), to: path) }
     return 0

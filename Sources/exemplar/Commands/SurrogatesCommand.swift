@@ -5,7 +5,7 @@ import Transformations
 extension Command {
     static let surrogates = Command(
         name: "surrogates", summary: "draw a patch under random transformations, as a picture",
-        operands: .several("FILE"),
+        operands: .one("FILE"),
         discussion: """
             Writes a PNG of one surrogate class: the patch of the photograph FILE whose top left corner is --patch, framed, \
             and then what training makes of it, the patch under transformations drawn from the ranges of a model. \
@@ -45,9 +45,6 @@ private func runSurrogates(_ arguments: ParsedArguments) throws(CommandError) ->
     let sheet = ContactSheet(
         columns: try arguments.integer("columns", in: 1...1000) ?? 8,
         enlargement: try arguments.integer("enlarge", in: 1...32) ?? 2)
-    guard let file = arguments.operands.first, arguments.operands.count == 1 else {
-        throw .usage("a sheet shows one patch of one FILE; \(arguments.operands.count) were given")
-    }
     let output = arguments.value("output")
     guard output != nil || !isTerminal else {
         throw .usage("a PNG is binary: give -o FILE, or send standard output to a file")
@@ -60,6 +57,7 @@ private func runSurrogates(_ arguments: ParsedArguments) throws(CommandError) ->
         throw .failure(
             "The sheet would have more than \(ContactSheet.maximumCount) values: lower --count or --enlarge.")
     }
+    guard let file = arguments.operands.first else { throw .usage("no FILE given") }
     let photograph = try Photograph(file: file, channels: shape.channels)
     // Says what is wrong with a place outside.
     _ = try photograph.patches(at: [position], shape: shape)

@@ -40,12 +40,7 @@ extension Study {
     /// - Throws: where the patches have no rows of the head, or the head is not linear.
     func bound(draws: Int) throws(CommandError) -> BoundMeasurement {
         let head = try linearHead()
-        guard let rows = exemplars.rows else {
-            throw .failure(
-                "The patches are not said to be exemplars of \(model.configuration.name): the bound needs the tensor "
-                    + "index, the row of the head for each patch, as in a model's exemplars.safetensors. A folder of "
-                    + "photographs does for `exemplar invariance`.")
-        }
+        let rows = try headRows()
         let counts = sequence(first: 1) { $0 * 2 }.prefix { $0 <= min(draws, Self.mostAveraged) }
         let averaged = Array(counts)
         let steps =
@@ -78,8 +73,19 @@ extension Study {
             restricted: estimate(among: rows.count) { $0.restricted })
     }
 
+    /// Each exemplar's own row of the head.
+    func headRows() throws(CommandError) -> [Int] {
+        guard let rows = exemplars.rows else {
+            throw .failure(
+                "The patches are not said to be exemplars of \(model.configuration.name): the bound needs the tensor "
+                    + "index, the row of the head for each patch, as in a model's exemplars.safetensors. A folder of "
+                    + "photographs does for `exemplar invariance`.")
+        }
+        return rows
+    }
+
     /// The head, whose mean over draws is the head of the mean.
-    private func linearHead() throws(CommandError) -> LayerSelection {
+    func linearHead() throws(CommandError) -> LayerSelection {
         guard let head = model.configuration.head, let selection = model.selection(of: [head]),
             case .linear(_, let activation) = model.configuration.layers.last?.kind
         else {
@@ -94,7 +100,8 @@ extension Study {
         return selection
     }
 
-    private func logits(
+    /// The head's logits for each of `transformations` of one exemplar.
+    func logits(
         of index: Int, _ transformations: [Transformation], _ head: LayerSelection, _ embedder: Embedder
     ) -> [Logits] {
         var result: [Logits] = []

@@ -41,6 +41,10 @@ struct BoundReport {
             \(fixed(logM, 5)) nats, g(T x) has \(m.restricted.bound.text(3)) by the head, and by a q fitted to \
             \(LayerBounds.fitted) other draws:
             \(aligned(fitted))
+            By the head's logits times \(fixed(layers.combined.posterior.head, 2)) plus those of the embedding's kernel \
+            times \(fixed(layers.combined.posterior.kernel, 2)): \(layers.combined.bound.text(3)) nats, \
+            \(layers.combined.gain.text(3)) more than by the head alone on the same draws.
+
             A layer's features are its maps max-pooled over four quadrants; the embedding is g. Every number is a lower bound: \
             of several for one layer the greatest counts.
             \(Self.tighter)
@@ -70,6 +74,12 @@ struct BoundReport {
             "g_mean": .array(m.averages.map { .object([.init("draws", .int($0.draws))] + estimate($0.estimate)) }),
             "steps": .array(m.steps.map { .object([.init("step", .string($0.name))] + estimate($0.estimate)) }),
             "g_among_measured": .object(estimate(m.restricted)),
+            "combined": [
+                "head_weight": .double(layers.combined.posterior.head),
+                "kernel_weight": .double(layers.combined.posterior.kernel), "bound_nats": layers.combined.bound.json,
+                "gain_nats": layers.combined.gain.json,
+                "ceiling_nats": .double(m.restricted.ceiling),
+            ],
             "layers": .array(
                 layers.layers.map {
                     [
@@ -111,13 +121,16 @@ extension BoundReport {
                     series: [marks("head", m.steps.map(\.estimate.bound))], references: logN),
                 Plot.Panel(
                     title: "A q of each layer's own, M exemplars",
-                    x: Plot.Axis("", categories: layers.layers.map(\.name) + ["head"]),
+                    x: Plot.Axis("", categories: layers.layers.map(\.name) + ["head", "both"]),
                     y: Plot.Axis("nats", to: m.restricted.ceiling),
                     series: [
                         Plot.Series(
                             name: "head", points: [point(layers.layers.count, m.restricted.bound)], isLine: false),
                         marks("kernel", layers.layers.map(\.kernel)),
                         marks("class means", layers.layers.map(\.means)),
+                        Plot.Series(
+                            name: "head and kernel", points: [point(layers.layers.count + 1, layers.combined.bound)],
+                            isLine: false),
                     ], references: [(m.restricted.ceiling, "ln M")]),
             ], columns: 3,
             caption:

@@ -14,7 +14,9 @@ struct ExemplarSet: Sendable {
 extension ExemplarSet {
     /// Reads `path`: a folder of photographs or patches, or a file as a model's `exemplars.safetensors`, which
     /// docs/model-format.md describes. Without a path, the model's own.
-    init(_ path: String?, model: Model, folder: String) throws(CommandError) {
+    ///
+    /// - Parameter count: the most patches: of a file the first, of photographs equally many of each.
+    init(_ path: String?, model: Model, folder: String, count: Int) throws(CommandError) {
         let own = folder + "/exemplars.safetensors"
         let path = path ?? own
         var isFolder = false
@@ -26,13 +28,13 @@ extension ExemplarSet {
                         + "photographs.")
         }
         if isFolder {
-            try self.init(photographs: path, model: model)
+            try self.init(photographs: path, model: model, count: count)
         } else {
-            try self.init(file: path, model: model)
+            try self.init(file: path, model: model, count: count)
         }
     }
 
-    private init(file path: String, model: Model) throws(CommandError) {
+    private init(file path: String, model: Model, count: Int) throws(CommandError) {
         let shape = model.configuration.input
         let file: SafetensorsFile
         do {
@@ -50,13 +52,13 @@ extension ExemplarSet {
         }
         let bytes = file.bytes(of: patches)
         let size = bytes.count / patches.shape[0]
-        contexts = (0..<patches.shape[0]).map { index in
+        contexts = (0..<min(patches.shape[0], count)).map { index in
             Context(
                 height: patches.shape[1], width: patches.shape[2],
                 pixels: Array(bytes[index * size..<(index + 1) * size]))
         }
         if let index = file.tensors["index"] {
-            rows = try Self.rows(file, index, path: path, patches: contexts.count, model: model)
+            rows = Array(try Self.rows(file, index, path: path, patches: patches.shape[0], model: model).prefix(count))
         }
     }
 
@@ -86,8 +88,8 @@ extension ExemplarSet {
     /// The most patches taken from one photograph.
     private static let patchesPerPhotograph = 64
 
-    /// Patches side by side, at most 64 of each photograph, spread over it.
-    private init(photographs path: String, model: Model) throws(CommandError) {
+    /// Patches from a grid over each photograph, at most 64 of each.
+    private init(photographs path: String, model: Model, count most: Int) throws(CommandError) {
         let shape = model.configuration.input
         let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
         let images = names.sorted().filter { name in
@@ -97,8 +99,9 @@ extension ExemplarSet {
             throw .failure("\(path) has no photographs: PNG, JPEG or WebP, named .png, .jpg, .jpeg or .webp.")
         }
         let margin = model.sampler?.ranges.margin(around: shape) ?? (0, 0)
+        let share = min((most + images.count - 1) / images.count, Self.patchesPerPhotograph)
         contexts = []
-        for name in images {
+        for name in images where contexts.count < most {
             let photograph = try Photograph(file: path + "/" + name, channels: shape.channels)
             let across = photograph.raster.width / shape.width
             let total = across * (photograph.raster.height / shape.height)
@@ -107,7 +110,7 @@ extension ExemplarSet {
                     "\(path)/\(name) is smaller than the patch of \(shape.width)×\(shape.height): take it out or enlarge it."
                 )
             }
-            let count = min(total, Self.patchesPerPhotograph)
+            let count = min(total, share, most - contexts.count)
             contexts += (0..<count).map { index in
                 let place = index * total / count
                 let position = PatchPosition(x: place % across * shape.width, y: place / across * shape.height)

@@ -25,17 +25,7 @@ struct FittedPosterior: Sendable {
 
     /// Around the mean of each exemplar's draws.
     init(meansOf draws: RepresentationDraws) {
-        var means: [Float] = []
-        means.reserveCapacity(draws.exemplars * draws.stride)
-        for exemplar in 0..<draws.exemplars {
-            for lane in 0..<draws.stride {
-                let values = (0..<draws.count).lazy.map {
-                    Double(draws.values[(exemplar * draws.count + $0) * draws.stride + lane])
-                }
-                means.append(Float(mean(values)))
-            }
-        }
-        centers = means
+        centers = (0..<draws.exemplars).flatMap { draws.center(of: $0).map { Float($0) } }
         centersPerExemplar = 1
         exemplars = draws.exemplars
         stride = draws.stride
@@ -56,6 +46,17 @@ struct FittedPosterior: Sendable {
                 }
                 return Double(sum.sum())
             }
+        }
+    }
+
+    /// ln Σ_r exp(−‖z − z_nr‖² / w) of one draw for each exemplar n: the logits of q.
+    func logDensities(of draw: [Float]) -> [Double] {
+        let draw = draw + [Float](repeating: 0, count: max(stride - draw.count, 0))
+        let distances = draw.withUnsafeBufferPointer { draw in draw.baseAddress.map(distances(of:)) ?? [] }
+        return Swift.stride(from: 0, to: distances.count, by: centersPerExemplar).map { start in
+            let own = distances[start..<start + centersPerExemplar]
+            let least = own.reduce(.infinity, min)
+            return log(own.reduce(0) { $0 + exp((least - $1) / width) }) - least / width
         }
     }
 
@@ -92,56 +93,23 @@ struct FittedPosterior: Sendable {
 
     /// Chooses the width with the greatest bound on `draws`, which must be other ones than those around which the
     /// Gaussians lie, and than those that will judge them.
-    mutating func chooseWidth(on draws: RepresentationDraws, threads: Int) throws(CommandError) {
+    ///
+    /// - Returns: E ln q there, the greatest of all widths.
+    @discardableResult
+    mutating func chooseWidth(on draws: RepresentationDraws, threads: Int) throws(CommandError) -> Double {
         let scale = draws.meanSquare
-        guard scale > 0 else { return }
+        guard scale > 0 else { return -log(Double(exemplars)) }
         let widths = (-16...2).map { scale * exp2(Double($0)) }
         let scores = try scores(draws, widths: widths, threads: threads, unit: "exemplars (width)")
         let bounds = widths.indices.map { width in mean(scores.lazy.map { $0[width] }) }
-        if let best = bounds.indices.max(by: { bounds[$0] < bounds[$1] }) { width = widths[best] }
+        guard let best = bounds.indices.max(by: { bounds[$0] < bounds[$1] }) else { return -.infinity }
+        width = widths[best]
+        return bounds[best]
     }
 
     /// ln M + E ln q on draws of the same exemplars, by exemplar.
     func bound(on draws: RepresentationDraws, threads: Int) throws(CommandError) -> MeanInterval {
         let scores = try scores(draws, widths: [width], threads: threads, unit: "exemplars (fitted)")
         return MeanInterval(scores.map { $0[0] }).adding(log(Double(exemplars)))
-    }
-}
-
-/// Draws of one representation of every exemplar.
-struct RepresentationDraws: Sendable {
-    let exemplars: Int
-    /// For each exemplar.
-    let count: Int
-    /// Floats from one draw to the next: the representation's dimension in whole vectors.
-    let stride: Int
-    /// [exemplar][draw][stride], with zeros after the dimension.
-    let values: [Float]
-
-    /// - Parameter rows: [exemplar][draw][dimension].
-    init(_ rows: [[[Float]]]) {
-        exemplars = rows.count
-        count = rows.first?.count ?? 0
-        let dimension = rows.first?.first?.count ?? 0
-        stride = (dimension + 15) / 16 * 16
-        let padding = [Float](repeating: 0, count: stride - dimension)
-        var values: [Float] = []
-        values.reserveCapacity(exemplars * count * stride)
-        for row in rows.joined() {
-            values += row
-            values += padding
-        }
-        self.values = values
-    }
-
-    /// The mean squared distance of all draws from their common mean.
-    var meanSquare: Double {
-        let total = exemplars * count
-        guard total > 0 else { return 0 }
-        return (0..<stride).reduce(0.0) { sum, lane in
-            let lanes = (0..<total).lazy.map { Double(values[$0 * stride + lane]) }
-            let center = mean(lanes)
-            return sum + mean(lanes.map { ($0 - center) * ($0 - center) })
-        }
     }
 }

@@ -96,11 +96,12 @@ extension Study {
     /// The parts of each step's range.
     static let parts = [0.25, 0.5, 0.75, 1]
 
-    /// Measures the first `count` patches, 2 or more.
+    /// Measures every patch; there must be 2 or more.
     ///
     /// T_s makes a patch of 8-bit pixels, as a client would send it; ĝ is then averaged around that patch as the server
     /// does it, with the same draws for every patch, seeing its border reflected.
-    func invariance(count: Int) throws(CommandError) -> InvarianceMeasurement {
+    func invariance() throws(CommandError) -> InvarianceMeasurement {
+        let count = exemplars.contexts.count
         guard count > 1 else {
             throw .failure("The distance between different patches needs two of them: give more with --exemplars.")
         }
@@ -108,7 +109,7 @@ extension Study {
         let draws = (0..<(Self.averagedDraws.max() ?? 1)).map { sampler.draw(seed: seed, index: UInt64($0)) }
         let features = PooledFeatures(model)
         let names = representationNames(features)
-        let patches = try map(count, unit: "patches") { [self] index, embedder in
+        let patches = try map(unit: "patches") { [self] index, embedder in
             let direction = self.draws(1, of: .evaluation, exemplar: index)[0]
             let transformed = steps.flatMap { step in Self.parts.map { step.transformation($0, direction) } }
             let pixels = model.transformedPixels(exemplars.contexts[index], [.identity] + transformed)

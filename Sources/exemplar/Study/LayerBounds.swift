@@ -7,17 +7,33 @@ struct LayerBounds: Sendable {
     static let fitted = 16
     static let calibrating = 4
     static let judging = 8
+    /// From nearly the draws' own covariance within exemplars to a sphere.
+    static let shrinkages = [0.05, 0.3, 1]
 
     struct Layer: Sendable {
         var name: String
-        /// With Gaussians around the mean of each exemplar's draws: the nearest class mean, softened.
+        /// With Gaussians around the mean of each exemplar's draws: the nearest class mean, softened. Linear in z.
         var means: MeanInterval
-        /// With Gaussians around every draw.
+        /// With Gaussians around every draw. Not linear.
         var kernel: MeanInterval
     }
 
     /// In the network's order. Maps are max-pooled over four quadrants; the embedding is g itself.
     var layers: [Layer]
+    /// With the head and the embedding's kernel together.
+    var combined: CombinedPosterior.Bound
+}
+
+/// One layer's q with what was chosen for it.
+struct FittedLayer: Sendable {
+    var posterior: FittedPosterior
+    /// Nil where draws do not differ.
+    var whitening: Whitening?
+
+    /// The logits of q for one draw of the layer's features.
+    func logits(of features: [Float]) -> [Double] {
+        posterior.logDensities(of: whitening?.applied(to: features) ?? features)
+    }
 }
 
 extension Study {
@@ -27,17 +43,49 @@ extension Study {
         let calibration = try representations(LayerBounds.calibrating, of: .calibration)
         let judge = try representations(LayerBounds.judging, of: .evaluation)
         var layers: [LayerBounds.Layer] = []
+        var embedding: (layer: Int, fitted: FittedLayer)?
         for (index, name) in model.names(of: model.allLayers).enumerated() {
-            var means = FittedPosterior(meansOf: fit[index])
-            try means.chooseWidth(on: calibration[index], threads: threads)
-            var kernel = FittedPosterior(draws: fit[index])
-            try kernel.chooseWidth(on: calibration[index], threads: threads)
+            let covariance = try Whitening.covariance(within: fit[index], threads: threads)
+            let whitenings = LayerBounds.shrinkages.map { Whitening(covariance, shrinkage: $0) }
+            func fitted(_ posterior: (RepresentationDraws) -> FittedPosterior) throws(CommandError) -> FittedLayer {
+                try self.fitted(posterior, whitenings, fit[index], calibration[index])
+            }
+            let (means, kernel) = (try fitted(FittedPosterior.init(meansOf:)), try fitted(FittedPosterior.init(draws:)))
             layers.append(
                 LayerBounds.Layer(
-                    name: name, means: try means.bound(on: judge[index], threads: threads),
-                    kernel: try kernel.bound(on: judge[index], threads: threads)))
+                    name: name, means: try bound(means, judge[index]), kernel: try bound(kernel, judge[index])))
+            if name == model.configuration.embedding { embedding = (index, kernel) }
         }
-        return LayerBounds(layers: layers)
+        guard let embedding else { throw .failure("\(model.configuration.name) has no embedding layer to fit a q to.") }
+        return LayerBounds(layers: layers, combined: try combinedBound(embedding.fitted, layer: embedding.layer))
+    }
+
+    /// A q around the draws of `fit`, its width and the shape of its Gaussians chosen on `calibration`.
+    private func fitted(
+        _ posterior: (RepresentationDraws) -> FittedPosterior, _ whitenings: [Whitening?], _ fit: RepresentationDraws,
+        _ calibration: RepresentationDraws
+    ) throws(CommandError) -> FittedLayer {
+        var best = FittedLayer(posterior: posterior(fit), whitening: nil)
+        var greatest = -Double.infinity
+        for whitening in whitenings {
+            var candidate = posterior(try whitened(fit, whitening))
+            let score = try candidate.chooseWidth(on: try whitened(calibration, whitening), threads: threads)
+            if score > greatest {
+                greatest = score
+                best = FittedLayer(posterior: candidate, whitening: whitening)
+            }
+        }
+        return best
+    }
+
+    private func whitened(
+        _ draws: RepresentationDraws, _ whitening: Whitening?
+    ) throws(CommandError) -> RepresentationDraws {
+        try whitening?.applied(to: draws, threads: threads) ?? draws
+    }
+
+    private func bound(_ layer: FittedLayer, _ judge: RepresentationDraws) throws(CommandError) -> MeanInterval {
+        try layer.posterior.bound(on: try whitened(judge, layer.whitening), threads: threads)
     }
 
     /// Draws of every layer's features, by layer.
@@ -56,41 +104,5 @@ extension Study {
             return rows
         }
         return features.layers.indices.map { layer in RepresentationDraws(rows.map { $0[layer] }) }
-    }
-}
-
-/// The features of Dosovitskiy et al. 2014, section 4.1, layer by layer: each map max-pooled over four quadrants.
-struct PooledFeatures: Sendable {
-    struct Layer: Sendable {
-        var name: String
-        /// Of a row's values.
-        var range: Range<Int>
-        /// A 1×1 map gives each of its values four times; one is enough.
-        var repeats: Int
-    }
-
-    let selection: LayerSelection
-    let layers: [Layer]
-
-    init(_ model: Model) {
-        var selection = model.allLayers
-        selection.pooling = .quadrant
-        self.selection = selection
-        var start = 0
-        layers = model.names(of: selection).map { name in
-            let shape = model.description.layers.first { $0.name == name }?.shape ?? []
-            let count = 4 * (shape.first ?? 0)
-            defer { start += count }
-            return Layer(
-                name: name, range: start..<start + count, repeats: shape.dropFirst().allSatisfy { $0 == 1 } ? 4 : 1)
-        }
-    }
-
-    /// The values of one layer in a row of the selection.
-    func values(of layer: Int, in row: UnsafeBufferPointer<Float>) -> [Float] {
-        stride(from: layers[layer].range.lowerBound, to: layers[layer].range.upperBound, by: layers[layer].repeats).map
-        {
-            row[$0]
-        }
     }
 }

@@ -23,22 +23,17 @@ struct Study: Sendable {
         Option("json", help: "Write one line of JSON"),
         Option("plot", "FILE", help: "Also draw the result, as an SVG"),
     ]
+}
 
-    init(_ arguments: ParsedArguments) throws(CommandError) {
+extension Study {
+    /// - Parameter count: of the patches, at most so many.
+    init(_ arguments: ParsedArguments, count: Int) throws(CommandError) {
         seed = UInt64(try arguments.integer("seed", in: 0...Int.max) ?? 1)
         threads = try arguments.integer("threads", in: 1...1024) ?? UsableCores.current().count
         let folder = arguments.value("model") ?? "models/small"
         model = try LocalNetwork(folder: folder).network
         sampler = try model.study()
-        exemplars = try ExemplarSet(arguments.value("exemplars"), model: model, folder: folder)
-    }
-
-    init(model: Model, exemplars: ExemplarSet, sampler: TransformationSampler, seed: UInt64, threads: Int) {
-        self.model = model
-        self.exemplars = exemplars
-        self.sampler = sampler
-        self.seed = seed
-        self.threads = threads
+        exemplars = try ExemplarSet(arguments.value("exemplars"), model: model, folder: folder, count: count)
     }
 }
 
@@ -60,9 +55,9 @@ extension Study {
 
     /// `body` of every exemplar, on all threads, in the exemplars' order.
     func map<Result: Sendable>(
-        _ count: Int? = nil, unit: String, _ body: @escaping @Sendable (Int, Embedder) -> Result
+        unit: String, _ body: @escaping @Sendable (Int, Embedder) -> Result
     ) throws(CommandError) -> [Result] {
-        try parallelMap(count ?? exemplars.contexts.count, threads: threads, unit: unit) {
+        try parallelMap(exemplars.contexts.count, threads: threads, unit: unit) {
             [model] () throws(CommandError) in
             do throws(ModelError) {
                 // Enough patches at a time that the linear layers are matrix products.

@@ -1,0 +1,50 @@
+import Testing
+
+@testable import exemplar
+
+@Suite struct PlotTests {
+    @Test(arguments: [
+        (0.0, 0.25, ["0.00", "0.05", "0.10", "0.15", "0.20", "0.25"]), (0, 20, ["0", "5", "10", "15", "20"]),
+        (6.43, 7.6, ["6.0", "6.5", "7.0", "7.5", "8.0"]), (-0.2, 0.7, ["-0.2", "0.0", "0.2", "0.4", "0.6", "0.8"]),
+    ])
+    func ticksAreRoundAndCoverTheRange(least: Double, greatest: Double, labels: [String]) {
+        let axis = Plot.Axis("x", from: least, to: greatest)
+        #expect(axis.ticks.map(\.label) == labels)
+        #expect(axis.range.lowerBound <= least && axis.range.upperBound >= greatest - 1e-9)
+    }
+
+    @Test(arguments: [(0.0, 0.0), (1, 1), (2, 1), (0, .infinity), (0, .nan)])
+    func axesOfNothing(least: Double, greatest: Double) {
+        let axis = Plot.Axis("x", from: least, to: greatest)
+        #expect(axis.range.upperBound > axis.range.lowerBound)
+        #expect((2...7).contains(axis.ticks.count))
+    }
+
+    @Test func theDocumentIsWellFormed() {
+        let points = [
+            Plot.Point(x: 0, y: 1, halfWidth: 0.5), Plot.Point(x: 1, y: .nan),
+            Plot.Point(x: 2, y: 3, halfWidth: .infinity),
+        ]
+        let panel = Plot.Panel(
+            title: "a < b & c", x: Plot.Axis("x", to: 2), y: Plot.Axis("y", to: 4),
+            series: [
+                Plot.Series(name: "line", points: points), Plot.Series(name: "marks", points: points, isLine: false),
+            ], references: [(2, "limit")])
+        let svg = Plot(panels: [panel, panel, panel], columns: 2, caption: "").svg
+        #expect(svg.hasPrefix("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"680\""))
+        #expect(svg.contains("a &lt; b &amp; c"))
+        #expect(!svg.contains("nan") && !svg.contains("inf"))
+        // Three panels with two marks of each of two series.
+        #expect(svg.split(separator: "<circle").count - 1 == 12)
+        #expect(svg.split(separator: "<g ").count == svg.split(separator: "</g>").count)
+    }
+
+    @Test func fixedDecimals() {
+        #expect(fixed(2.995732, 5) == "2.99573")
+        #expect(fixed(-0.04, 1) == "0.0")
+        #expect(fixed(-1.25, 2) == "-1.25")
+        #expect(fixed(0.999, 2) == "1.00")
+        #expect(fixed(7, 0) == "7")
+        #expect(fixed(.nan, 1) == "nan" && fixed(-.infinity, 1) == "-inf" && fixed(1e300, 1) == "inf")
+    }
+}
