@@ -116,6 +116,14 @@ import Transformations
         }
     }
 
+    @Test func meansAreThoseOfDisjointGroups() {
+        let draws = [[1.0, 0], [3, 8], [5, -2], [11, 2], [100, 100]].map { Logits($0) }
+        #expect(draws.means(of: 1).map(\.values) == draws.map(\.values))
+        #expect(draws.means(of: 2).map(\.values) == [[2, 4], [8, 0]])
+        #expect(draws.means(of: 4).map(\.values) == [[5, 2]])
+        #expect(draws.means(of: 6).isEmpty)
+    }
+
     @Test func theReportIsJSON() throws {
         let study = try StudyFixture().study()
         let report = BoundReport(

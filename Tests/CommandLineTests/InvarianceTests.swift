@@ -43,6 +43,30 @@ import Transformations
         #expect(rootMeanSquareDistance([[1, 2], [1, 2]]) == 0)
     }
 
+    /// The curve of g, from pixels that go through `exemplar embed`'s own way.
+    @Test func theCurveOfTheEmbedding() throws {
+        let fixture = try StudyFixture()
+        let study = try fixture.study()
+        let network = try LocalNetwork(folder: fixture.folder.path)
+        func vectors(_ part: Double, step: Int) throws -> [[Float]] {
+            let step = StepAtStrength.all(study.sampler.ranges)[step]
+            return try study.exemplars.contexts.enumerated().flatMap { index, context in
+                let draw = study.draws(1, of: .evaluation, exemplar: index)[0]
+                let pixels = study.model.transformedPixels(context, [step.transformation(part, draw)])
+                return [try network.embed(pixels, layers: .embedding, normalized: false) { _ in }.values]
+            }
+        }
+        let measurement = try study.invariance()
+        for (place, step) in measurement.steps.enumerated() {
+            let (still, moved) = (try vectors(0, step: place), try vectors(1, step: place))
+            let distances = zip(still, moved).map { first, second in
+                zip(first, second).reduce(0.0) { $0 + pow(Double($1.0) - Double($1.1), 2) }.squareRoot()
+            }
+            let expected = distances.reduce(0, +) / 8 / rootMeanSquareDistance(still)
+            #expect(abs((step.curves[0].distances.last?.mean ?? .nan) - expected) < 1e-9, "\(step.name)")
+        }
+    }
+
     @Test func aMeasurementOfEveryStepAndRepresentation() throws {
         let fixture = try StudyFixture()
         let measurement = try fixture.study(threads: 1).invariance()

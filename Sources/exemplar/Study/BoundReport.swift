@@ -43,7 +43,7 @@ struct BoundReport {
             \(aligned(fitted))
             By the head's logits times \(fixed(layers.combined.posterior.head, 2)) plus those of the embedding's kernel \
             times \(fixed(layers.combined.posterior.kernel, 2)): \(layers.combined.bound.text(3)) nats, \
-            \(layers.combined.gain.text(3)) more than by the head alone on the same draws.
+            a gain of \(layers.combined.gain.text(3)) over the head alone on the same draws.
 
             A layer's features are its maps max-pooled over four quadrants; the embedding is g. Every number is a lower bound: \
             of several for one layer the greatest counts.
