@@ -83,7 +83,7 @@ let package = Package(
         .executableTarget(
             name: "exemplar",
             dependencies: [
-                "CPlatform", "ExemplarServer", "ExemplarClient", "ExemplarNetwork", "Images", "JSONRPC",
+                "Batching", "CPlatform", "ExemplarServer", "ExemplarClient", "ExemplarNetwork", "Images", "JSONRPC",
                 "KernelInterface", "Safetensors", "Transformations",
             ],
             swiftSettings: rules),

@@ -1,5 +1,5 @@
+import Batching
 import Glibc
-import Synchronization
 
 /// `body` of 0 ..< `count`, on `threads` threads, in the order of the numbers: how many threads there are, and which
 /// does what, changes nothing.
@@ -36,11 +36,11 @@ private final class SharedWork<Result: Sendable>: Sendable {
     }
 
     private let count: Int
-    private let state: Mutex<State>
+    private let state: Monitor<State>
 
     init(count: Int, unit: String) {
         self.count = count
-        state = Mutex(State(results: Array(repeating: nil, count: count), bar: ProgressBar(total: count, unit: unit)))
+        state = Monitor(State(results: Array(repeating: nil, count: count), bar: ProgressBar(total: count, unit: unit)))
     }
 
     /// The next number; nil where there is none left, or no point in it.
