@@ -161,6 +161,9 @@ public final class Model: Sendable {
         network.filling.fill(pixels, of: configuration.input, from: input)
     }
 
+    /// Whether a single patch takes long enough to be worth the meetings of a crew, tens of microseconds all together.
+    public var isWorthACrew: Bool { plan.reduce(0) { $0 + $1.multiplyAdds } >= 10_000_000 }
+
     /// An embedder for one thread, with memory planned for at most `maximumBatch` patches at a time.
     ///
     /// - Throws: `ModelError` if there is not so much memory.

@@ -8,11 +8,6 @@ final class ServedModel: Sendable {
     let embedders: EmbedderPool
     /// Threads that can share one patch or image.
     private let members: Int
-    /// For one patch.
-    private let multiplyAdds: Int
-
-    /// Whether a patch takes long enough to be worth the meetings of a crew, tens of microseconds all together.
-    var isWorthACrew: Bool { multiplyAdds >= 10_000_000 }
 
     /// Loads `folder` and plans `threads` embedders, so that nothing is left to fail once the server is ready.
     init(folder: String, options: ModelOptions, threads: Int, maxBatch: Int) throws(ModelError) {
@@ -23,7 +18,6 @@ final class ServedModel: Sendable {
             embedders.append(try model.makeEmbedder(maximumBatch: maxBatch, members: members))
         }
         self.embedders = EmbedderPool(embedders)
-        multiplyAdds = model.plan.reduce(0) { $0 + $1.multiplyAdds }
     }
 
     var name: String { model.configuration.name }

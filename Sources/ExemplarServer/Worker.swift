@@ -100,7 +100,7 @@ final class Worker: Sendable {
 
     /// The crew, where a patch is alone in the server. It changes no bit, so that load changes no answer.
     private func takeCrew(_ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ served: ServedModel) -> Crew? {
-        guard batch.patchCount == 1, served.isWorthACrew, let crew else { return nil }
+        guard batch.patchCount == 1, served.model.isWorthACrew, let crew else { return nil }
         let isAlone = batcher.read { $0.idleWorkerCount == $0.limits.workers - 1 && $0.queuedPatchCount == 0 }
         return isAlone && crew.take() ? crew : nil
     }

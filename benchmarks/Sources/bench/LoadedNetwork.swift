@@ -17,8 +17,11 @@ final class LoadedNetwork {
         let embedder: Embedder
         let selection: LayerSelection
         let patches: [EmbedderInput]
+        /// Where a single patch is shared by all cores, as the server does.
+        let crew: Crew?
 
-        init(embedder: Embedder, selection: LayerSelection, patches: [EmbedderInput]) {
+        init(embedder: Embedder, selection: LayerSelection, patches: [EmbedderInput], crew: Crew?) {
+            self.crew = crew
             self.embedder = embedder
             self.selection = selection
             self.patches = patches
@@ -26,7 +29,7 @@ final class LoadedNetwork {
 
         @discardableResult
         func run() -> EmbeddingBatch {
-            patches.withUnsafeBufferPointer { embedder.embed($0, selection) }
+            patches.withUnsafeBufferPointer { embedder.embed($0, selection, crew: crew) }
         }
     }
 
@@ -64,10 +67,13 @@ final class LoadedNetwork {
                 }
             }
             do {
+                let crew =
+                    batch == 1 && cores.count > 1 && model.isWorthACrew
+                    ? try Crew(count: cores.count, startThread: Team.starter(cores: cores.dropFirst())) : nil
                 parts.append(
                     Part(
-                        embedder: try model.makeEmbedder(maximumBatch: range.count), selection: model.embeddingOnly,
-                        patches: pixels))
+                        embedder: try model.makeEmbedder(maximumBatch: range.count, members: crew?.count ?? 1),
+                        selection: model.embeddingOnly, patches: pixels, crew: crew))
             } catch {
                 throw CommandError("\(error)")
             }

@@ -50,6 +50,37 @@ final class Team: @unchecked Sendable {
         }
     }
 
+    /// Starts threads, each on the next of these cores, for a crew of the library's.
+    static func starter(cores: ArraySlice<Int>) -> (@escaping @Sendable () -> Void) -> Bool {
+        var rest = cores
+        return { body in
+            let core = Int32(clamping: rest.popFirst() ?? 0)
+            var thread = pthread_t()
+            let start = Unmanaged.passRetained(
+                Body {
+                    _ = bench_bind_to_core(core)
+                    body()
+                })
+            let failure = pthread_create(
+                &thread, nil,
+                { argument in
+                    if let argument { Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run() }
+                    return nil
+                }, start.toOpaque())
+            guard failure == 0 else {
+                start.release()
+                return false
+            }
+            pthread_detach(thread)
+            return true
+        }
+    }
+
+    private final class Body: Sendable {
+        let run: @Sendable () -> Void
+        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+    }
+
     /// Every member does its part once.
     func run() {
         finished.store(0, ordering: .relaxed)
