@@ -172,11 +172,17 @@ struct ExecutionPlan: Sendable {
         of shape: FeatureShape, isInput: Bool, for layer: PlannedLayer?, algorithm: WinogradShape?
     ) -> MapLayout {
         // A direct convolution reads the few channels of the network's input without padding between them, so that a
-        // window's row is one run; tiles want whole vectors.
-        let isDense = isInput && algorithm == nil
+        // window's row is one run; tiles want vectors of whole pixels, or whole vectors for each.
+        let columnStride =
+            if isInput, algorithm == nil {
+                shape.channels
+            } else if isInput, WinogradConvolution.multipliesOnTheWay(shape.channels) {
+                MapLayout.narrowStride
+            } else {
+                MapLayout.padded(shape.channels)
+            }
         var layout = MapLayout(
-            height: shape.height, width: shape.width, channels: shape.channels,
-            columnStride: isDense ? shape.channels : MapLayout.padded(shape.channels),
+            height: shape.height, width: shape.width, channels: shape.channels, columnStride: columnStride,
             border: layer?.configuration.kind.border ?? Extent(0, 0))
         if let layer, let algorithm {
             /// How far whole tiles reach beyond a side of the input with its border.

@@ -26,6 +26,9 @@ struct MapLayout: Sendable, Equatable {
             address: buffer + origin, height: height, width: width, rowStride: rowStride, columnStride: columnStride)
     }
 
+    /// `columnStride` of a network's input of few channels that a Winograd convolution reads.
+    static let narrowStride = 4
+
     /// A channel count rounded up to whole vectors.
     static func padded(_ channels: Int) -> Int { vectors(channels) * KernelTable.lanes }
 

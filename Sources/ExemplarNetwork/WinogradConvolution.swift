@@ -29,7 +29,12 @@ struct WinogradConvolution: Sendable {
 
     var tileCount: Int { tileRows * tileColumns }
     private var tuples: Int { algorithm.inputs * algorithm.inputs }
-    private var inputChannelStep: Int { MapLayout.padded(inChannels) }
+    /// Floats from one tile's transformed inputs to the next's.
+    private let inputTileStep: Int
+    /// Whether products have so few terms that the output transform makes them itself.
+    private let multipliesOnTheWay: Bool
+    /// Whether the input is the network's own, of few channels, which lies in pixels of 4.
+    private var isNarrow: Bool { inputTileStep == MapLayout.narrowStride }
 
     /// - Parameter images: that run together, at most.
     init(
@@ -47,17 +52,23 @@ struct WinogradConvolution: Sendable {
         panels = DirectProduct.panels(
             outChannels: layer.output.channels, tileVectors: kernels.tileVectors,
             weightsPerChannel: algorithm.inputs * algorithm.inputs * layer.input.channels)
+        multipliesOnTheWay = Self.multipliesOnTheWay(inChannels)
+        inputTileStep =
+            source.columnStride == MapLayout.narrowStride ? source.columnStride : MapLayout.padded(inChannels)
         blockSize = Self.blockSize(
             algorithm, inChannels: inChannels, tiles: images * tileRows * tileColumns, kernels: kernels, caches: caches)
         // An odd number of cache lines: a power of two would put the tuples of a tile into one set of the cache.
         func step(_ count: Int) -> Int { (count / KernelTable.lanes | 1) * KernelTable.lanes }
-        inputTupleStep = step(blockSize * MapLayout.padded(inChannels))
+        inputTupleStep = step(blockSize * inputTileStep)
         productTupleStep = step(blockSize * kernels.tileVectors * KernelTable.lanes)
         let transforms = WinogradAlgorithm(algorithm)
         inputCoefficients = transforms.inputCoefficients
         outputPowers = transforms.outputPowers
         segments = [Segment(offset: 0, length: layer.input.channels)]
     }
+
+    /// Whether the output transform of a layer of so many input channels makes the products itself.
+    static func multipliesOnTheWay(_ inChannels: Int) -> Bool { inChannels == 1 || inChannels == 3 }
 
     /// Tiles that use each weight often enough.
     private static let leastBlock = 24
@@ -84,7 +95,7 @@ struct WinogradConvolution: Sendable {
     private var productsOffset: Int { tuples * inputTupleStep }
     private var transformOffset: Int { productsOffset + tuples * productTupleStep }
     private var zerosOffset: Int {
-        transformOffset + KernelTable.lanes * max(tuples, algorithm.outputs * (algorithm.inputs + algorithm.outputs))
+        transformOffset + MapLayout.padded(algorithm.scratchCount)
     }
 
     /// Fills `packed` with the transforms of the kernels [out][in][r][r], made in double precision and rounded once.
@@ -133,9 +144,7 @@ struct WinogradConvolution: Sendable {
         source: (Int) -> MapView,
         target: (Int) -> MapView
     ) {
-        let zeros = scratch + zerosOffset
-        zeros.update(repeating: 0, count: panelWidth)
-        let products = scratch + productsOffset
+        (scratch + zerosOffset).update(repeating: 0, count: panelWidth)
         let m = algorithm.outputs
         // Members that share tiles read all weights; members that share panels transform all inputs, each for itself.
         let sharesTiles = images * tileCount >= part.count * Self.leastBlock
@@ -144,53 +153,80 @@ struct WinogradConvolution: Sendable {
         guard !panels.isEmpty else { return }
         for start in stride(from: tiles.lowerBound, to: tiles.upperBound, by: blockSize) {
             let block = start..<min(start + blockSize, tiles.upperBound)
-            inputCoefficients.withUnsafeBufferPointer { coefficients in
-                guard let coefficients = coefficients.baseAddress else { return }
-                forEachRun(in: block) { run in
-                    let map = source(run.image)
-                    kernels.transformInput(
-                        InputTransformArguments(
-                            shape: algorithm,
-                            input: UnsafePointer(map.address)
-                                + (windowOffset + m * (run.row * map.rowStride + run.column * map.columnStride)),
-                            rowStride: map.rowStride, columnStride: map.columnStride,
-                            vectors: inputChannelStep / KernelTable.lanes, tiles: run.count,
-                            output: scratch + run.offset * inputChannelStep, tupleStep: inputTupleStep,
-                            tileStep: inputChannelStep, scratch: scratch + transformOffset,
-                            coefficients: coefficients))
-                }
-            }
+            transformInput(kernels, block, scratch: scratch, source: source)
             for panel in panels {
                 let width = panel.vectors * KernelTable.lanes
-                segments.withUnsafeBufferPointer { segments in
-                    guard let segments = segments.baseAddress else { return }
-                    kernels.multiplyPanel(
-                        PanelArguments(
-                            input: scratch, inputStep: inputChannelStep, segments: segments, segmentCount: 1,
-                            weights: weights + panel.weightOffset, weightType: .float32, bias: zeros, output: products,
-                            outputStep: width,
-                            rows: block.count, vectors: panel.vectors, rectifies: false, tuples: tuples,
-                            inputTupleStep: inputTupleStep, weightTupleStep: inChannels * width,
-                            outputTupleStep: productTupleStep))
-                }
+                let weights = weights + panel.weightOffset
+                if !multipliesOnTheWay { multiply(kernels, panel, weights, tiles: block.count, scratch: scratch) }
                 outputPowers.withUnsafeBufferPointer { powers in
                     guard let powers = powers.baseAddress else { return }
                     forEachRun(in: block) { run in
                         let map = target(run.image)
                         let place = pools ? m / 2 : m
-                        kernels.transformOutput(
-                            OutputTransformArguments(
-                                shape: algorithm, input: products + run.offset * width, tupleStep: productTupleStep,
-                                tileStep: width, vectors: panel.vectors, tiles: run.count, bias: bias + panel.channel,
-                                rectifies: rectifies, pools: pools,
-                                output: map.address
-                                    + (place * (run.row * map.rowStride + run.column * map.columnStride)
-                                        + panel.channel),
-                                rowStride: map.rowStride, columnStride: map.columnStride, rows: rows - m * run.row,
-                                columns: columns - m * run.column, scratch: scratch + transformOffset, powers: powers))
+                        var arguments = OutputTransformArguments(
+                            shape: algorithm, channels: 0, weights: weights,
+                            input: scratch + (productsOffset + run.offset * width), tupleStep: productTupleStep,
+                            tileStep: width, vectors: panel.vectors, tiles: run.count, bias: bias + panel.channel,
+                            rectifies: rectifies, pools: pools,
+                            output: map.address
+                                + (place * (run.row * map.rowStride + run.column * map.columnStride)
+                                    + panel.channel),
+                            rowStride: map.rowStride, columnStride: map.columnStride, rows: rows - m * run.row,
+                            columns: columns - m * run.column, scratch: scratch + transformOffset, powers: powers)
+                        if multipliesOnTheWay {
+                            arguments.channels = inChannels
+                            arguments.input = UnsafePointer(scratch + run.offset * inputTileStep)
+                            arguments.tupleStep = inputTupleStep
+                            arguments.tileStep = inputTileStep
+                        }
+                        kernels.transformOutput(arguments)
                     }
                 }
             }
+        }
+    }
+
+    /// Transforms a block of tiles into the start of `scratch`.
+    private func transformInput(
+        _ kernels: KernelTable, _ block: Range<Int>, scratch: UnsafeMutablePointer<Float>, source: (Int) -> MapView
+    ) {
+        let m = algorithm.outputs
+        inputCoefficients.withUnsafeBufferPointer { coefficients in
+            guard let coefficients = coefficients.baseAddress else { return }
+            forEachRun(in: block) { run in
+                let map = source(run.image)
+                let arguments = InputTransformArguments(
+                    shape: algorithm,
+                    input: UnsafePointer(map.address)
+                        + (windowOffset + m * (run.row * map.rowStride + run.column * map.columnStride)),
+                    rowStride: map.rowStride, columnStride: map.columnStride,
+                    vectors: inputTileStep / KernelTable.lanes, tiles: run.count,
+                    output: scratch + run.offset * inputTileStep, tupleStep: inputTupleStep,
+                    tileStep: inputTileStep, scratch: scratch + transformOffset, coefficients: coefficients)
+                if isNarrow {
+                    kernels.transformNarrowInput(arguments)
+                } else {
+                    kernels.transformInput(arguments)
+                }
+            }
+        }
+    }
+
+    /// Multiplies the transformed tiles at the start of `scratch` by one panel's weights.
+    private func multiply(
+        _ kernels: KernelTable, _ panel: DirectProduct.Panel, _ weights: UnsafePointer<Float>, tiles: Int,
+        scratch: UnsafeMutablePointer<Float>
+    ) {
+        let width = panel.vectors * KernelTable.lanes
+        segments.withUnsafeBufferPointer { segments in
+            guard let segments = segments.baseAddress else { return }
+            kernels.multiplyPanel(
+                PanelArguments(
+                    input: scratch, inputStep: inputTileStep, segments: segments, segmentCount: 1,
+                    weights: weights, weightType: .float32, bias: scratch + zerosOffset,
+                    output: scratch + productsOffset, outputStep: width, rows: tiles, vectors: panel.vectors,
+                    rectifies: false, tuples: tuples, inputTupleStep: inputTupleStep,
+                    weightTupleStep: inChannels * width, outputTupleStep: productTupleStep))
         }
     }
 

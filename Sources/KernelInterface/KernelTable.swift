@@ -13,6 +13,7 @@ public struct KernelTable: Sendable {
     public var multiplyPanel: @Sendable (PanelArguments) -> Void
     /// Winograd tiles, in and out.
     public var transformInput: @Sendable (InputTransformArguments) -> Void
+    public var transformNarrowInput: @Sendable (InputTransformArguments) -> Void
     public var transformOutput: @Sendable (OutputTransformArguments) -> Void
     /// One max-pooling layer of one image.
     public var maxPool: @Sendable (PoolArguments) -> Void
@@ -25,6 +26,7 @@ public struct KernelTable: Sendable {
         instructionSet: InstructionSet, tileRows: Int, tileVectors: Int, takesHalfWeights: Bool,
         multiplyPanel: @escaping @Sendable (PanelArguments) -> Void,
         transformInput: @escaping @Sendable (InputTransformArguments) -> Void,
+        transformNarrowInput: @escaping @Sendable (InputTransformArguments) -> Void,
         transformOutput: @escaping @Sendable (OutputTransformArguments) -> Void,
         maxPool: @escaping @Sendable (PoolArguments) -> Void,
         meanPool: @escaping @Sendable (MeanArguments) -> Void,
@@ -36,6 +38,7 @@ public struct KernelTable: Sendable {
         self.takesHalfWeights = takesHalfWeights
         self.multiplyPanel = multiplyPanel
         self.transformInput = transformInput
+        self.transformNarrowInput = transformNarrowInput
         self.transformOutput = transformOutput
         self.maxPool = maxPool
         self.meanPool = meanPool

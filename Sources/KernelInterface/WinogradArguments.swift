@@ -36,6 +36,16 @@ public enum WinogradShape: Sendable, Equatable, CaseIterable {
 
     /// n: pairs of finite points other than 0.
     public var pairs: Int { (inputs - 2) / 2 }
+
+    /// Tiles that `transformNarrowInput` takes at a time.
+    public static let stripTiles = 8
+
+    /// Floats that the transforms work in.
+    public var scratchCount: Int {
+        let (m, t) = (outputs, inputs)
+        let strip = (m * (Self.stripTiles - 1) + t + 3) / 4 * 4 * ((t + 3) / 4 * 16)
+        return max(16 * t * t, strip, 16 * m * (2 * t + m))
+    }
 }
 
 /// The input transform V = Bᵀ d B of a run of neighbouring tiles, 16 channels at a time.
@@ -47,6 +57,9 @@ public enum WinogradShape: Sendable, Equatable, CaseIterable {
 /// Row 0 of Bᵀ d is Σ_k q_k d_2k, its last row Σ_k q_k d_(2k+1), and the rows of a pair ±a_i are E_i ± a_i O_i with
 /// E_i = Σ_k c_ik d_(2k+2), O_i = Σ_k c_ik d_(2k+1); q are the coefficients of Π_j (x² − a_j²), c_i of the same
 /// product without its factor i.
+///
+/// `transformNarrowInput` does the same for an input of at most 4 channels, in vectors of 4 pixels: `columnStride` is 4,
+/// `vectors` is 0, 4 channels are written, and up to 3 pixels behind a row of tiles are read.
 public struct InputTransformArguments {
     public var shape: WinogradShape
     public var input: UnsafePointer<Float>
@@ -59,7 +72,7 @@ public struct InputTransformArguments {
     public var output: UnsafeMutablePointer<Float>
     public var tupleStep: Int
     public var tileStep: Int
-    /// 16 t² floats to work in, 64-byte aligned.
+    /// `shape.scratchCount` floats, 64-byte aligned.
     public var scratch: UnsafeMutablePointer<Float>
     /// a_1 … a_n, then q_0 … q_n, then c_10 … c_1(n−1) … c_n(n−1).
     public var coefficients: UnsafePointer<Float>
@@ -90,8 +103,18 @@ public struct InputTransformArguments {
 ///
 /// where Aᵀ[u] has a_j^u for the point a_j, and ∞ adds to the last row alone. Outputs beyond `rows` or `columns` are
 /// not written. With pooling each 2×2 block of y becomes its maximum, and blocks that are not whole are dropped.
+///
+/// Where `channels` is 1 or 3 the products are made on the way: `input` holds transformed inputs, of which channel c of
+/// tuple f is at f · tupleStep + i · tileStep + c, and
+///
+///     product[f][i][v][l] = Σ_c input[f · tupleStep + i · tileStep + c] · weights[((f · channels + c) · vectors + v) · 16 + l]
+///
+/// so that what is many times as large as what it is made of never passes through memory.
 public struct OutputTransformArguments {
     public var shape: WinogradShape
+    /// Input channels of products that are made on the way, 1 or 3; 0 where `input` holds products.
+    public var channels: Int
+    public var weights: UnsafePointer<Float>
     public var input: UnsafePointer<Float>
     public var tupleStep: Int
     public var tileStep: Int
@@ -110,19 +133,22 @@ public struct OutputTransformArguments {
     /// Rows and columns of the map, before pooling, from the first tile's first output on.
     public var rows: Int
     public var columns: Int
-    /// 16 m (t + m) floats to work in, 64-byte aligned.
+    /// `shape.scratchCount` floats, 64-byte aligned.
     public var scratch: UnsafeMutablePointer<Float>
-    /// a_1^0 … a_n^0, a_1^1 … a_n^1, up to the power m − 1.
+    /// a_1^0 … a_n^0, a_1^1 … a_n^1, up to the power m − 1; a_1 is 1.
     public var powers: UnsafePointer<Float>
 
     @inlinable
     public init(
-        shape: WinogradShape, input: UnsafePointer<Float>, tupleStep: Int, tileStep: Int, vectors: Int, tiles: Int,
-        bias: UnsafePointer<Float>, rectifies: Bool, pools: Bool, output: UnsafeMutablePointer<Float>, rowStride: Int,
+        shape: WinogradShape, channels: Int, weights: UnsafePointer<Float>, input: UnsafePointer<Float>, tupleStep: Int,
+        tileStep: Int, vectors: Int, tiles: Int, bias: UnsafePointer<Float>, rectifies: Bool, pools: Bool,
+        output: UnsafeMutablePointer<Float>, rowStride: Int,
         columnStride: Int, rows: Int, columns: Int, scratch: UnsafeMutablePointer<Float>,
         powers: UnsafePointer<Float>
     ) {
         self.shape = shape
+        self.channels = channels
+        self.weights = weights
         self.input = input
         self.tupleStep = tupleStep
         self.tileStep = tileStep

@@ -44,10 +44,11 @@ private enum Float32Weights: WeightReader {
     }
 #endif
 
-/// Asks for the weights that come some 4 KiB later: as far ahead as memory is slow.
+/// Asks for the weights that come later: as far ahead as memory is slow. A tile of few rows consumes them faster than
+/// one of many.
 @inline(__always)
-private func prefetch(_ weights: UnsafeRawPointer, _ offset: Int) {
-    exemplar_prefetch(weights + (4096 + offset))
+private func prefetch(_ weights: UnsafeRawPointer, _ offset: Int, rows: Int) {
+    exemplar_prefetch(weights + ((rows < 4 ? 8192 : 4096) + offset))
 }
 
 /// One register tile of tuple `tuple`, from row `row` on; `PanelArguments` says what it computes.
@@ -78,7 +79,7 @@ private func multiply<let rows: Int, let vectors: Int, Weights: WeightReader>(
         let end = input + segment.length
         while input < end {
             var factors = InlineArray<vectors, Vector>(repeating: Vector())
-            for vector in 0..<vectors { prefetch(weights, vector * 16 * type.byteCount) }
+            for vector in 0..<vectors { prefetch(weights, vector * 16 * type.byteCount, rows: rows) }
             for vector in 0..<vectors { factors[vector] = type.vector(weights, at: vector) }
             for row in 0..<rows {
                 let value = Vector(repeating: input[row * step])

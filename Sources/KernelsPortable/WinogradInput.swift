@@ -1,17 +1,29 @@
 import KernelInterface
 
-/// The points of a Winograd algorithm as the input transform needs them; see `InputTransformArguments`.
+/// The points of a Winograd algorithm as the input transform needs them; see `InputTransformArguments`. Values, so that
+/// they may stay in registers: what is stored through one pointer might change what another points to.
 private struct InputCoefficients<let pairs: Int> {
-    let base: UnsafePointer<Float>
+    private var points = InlineArray<pairs, Vector>(repeating: Vector())
+    private var outers = InlineArray<pairs, Vector>(repeating: Vector())
+    private var inners = InlineArray<pairs, InlineArray<pairs, Vector>>(repeating: InlineArray(repeating: Vector()))
 
     @inline(__always)
-    func point(_ pair: Int) -> Vector { Vector(repeating: base[pair]) }
-    @inline(__always)
-    func outer(_ power: Int) -> Vector { Vector(repeating: base[pairs + power]) }
-    @inline(__always)
-    func inner(_ pair: Int, _ power: Int) -> Vector {
-        Vector(repeating: base[2 * pairs + 1 + pair * pairs + power])
+    init(base: UnsafePointer<Float>) {
+        for pair in 0..<pairs {
+            points[pair] = Vector(repeating: base[pair])
+            outers[pair] = Vector(repeating: base[pairs + pair])
+            for power in 0..<pairs - 1 {
+                inners[pair][power] = Vector(repeating: base[2 * pairs + 1 + pair * pairs + power])
+            }
+        }
     }
+
+    @inline(__always)
+    func point(_ pair: Int) -> Vector { points[pair] }
+    @inline(__always)
+    func outer(_ power: Int) -> Vector { outers[power] }
+    @inline(__always)
+    func inner(_ pair: Int, _ power: Int) -> Vector { inners[pair][power] }
 }
 
 /// Bᵀ d of one column: `read` gives d_j, `write` takes the result's elements.
@@ -83,6 +95,73 @@ func transformInput(_ arguments: InputTransformArguments) {
     case 2: transformTiles(InlineArray<6, InlineArray<2, Vector>>.self, arguments)
     case 3: transformTiles(InlineArray<8, InlineArray<3, Vector>>.self, arguments)
     case 5: transformTiles(InlineArray<12, InlineArray<5, Vector>>.self, arguments)
+    default: break  // WinogradShape has no others.
+    }
+}
+
+extension UnsafeMutablePointer<Float> {
+    /// Stores the first `count` quarters of a vector `step` apart.
+    @inline(__always)
+    fileprivate func storeQuarters(_ vector: Vector, at offset: Int, step: Int, count: Int) {
+        let quarters = unsafeBitCast(vector, to: (Quarter, Quarter, Quarter, Quarter).self)
+        let target = UnsafeMutableRawPointer(self + offset)
+        target.storeBytes(of: quarters.0, as: Quarter.self)
+        if count > 1 { (target + 4 * step).storeBytes(of: quarters.1, as: Quarter.self) }
+        if count > 2 { (target + 8 * step).storeBytes(of: quarters.2, as: Quarter.self) }
+        if count > 3 { (target + 12 * step).storeBytes(of: quarters.3, as: Quarter.self) }
+    }
+}
+
+private typealias Quarter = SIMD4<Float>
+
+@inline(__always)
+private func transformStrips<let pairs: Int, let inputs: Int>(
+    _ tile: InlineArray<inputs, InlineArray<pairs, Vector>>.Type, _ arguments: InputTransformArguments
+) {
+    let coefficients = InputCoefficients<pairs>(base: arguments.coefficients)
+    let outputs = arguments.shape.outputs
+    let rowStride = arguments.rowStride
+    let tupleStep = arguments.tupleStep
+    let scratch = arguments.scratch
+    // Four rows of a column at a time.
+    let groups = (inputs + 3) / 4
+    let columnStep = groups * 16
+    for start in stride(from: 0, to: arguments.tiles, by: WinogradShape.stripTiles) {
+        let tiles = min(arguments.tiles - start, WinogradShape.stripTiles)
+        let source = arguments.input + start * outputs * 4
+        // Down the columns of the whole strip, four pixels at a time.
+        for column in stride(from: 0, to: outputs * (tiles - 1) + inputs, by: 4) {
+            let top = source + column * 4
+            transform(coefficients) {
+                top.vector(at: $0 * rowStride)
+            } write: {
+                scratch.storeQuarters($1, at: column * columnStep + $0 * 4, step: columnStep, count: 4)
+            }
+        }
+        // Along the rows of each tile, four rows at a time.
+        for tile in 0..<tiles {
+            for group in 0..<groups {
+                let line = scratch + (tile * outputs * columnStep + group * 16)
+                let output = arguments.output + ((start + tile) * arguments.tileStep + group * 4 * inputs * tupleStep)
+                transform(coefficients) {
+                    line.vector(at: $0 * columnStep)
+                } write: {
+                    output.storeQuarters(
+                        $1, at: $0 * tupleStep, step: inputs * tupleStep, count: inputs - group * 4)
+                }
+            }
+        }
+    }
+}
+
+/// Tiles of the network's few input channels; see `InputTransformArguments`.
+@inline(never)
+func transformNarrowInput(_ arguments: InputTransformArguments) {
+    switch arguments.shape.pairs {
+    case 1: transformStrips(InlineArray<4, InlineArray<1, Vector>>.self, arguments)
+    case 2: transformStrips(InlineArray<6, InlineArray<2, Vector>>.self, arguments)
+    case 3: transformStrips(InlineArray<8, InlineArray<3, Vector>>.self, arguments)
+    case 5: transformStrips(InlineArray<12, InlineArray<5, Vector>>.self, arguments)
     default: break  // WinogradShape has no others.
     }
 }

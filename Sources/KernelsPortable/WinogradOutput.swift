@@ -1,27 +1,132 @@
 import KernelInterface
 
+/// Elements that go through a transform side by side.
+private protocol Element {
+    static func + (left: Self, right: Self) -> Self
+    static func - (left: Self, right: Self) -> Self
+    mutating func accumulate(_ x: Self, _ factor: Vector)
+}
+
+/// Of one tile.
+private struct One: Element {
+    var first: Vector
+
+    @inline(__always)
+    static func + (left: One, right: One) -> One { One(first: left.first + right.first) }
+    @inline(__always)
+    static func - (left: One, right: One) -> One { One(first: left.first - right.first) }
+    @inline(__always)
+    mutating func accumulate(_ x: One, _ factor: Vector) { first.accumulate(x.first, factor) }
+}
+
+/// Of two neighbouring tiles.
+private struct Two: Element {
+    var first: Vector
+    var second: Vector
+
+    @inline(__always)
+    static func + (left: Two, right: Two) -> Two {
+        Two(first: left.first + right.first, second: left.second + right.second)
+    }
+    @inline(__always)
+    static func - (left: Two, right: Two) -> Two {
+        Two(first: left.first - right.first, second: left.second - right.second)
+    }
+    @inline(__always)
+    mutating func accumulate(_ x: Two, _ factor: Vector) {
+        first.accumulate(x.first, factor)
+        second.accumulate(x.second, factor)
+    }
+}
+
 /// Aᵀ m of one column: `read` gives m_j, `write` takes the result's elements; see `OutputTransformArguments`.
 @inline(__always)
-private func transform<let pairs: Int, let outputs: Int>(
+private func transform<let pairs: Int, let outputs: Int, E: Element>(
     _ shape: InlineArray<pairs, InlineArray<outputs, Vector>>.Type, _ powers: UnsafePointer<Float>,
-    read: (Int) -> Vector, write: (Int, Vector) -> Void
+    read: (Int) -> E, write: (Int, E) -> Void
 ) {
     // Even powers see the sums of a pair's two elements, odd powers their differences.
-    var halves = InlineArray<2, InlineArray<pairs, Vector>>(repeating: InlineArray(repeating: Vector()))
-    for pair in 0..<pairs {
+    let first = (read(1), read(2))
+    var halves = InlineArray<2, InlineArray<pairs, E>>(repeating: InlineArray(repeating: first.0))
+    halves[0][0] = first.0 + first.1
+    halves[1][0] = first.0 - first.1
+    for pair in 1..<pairs {
         let positive = read(2 * pair + 1)
         let negative = read(2 * pair + 2)
         halves[0][pair] = positive + negative
         halves[1][pair] = positive - negative
     }
     for power in 0..<outputs {
-        var sum = halves[power % 2][0] * Vector(repeating: powers[power * pairs])
+        // The first point is 1, and so are its powers.
+        var sum = halves[power % 2][0]
         for pair in 1..<pairs {
             sum.accumulate(halves[power % 2][pair], Vector(repeating: powers[power * pairs + pair]))
         }
-        if power == 0 { sum += read(0) }
-        if power == outputs - 1 { sum += read(2 * pairs + 1) }
+        if power == 0 { sum = sum + read(0) }
+        if power == outputs - 1 { sum = sum + read(2 * pairs + 1) }
         write(power, sum)
+    }
+}
+
+/// Products that the tuple multiplication left, of one tile and one vector of output channels.
+private struct StoredProducts {
+    let base: UnsafePointer<Float>
+    let step: Int
+
+    @inline(__always)
+    func element(_ tuple: Int) -> One { One(first: base.vector(at: tuple * step)) }
+}
+
+/// Products of two tiles that are made when they are asked for: sums of so few terms that storing them would cost more.
+private struct SmallProducts<let channels: Int> {
+    let input: UnsafePointer<Float>
+    let inputStep: Int
+    /// From the first tile's to the second's.
+    let tileStep: Int
+    let weights: UnsafePointer<Float>
+    let channelStep: Int
+
+    @inline(__always)
+    func element(_ tuple: Int) -> Two {
+        let input = input + tuple * inputStep
+        let weights = weights + tuple * channels * channelStep
+        let weight = weights.vector(at: 0)
+        var products = Two(
+            first: Vector(repeating: input[0]) * weight, second: Vector(repeating: input[tileStep]) * weight)
+        for channel in 1..<channels {
+            let weight = weights.vector(at: channel * channelStep)
+            products.first.accumulate(Vector(repeating: input[channel]), weight)
+            products.second.accumulate(Vector(repeating: input[tileStep + channel]), weight)
+        }
+        return products
+    }
+}
+
+/// Transforms the rows of one vector of channels of a tile whose columns are done, and writes it.
+@inline(__always)
+private func transformRows<let pairs: Int, let outputs: Int>(
+    _ shape: InlineArray<pairs, InlineArray<outputs, Vector>>.Type, _ arguments: OutputTransformArguments,
+    tile: Int, vector: Int, half: UnsafeMutablePointer<Float>
+) {
+    let inputs = 2 * pairs + 2
+    let whole = arguments.scratch
+    let rows = min(arguments.rows, outputs)
+    let columns = min(arguments.columns - tile * outputs, outputs)
+    for row in 0..<outputs {
+        let line = half + row * inputs * 16
+        transform(shape, arguments.powers) {
+            One(first: line.vector(at: $0 * 16))
+        } write: {
+            whole.store($1.first, at: (row * outputs + $0) * 16)
+        }
+    }
+    let tileColumns = (arguments.pools ? outputs / 2 : outputs) * arguments.columnStride
+    let target = arguments.output + (tile * tileColumns + vector * 16)
+    // Whole tiles are written by loops that unroll.
+    if rows == outputs, columns == outputs {
+        write(whole, tileWidth: outputs, arguments, vector, target, rows: outputs, columns: outputs)
+    } else {
+        write(whole, tileWidth: outputs, arguments, vector, target, rows: rows, columns: columns)
     }
 }
 
@@ -30,39 +135,49 @@ private func transformTiles<let pairs: Int, let outputs: Int>(
     _ shape: InlineArray<pairs, InlineArray<outputs, Vector>>.Type, _ arguments: OutputTransformArguments
 ) {
     let inputs = 2 * pairs + 2
-    let tupleStep = arguments.tupleStep
-    let powers = arguments.powers
-    let half = arguments.scratch
-    let whole = half + inputs * outputs * 16
-    let rows = min(arguments.rows, outputs)
-    let tileColumns = (arguments.pools ? outputs / 2 : outputs) * arguments.columnStride
+    let half = arguments.scratch + outputs * outputs * 16
     for tile in 0..<arguments.tiles {
-        let columns = min(arguments.columns - tile * outputs, outputs)
         for vector in 0..<arguments.vectors {
-            let source = arguments.input + (tile * arguments.tileStep + vector * 16)
+            let products = StoredProducts(
+                base: arguments.input + (tile * arguments.tileStep + vector * 16), step: arguments.tupleStep)
             for column in 0..<inputs {
-                let top = source + column * tupleStep
-                transform(shape, powers) {
-                    top.vector(at: $0 * inputs * tupleStep)
+                transform(shape, arguments.powers) {
+                    products.element($0 * inputs + column)
                 } write: {
-                    half.store($1, at: ($0 * inputs + column) * 16)
+                    half.store($1.first, at: ($0 * inputs + column) * 16)
                 }
             }
-            for row in 0..<outputs {
-                let line = half + row * inputs * 16
-                transform(shape, powers) {
-                    line.vector(at: $0 * 16)
+            transformRows(shape, arguments, tile: tile, vector: vector, half: half)
+        }
+    }
+}
+
+@inline(__always)
+private func transformTiles<let pairs: Int, let outputs: Int, let channels: Int>(
+    _ shape: InlineArray<pairs, InlineArray<outputs, Vector>>.Type, _ products: SmallProducts<channels>.Type,
+    _ arguments: OutputTransformArguments
+) {
+    let inputs = 2 * pairs + 2
+    let first = arguments.scratch + outputs * outputs * 16
+    let second = first + inputs * outputs * 16
+    for tile in stride(from: 0, to: arguments.tiles, by: 2) {
+        // The last tile of an odd number stands beside itself.
+        let isPair = tile + 1 < arguments.tiles
+        for vector in 0..<arguments.vectors {
+            let products = SmallProducts<channels>(
+                input: arguments.input + tile * arguments.tileStep, inputStep: arguments.tupleStep,
+                tileStep: isPair ? arguments.tileStep : 0, weights: arguments.weights + vector * 16,
+                channelStep: arguments.vectors * 16)
+            for column in 0..<inputs {
+                transform(shape, arguments.powers) {
+                    products.element($0 * inputs + column)
                 } write: {
-                    whole.store($1, at: (row * outputs + $0) * 16)
+                    first.store($1.first, at: ($0 * inputs + column) * 16)
+                    second.store($1.second, at: ($0 * inputs + column) * 16)
                 }
             }
-            let target = arguments.output + (tile * tileColumns + vector * 16)
-            // Whole tiles are written by loops that unroll.
-            if rows == outputs, columns == outputs {
-                write(whole, tileWidth: outputs, arguments, vector, target, rows: outputs, columns: outputs)
-            } else {
-                write(whole, tileWidth: outputs, arguments, vector, target, rows: rows, columns: columns)
-            }
+            transformRows(shape, arguments, tile: tile, vector: vector, half: first)
+            if isPair { transformRows(shape, arguments, tile: tile + 1, vector: vector, half: second) }
         }
     }
 }
@@ -99,14 +214,25 @@ private func write(
     }
 }
 
+@inline(__always)
+private func transformOutput<let pairs: Int, let outputs: Int>(
+    _ shape: InlineArray<pairs, InlineArray<outputs, Vector>>.Type, _ arguments: OutputTransformArguments
+) {
+    switch arguments.channels {
+    case 1: transformTiles(shape, SmallProducts<1>.self, arguments)
+    case 3: transformTiles(shape, SmallProducts<3>.self, arguments)
+    default: transformTiles(shape, arguments)
+    }
+}
+
 /// Tiles back from the space of their products; see `OutputTransformArguments`.
 @inline(never)
 func transformOutput(_ arguments: OutputTransformArguments) {
     switch arguments.shape {
-    case .f2k3: transformTiles(InlineArray<1, InlineArray<2, Vector>>.self, arguments)
-    case .f4k3: transformTiles(InlineArray<2, InlineArray<4, Vector>>.self, arguments)
-    case .f2k5: transformTiles(InlineArray<2, InlineArray<2, Vector>>.self, arguments)
-    case .f4k5: transformTiles(InlineArray<3, InlineArray<4, Vector>>.self, arguments)
-    case .f8k5: transformTiles(InlineArray<5, InlineArray<8, Vector>>.self, arguments)
+    case .f2k3: transformOutput(InlineArray<1, InlineArray<2, Vector>>.self, arguments)
+    case .f4k3: transformOutput(InlineArray<2, InlineArray<4, Vector>>.self, arguments)
+    case .f2k5: transformOutput(InlineArray<2, InlineArray<2, Vector>>.self, arguments)
+    case .f4k5: transformOutput(InlineArray<3, InlineArray<4, Vector>>.self, arguments)
+    case .f8k5: transformOutput(InlineArray<5, InlineArray<8, Vector>>.self, arguments)
     }
 }

@@ -1,7 +1,7 @@
+import Glibc
+
 #if JEMALLOC
     import CJemalloc
-#else
-    import Glibc
 #endif
 
 /// Memory for numbers: an arena of jemalloc's own, apart from the process's other allocations, so that weights and
@@ -30,13 +30,20 @@ public final class Arena: Sendable {
     /// Memory for `count` floats, 64-byte aligned and followed by a readable tail of `Slab.tailCount` floats, so that
     /// kernels may read whole vectors. Pages that are never touched are never resident.
     ///
+    /// Large slabs ask for huge pages: hardware prefetching stops at the end of a page, and the planes of transformed
+    /// tiles are more than the translation buffer has entries for. The same bits come without them, later.
+    ///
     /// - Parameter zeroed: whether the floats start as 0; otherwise they hold anything.
     /// - Throws: `AllocationError` when there is not so much memory.
     public func allocate(count: Int, zeroed: Bool) throws(AllocationError) -> Slab {
         let (total, overflow) = (count + Slab.tailCount).multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
         guard count >= 0, !overflow else { throw AllocationError(byteCount: Int.max) }
         #if JEMALLOC
-            let memory = mallocx(total, exemplar_mallocx_flags(index, Slab.alignment, zeroed ? 1 : 0))
+            let isHuge = total >= Slab.hugePageSize
+            let alignment = isHuge ? Slab.hugePageSize : Slab.alignment
+            let memory = mallocx(total, exemplar_mallocx_flags(index, alignment, zeroed ? 1 : 0))
+            // A kernel without huge pages, or told not to use them, refuses; that changes nothing.
+            if isHuge, let memory { madvise(memory, total, MADV_HUGEPAGE) }
         #else
             var memory: UnsafeMutableRawPointer?
             guard posix_memalign(&memory, Slab.alignment, total) == 0 else {
@@ -71,6 +78,8 @@ public final class Slab: @unchecked Sendable {
 
     /// Bytes; a cache line, and a whole vector of the widest instruction set.
     public static let alignment = 64
+    /// Bytes of a huge page of x86-64, and of arm64 with pages of 4 KiB.
+    static let hugePageSize = 2 << 20
     /// Floats that may be read past the end.
     public static let tailCount = 16
 

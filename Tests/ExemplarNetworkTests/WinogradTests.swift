@@ -72,26 +72,50 @@ import Testing
                     .convolution("conv2", out, kernel: kernel, padding: padding),
                     .maxPool("pool2", kernel: 2, stride: 2), .linear("fc", 9),
                 ], height: height, width: width, channels: 2)
-            let oracle = Oracle.random(configuration, seed: 21)
-            let batch = 14
-            let patches = RandomPatches(configuration.input, count: batch, seed: 22)
-            let rows = [0, 6, batch - 1]
-            let expected = rows.map { oracle.outputs(for: patches.pixels($0)) }
-            for instructionSet in InstructionSet.available {
-                let network = try Network(oracle, instructionSet) { layer, _ in
-                    layer.configuration.name == "conv2" ? shape : nil
-                }
-                let embedder = try Embedder(network: network, maximumBatch: batch, poisoned: true)
-                // With conv2 the map is written whole; with fc alone it is pooled on the way.
-                for index in [1, 3] {
-                    let name = configuration.layers[index].name
-                    let result = patches.withPixels { embedder.embed($0, LayerSelection(indices: [index])) }
-                    for (row, expected) in zip(rows, expected) {
-                        let error = relativeRMS(result[row], expected[name]?.values ?? [])
-                        #expect(
-                            error < Self.tolerance(shape),
-                            "\(shape) on \(instructionSet), \(height)×\(width)×\(channels), \(name): \(error)")
-                    }
+            // With conv2 the map is written whole; with fc alone it is pooled on the way.
+            try agrees(shape, at: "conv2", of: configuration, batch: 14)
+        }
+    }
+
+    /// Few channels of the network's own input: vectors of pixels in, products made on the way out. Odd numbers of
+    /// tiles, and rows of more tiles than are transformed at a time.
+    @Test(arguments: WinogradShape.allCases)
+    func everyShapeAgreesWithTheOracleOnTheInput(_ shape: WinogradShape) throws {
+        let kernel = shape.kernel
+        for (height, width, channels, out, padding) in [
+            (16, 16, 3, 40, kernel / 2), (9, 45, 1, 16, 0), (13, 27, 3, 5, kernel - 1), (20, 20, 2, 33, 1),
+        ] {
+            let configuration = NetworkConfiguration.sequence(
+                [
+                    .convolution("conv1", out, kernel: kernel, padding: padding),
+                    .maxPool("pool1", kernel: 2, stride: 2), .linear("fc", 9),
+                ], height: height, width: width, channels: channels)
+            try agrees(shape, at: "conv1", of: configuration, batch: 5)
+        }
+    }
+
+    /// Compares a layer that runs by `shape`, and the embedding after it, with the oracle.
+    private func agrees(
+        _ shape: WinogradShape, at layerName: String, of configuration: NetworkConfiguration, batch: Int
+    ) throws {
+        let oracle = Oracle.random(configuration, seed: 21)
+        let patches = RandomPatches(configuration.input, count: batch, seed: 22)
+        let rows = [0, batch / 2 - 1, batch - 1]
+        let expected = rows.map { oracle.outputs(for: patches.pixels($0)) }
+        let names = configuration.layers.map(\.name)
+        for instructionSet in InstructionSet.available {
+            let network = try Network(oracle, instructionSet) { layer, _ in
+                layer.configuration.name == layerName ? shape : nil
+            }
+            let embedder = try Embedder(network: network, maximumBatch: batch, poisoned: true)
+            for name in [layerName, "fc"] {
+                let index = try #require(names.firstIndex(of: name))
+                let result = patches.withPixels { embedder.embed($0, LayerSelection(indices: [index])) }
+                for (row, expected) in zip(rows, expected) {
+                    let error = relativeRMS(result[row], expected[name]?.values ?? [])
+                    #expect(
+                        error < Self.tolerance(shape),
+                        "\(shape) on \(instructionSet), \(configuration.input), \(name): \(error)")
                 }
             }
         }

@@ -72,6 +72,7 @@ final class KernelTimes: @unchecked Sendable {
             }
         }
         timed.transformInput = { arguments in self.time(input) { table.transformInput(arguments) } }
+        timed.transformNarrowInput = { arguments in self.time(input) { table.transformNarrowInput(arguments) } }
         timed.transformOutput = { arguments in self.time(output) { table.transformOutput(arguments) } }
         timed.maxPool = { arguments in self.time(pooling) { table.maxPool(arguments) } }
         return timed
