@@ -7,10 +7,17 @@ public struct ConnectionID: Hashable, Sendable, CustomStringConvertible {
     public var description: String { rawValue.description }
 }
 
+/// What jobs must agree in to run in one batch.
+public protocol BatchKey: Hashable, Sendable {
+    /// At most so many patches are done sooner when all workers compute them together, as one batch, than when each
+    /// computes its part by itself: where every worker would read the same large weights for a few patches. 0: never.
+    var sharedBatch: Int { get }
+}
+
 /// Work as the batcher sees it: how much, for whom, and what it may be batched with.
 public protocol BatchJob: Sendable {
     /// Jobs of one key may run in one batch.
-    associatedtype Key: Hashable & Sendable
+    associatedtype Key: BatchKey
 
     var connection: ConnectionID { get }
     var key: Key { get }
@@ -25,12 +32,14 @@ public struct Slice<Job: BatchJob>: Sendable {
     let id: UInt64
 }
 
-/// What one worker computes at a time: slices of jobs with one key.
+/// What one worker computes at a time, or all together: slices of jobs with one key.
 public struct Batch<Job: BatchJob, Instant: InstantProtocol>: Sendable where Instant: Sendable {
     public let key: Job.Key
     public let slices: [Slice<Job>]
     /// Patches of all slices together.
     public let patchCount: Int
+    /// Whether all workers are meant to compute it together: the one that took it has the others' cores.
+    public let isShared: Bool
     public let started: Instant
     let id: UInt64
 }

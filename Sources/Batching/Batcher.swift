@@ -56,7 +56,9 @@ where Instant.Duration == Duration {
     /// - Parameter computed: patches of the batch that took time; without it, all.
     public func finish(_ batch: Batch<Job, Instant>, computed: Int? = nil) -> StateMachine.Finished {
         let now = now()
-        return state.withLock { $0.machine.finish(batch, computed: computed, at: now) }
+        let finished = state.withLock { $0.machine.finish(batch, computed: computed, at: now) }
+        if finished.wake > 0 { state.notify(finished.wake) }
+        return finished
     }
 
     /// Lets the jobs go whose deadline has passed.

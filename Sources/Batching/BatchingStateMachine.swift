@@ -5,6 +5,9 @@
 /// client meets the latency of a batch of one, and under load batches form by themselves. There is no waiting for
 /// more. A large job is cut where the batches end.
 ///
+/// Few patches of a key that asks for it (`BatchKey.sharedBatch`) become one batch for all workers together, if all are
+/// idle; until it is finished no other starts.
+///
 /// Every admitted job leaves exactly once: completed, expired or cancelled.
 public struct BatchingStateMachine<Job: BatchJob, Instant: InstantProtocol & Sendable>
 where Instant.Duration == Duration {
@@ -34,6 +37,8 @@ where Instant.Duration == Duration {
         public var completed: [Job] = []
         /// Every patch is computed, too late.
         public var expired: [Job] = []
+        /// Workers that should look at the queue, after a shared batch kept them from it.
+        public var wake = 0
     }
 
     private struct Record {
@@ -46,6 +51,7 @@ where Instant.Duration == Duration {
     private struct Run {
         let started: Instant
         let patchCount: Int
+        let isShared: Bool
     }
 
     public let limits: BatchingLimits
@@ -72,7 +78,10 @@ where Instant.Duration == Duration {
     public var jobCount: Int { records.count }
 
     /// Workers that compute nothing.
-    public var idleWorkerCount: Int { limits.workers - running.count }
+    public var idleWorkerCount: Int { isSharing ? 0 : limits.workers - running.count }
+
+    /// Whether all workers compute one batch.
+    private var isSharing: Bool { running.count == 1 && running.values.contains { $0.isShared } }
 
     /// When `expire(at:)` has something to do, or somewhat earlier.
     public var nextDeadline: Instant? { earliest }
@@ -104,7 +113,9 @@ where Instant.Duration == Duration {
 
     /// What a worker that computes nothing does next.
     public mutating func next(at now: Instant) -> Step {
-        let idle = max(1, idleWorkerCount)
+        guard !isSharing, let next = waiting.nextKey else { return .wait }
+        let isShared = running.isEmpty && limits.workers > 1 && waiting.patchCount <= next.sharedBatch
+        let idle = isShared ? 1 : max(1, idleWorkerCount)
         let share = min(limits.maxBatch, (waiting.patchCount + idle - 1) / idle)
         guard let (key, portions) = waiting.take(atMost: share) else { return .wait }
         let slices = portions.compactMap { portion in
@@ -112,8 +123,9 @@ where Instant.Duration == Duration {
         }
         lastID += 1
         let patchCount = portions.reduce(0) { $0 + $1.patches.count }
-        running[lastID] = Run(started: now, patchCount: patchCount)
-        let batch = Batch<Job, Instant>(key: key, slices: slices, patchCount: patchCount, started: now, id: lastID)
+        running[lastID] = Run(started: now, patchCount: patchCount, isShared: isShared)
+        let batch = Batch<Job, Instant>(
+            key: key, slices: slices, patchCount: patchCount, isShared: isShared, started: now, id: lastID)
         return .run(batch, wakeAnother: waiting.patchCount > 0 && idleWorkerCount > 0)
     }
 
@@ -125,7 +137,11 @@ where Instant.Duration == Duration {
     ) -> Finished {
         var finished = Finished()
         guard let run = running.removeValue(forKey: batch.id) else { return finished }
-        learn(patchCount: computed ?? run.patchCount, took: run.started.duration(to: now))
+        learn(
+            patchCount: computed ?? run.patchCount,
+            took: run.started.duration(to: now) * (run.isShared ? limits.workers : 1))
+        // The worker that finishes looks at the queue itself.
+        if run.isShared { finished.wake = min(limits.workers - 1, waiting.patchCount) }
         for slice in batch.slices {
             // A job that expired or was cancelled meanwhile has left.
             guard var record = records[slice.id] else { continue }

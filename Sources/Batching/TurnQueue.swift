@@ -67,9 +67,12 @@ struct TurnQueue<Key: Hashable> {
         lanes[connection] = own
     }
 
+    /// The key of the patches that would be taken next.
+    var nextKey: Key? { ring.first.flatMap { lanes[$0]?.first?.key } }
+
     /// Takes at most `limit` patches of one key; nil when the queue is empty.
     mutating func take(atMost limit: Int) -> (key: Key, portions: [Portion])? {
-        guard limit > 0, let first = ring.first, let key = lanes[first]?.first?.key else { return nil }
+        guard limit > 0, let key = nextKey else { return nil }
         var sharers: [(connection: ConnectionID, waiting: Int, share: Int)] = []
         for connection in ring {
             guard let lane = lanes[connection]?.first(where: { $0.key == key }) else { continue }

@@ -235,6 +235,11 @@ struct ExecutionPlan: Sendable {
         return MemoryPlan(buffers + shared)
     }
 
+    /// Whether a linear layer keeps float32 weights.
+    var hasWideLinearWeights: Bool {
+        steps.contains { if case .linear(let product, _) = $0 { product.weightType == .float32 } else { false } }
+    }
+
     /// Floats from one member's scratch to the next.
     var scratchStride: Int { MapLayout.padded(scratchCount) }
 

@@ -161,8 +161,18 @@ public final class Model: Sendable {
         network.filling.fill(pixels, of: configuration.input, from: input)
     }
 
-    /// Whether a single patch takes long enough to be worth the meetings of a crew, tens of microseconds all together.
-    public var isWorthACrew: Bool { plan.reduce(0) { $0 + $1.multiplyAdds } >= 10_000_000 }
+    /// At most so many patches are computed sooner by a crew of `members` threads together than by each of them apart; 0
+    /// where a patch is too short for the meetings of a crew, tens of microseconds all together.
+    ///
+    /// Threads apart read every linear layer's weights each for itself, a crew reads them once. From a few patches a
+    /// thread on, the sooner the smaller the weights, the products take as long as reading, and both are level (two Zen 4
+    /// cores, float32 weights: medium and large 1.6 and 2.2 times as fast together at 2 patches, 1.2 and 1.4 times at 8, 1.0
+    /// and 1.1 times at 16; medium with F16 weights 1.4 times at 2 patches, 1.1 times at 4). Where the gain is small, apart
+    /// is better: one thread computes while the other's replies are on their way.
+    public func sharedBatch(members: Int) -> Int {
+        guard members > 1, plan.reduce(0, { $0 + $1.multiplyAdds }) >= 10_000_000 else { return 0 }
+        return network.plan.hasWideLinearWeights ? 4 * members : members
+    }
 
     /// An embedder for one thread, with memory planned for at most `maximumBatch` patches at a time.
     ///

@@ -293,7 +293,7 @@ extension JSONValue {
 /// What the batcher knows of a task.
 struct InferenceJob: BatchJob {
     /// Units of one key run together.
-    struct Key: Hashable, Sendable {
+    struct Key: BatchKey {
         enum Kind: Hashable, Sendable {
             /// Patches through the network, many at a time.
             case patches
@@ -306,6 +306,7 @@ struct InferenceJob: BatchJob {
         let model: ObjectIdentifier
         let selection: LayerSelection
         let kind: Kind
+        let sharedBatch: Int
     }
 
     let task: InferenceTask
@@ -315,6 +316,8 @@ struct InferenceJob: BatchJob {
     var key: Key {
         var kind = task.isOverImages ? Key.Kind.images : .patches
         if case .patches = task.answer { kind = .pixels }
-        return Key(model: ObjectIdentifier(task.served), selection: task.selection, kind: kind)
+        return Key(
+            model: ObjectIdentifier(task.served), selection: task.selection, kind: kind,
+            sharedBatch: kind == .patches ? task.served.sharedBatch : 0)
     }
 }

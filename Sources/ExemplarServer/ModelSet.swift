@@ -6,14 +6,19 @@ import Glibc
 final class ServedModel: Sendable {
     let model: Model
     let embedders: EmbedderPool
-    /// Threads that can share one patch or image.
+    /// Threads that can share one batch or image.
     private let members: Int
+    /// Patches that all workers compute together, at most. More workers than a crew has are better off apart, but for a
+    /// single patch.
+    let sharedBatch: Int
 
     /// Loads `folder` and plans `threads` embedders, so that nothing is left to fail once the server is ready.
     init(folder: String, options: ModelOptions, threads: Int, maxBatch: Int) throws(ModelError) {
         model = try Model.load(folder: folder, options: options)
         var embedders: [Embedder] = []
         members = min(threads, ServerConfiguration.maxCrew)
+        let sharedBatch = model.sharedBatch(members: members)
+        self.sharedBatch = threads > members ? min(sharedBatch, 1) : sharedBatch
         for _ in 0..<threads {
             embedders.append(try model.makeEmbedder(maximumBatch: maxBatch, members: members))
         }

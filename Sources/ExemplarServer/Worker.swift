@@ -12,7 +12,7 @@ final class Worker: Sendable {
     private let statistics: Statistics
     private let crew: Crew?
 
-    /// - Parameter crew: shared by all workers, for a single patch while the others are idle.
+    /// - Parameter crew: shared by all workers, for batches that they compute together.
     init(batcher: InferenceBatcher, outbox: Outbox, statistics: Statistics, crew: Crew?) {
         self.batcher = batcher
         self.outbox = outbox
@@ -87,7 +87,8 @@ final class Worker: Sendable {
             }
         }
         guard !scratch.inputs.isEmpty else { return 0 }
-        let crew = takeCrew(batch, first.served)
+        // A shared batch has the other workers' cores. The crew changes no bit, so that load changes no answer.
+        let crew = batch.isShared && crew?.take() == true ? crew : nil
         defer { crew?.release() }
         first.served.embedders.with { embedder in
             let rows = scratch.inputs.withUnsafeBufferPointer { embedder.embed($0, first.selection, crew: crew) }
@@ -96,13 +97,6 @@ final class Worker: Sendable {
             }
         }
         return scratch.inputs.count
-    }
-
-    /// The crew, where a patch is alone in the server. It changes no bit, so that load changes no answer.
-    private func takeCrew(_ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ served: ServedModel) -> Crew? {
-        guard batch.patchCount == 1, served.model.isWorthACrew, let crew else { return nil }
-        let isAlone = batcher.read { $0.idleWorkerCount == $0.limits.workers - 1 && $0.queuedPatchCount == 0 }
-        return isAlone && crew.take() ? crew : nil
     }
 
     private func computeImage(_ index: Int, _ task: InferenceTask) {

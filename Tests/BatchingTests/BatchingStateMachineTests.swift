@@ -37,6 +37,42 @@ import Testing
         #expect(summary(next(&machine)) == ["1:7..<10"])
     }
 
+    @Test func fewPatchesOfAKeyThatSharesAreOneBatchForAll() throws {
+        var machine = machine(workers: 3)
+        #expect(machine.admit(TestJob(1, key: "S", patches: 4), deadline: nil, at: start) == .admitted(wake: 3))
+        let batch = try #require(next(&machine))
+        #expect(summary(batch) == ["1:0..<4"])
+        #expect(batch.isShared)
+        // What comes meanwhile waits, even of a key that does not share, and nobody is woken in vain.
+        #expect(machine.admit(TestJob(2, key: "a", patches: 2), deadline: nil, at: start) == .admitted(wake: 0))
+        #expect(next(&machine) == nil)
+        #expect(machine.idleWorkerCount == 0)
+        #expect(machine.finish(batch, at: start).wake == 2)
+        #expect(summary(next(&machine)) == ["2:0..<1"])
+        #expect(machine.idleWorkerCount == 2)
+    }
+
+    @Test func manyPatchesAreNotShared() throws {
+        var machine = machine(workers: 2)
+        admit([TestJob(1, key: "S", patches: 6)], to: &machine)
+        let first = try #require(next(&machine))
+        #expect(!first.isShared && summary(first) == ["1:0..<3"])
+        // Nor where a worker is busy already.
+        let second = try #require(next(&machine))
+        #expect(!second.isShared && summary(second) == ["1:3..<6"])
+    }
+
+    @Test func aSharedBatchCostsEveryWorker() throws {
+        var machine = machine(queue: 10, workers: 2)
+        admit([TestJob(1, key: "S", patches: 4)], to: &machine)
+        let batch = try #require(next(&machine))
+        _ = machine.finish(batch, at: start.advanced(by: .milliseconds(20)))
+        // Four patches in 20 ms, whoever computes them: so many wait, and take 50 ms.
+        admit([TestJob(2, patches: 10)], to: &machine)
+        #expect(
+            machine.admit(TestJob(3), deadline: nil, at: start) == .refused(retryAfter: .milliseconds(50)))
+    }
+
     @Test func aLargeJobIsCutAtTheLargestBatchAndCompletesOnce() {
         var machine = machine(maxBatch: 4)
         admit([TestJob(1, patches: 9)], to: &machine)
@@ -57,7 +93,7 @@ import Testing
         admit((0..<4).map { TestJob($0, key: "a") } + (4..<8).map { TestJob($0, key: "b") }, to: &machine)
         var order: [String] = []
         while let batch = next(&machine) {
-            order.append(batch.key)
+            order.append(batch.key.name)
             _ = machine.finish(batch, at: start)
         }
         #expect(order == ["a", "b", "a", "b"])

@@ -1,13 +1,22 @@
 import Batching
 
+/// A key of the tests. Those in capitals share small batches.
+struct TestKey: BatchKey, ExpressibleByStringLiteral {
+    var name: String
+
+    init(stringLiteral name: String) { self.name = name }
+
+    var sharedBatch: Int { name == name.lowercased() ? 0 : 5 }
+}
+
 /// A job of the tests: its name is unique in a test.
 struct TestJob: BatchJob, Hashable {
     var name: Int
     var connection: ConnectionID
-    var key: String
+    var key: TestKey
     var patchCount: Int
 
-    init(_ name: Int, of connection: UInt64 = 1, key: String = "a", patches: Int = 1) {
+    init(_ name: Int, of connection: UInt64 = 1, key: TestKey = "a", patches: Int = 1) {
         self.name = name
         self.connection = ConnectionID(connection)
         self.key = key
@@ -44,9 +53,11 @@ struct NaiveBatcher {
     var unfinished: [TestJob: Int] = [:]
     var deadlines: [TestJob: ManualInstant] = [:]
     var connectionTurns: [ConnectionID] = []
-    var keyTurns: [ConnectionID: [String]] = [:]
+    var keyTurns: [ConnectionID: [TestKey]] = [:]
+    /// All workers compute one batch.
+    var isSharing = false
 
-    var idle: Int { limits.workers - computing.count }
+    var idle: Int { isSharing ? 0 : limits.workers - computing.count }
 
     mutating func admit(_ job: TestJob, deadline: ManualInstant?) -> Bool {
         guard waiting.count + job.patchCount <= limits.queue else { return false }
@@ -62,8 +73,12 @@ struct NaiveBatcher {
 
     /// The patches of the next batch, dealt out one at a time, in the order job by job within a connection.
     mutating func next(worker: Int) -> [Patch]? {
-        guard let first = connectionTurns.first, let key = keyTurns[first]?.first else { return nil }
+        guard !isSharing, let first = connectionTurns.first, let key = keyTurns[first]?.first else { return nil }
         var room = min(limits.maxBatch, (waiting.count + idle - 1) / idle)
+        if computing.isEmpty, limits.workers > 1, waiting.count <= key.sharedBatch {
+            isSharing = true
+            room = min(limits.maxBatch, waiting.count)
+        }
         var dealt: [Patch] = []
         var served: [ConnectionID] = []
         while room > 0, waiting.contains(where: { $0.job.key == key }) {
@@ -89,6 +104,7 @@ struct NaiveBatcher {
     /// The jobs that are complete with this.
     mutating func finish(worker: Int) -> Set<TestJob> {
         var complete: Set<TestJob> = []
+        isSharing = false
         for patch in computing.removeValue(forKey: worker) ?? [] {
             guard let left = unfinished[patch.job] else { continue }
             unfinished[patch.job] = left - 1

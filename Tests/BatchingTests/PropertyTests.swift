@@ -26,7 +26,8 @@ import Testing
             switch Int.random(in: 0..<10, using: &random) {
             case 0...4:
                 let job = TestJob(
-                    step, of: .random(in: 0..<5, using: &random), key: ["a", "b", "c"].randomElement(using: &random)!,
+                    step, of: .random(in: 0..<5, using: &random),
+                    key: (["a", "b", "C", "D"] as [TestKey]).randomElement(using: &random)!,
                     patches: .random(in: 1...(step % 7 == 0 ? 20 : 3), using: &random))
                 let deadline =
                     Bool.random(using: &random)
@@ -52,6 +53,7 @@ import Testing
                     continue
                 }
                 batches[worker] = batch
+                #expect(batch.isShared == naive.isSharing, "seed \(seed), step \(step)")
                 // The naive one deals patch by patch: the same patches in another order.
                 let patches = batch.slices.flatMap { slice in
                     slice.patches.map { NaiveBatcher.Patch(job: slice.job, index: $0) }
@@ -64,8 +66,10 @@ import Testing
                 guard let worker = batches.keys.sorted().randomElement(using: &random) else { continue }
                 let batch = try #require(batches[worker])
                 batches[worker] = nil
+                let wake = naive.isSharing ? min(limits.workers - 1, naive.waiting.count) : 0
                 let complete = naive.finish(worker: worker)
                 let finished = machine.finish(batch, at: now)
+                #expect(finished.wake == wake, "seed \(seed), step \(step)")
                 #expect(Set(finished.completed + finished.expired) == complete, "seed \(seed), step \(step)")
                 #expect(finished.expired.allSatisfy { naive.deadlines[$0].map { $0 < now } ?? false })
                 #expect(finished.completed.allSatisfy { naive.deadlines[$0].map { $0 >= now } ?? true })

@@ -54,8 +54,10 @@ final class LoadedNetwork {
         patches = .allocate(byteCount: batch * size, alignment: 64)
         patches.initializeMemory(as: UInt8.self, repeating: 0)
         let bytes = UnsafeRawBufferPointer(patches)
-        // More threads than patches have nothing to do.
-        let members = min(cores.count, batch)
+        // As in the server: few patches are computed by all threads together; and more threads than patches have nothing
+        // to do.
+        let isShared = batch <= model.sharedBatch(members: cores.count)
+        let members = isShared ? 1 : min(cores.count, batch)
         var parts: [Part] = []
         for member in 0..<members {
             let range = member * batch / members..<(member + 1) * batch / members
@@ -68,7 +70,7 @@ final class LoadedNetwork {
             }
             do {
                 let crew =
-                    batch == 1 && cores.count > 1 && model.isWorthACrew
+                    isShared
                     ? try Crew(count: cores.count, startThread: Team.starter(cores: cores.dropFirst())) : nil
                 parts.append(
                     Part(
