@@ -33,6 +33,9 @@ LIMITS = {"ours": 1e-4, "fast": 1e-3, "float32": 2e-4}
 """Of the relative RMS difference from the reference in double precision. MNN's Winograd convolutions reach 1.2e-4 on the
 large network; a peer that computed in float16 or bfloat16 unasked would be beyond 2e-4."""
 
+AS_ACCURATE = 5e-6
+"""What our default promises of the same difference: a peer beyond it buys speed with accuracy."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -98,9 +101,12 @@ class Comparison:
                 contender["gflops"] = statistics.median(rates)
                 contender["percent"] = statistics.median(100 * rate / peak for rate, peak in zip(rates, peaks))
                 contenders.append(contender)
-        floats = [c["patches_per_second"] for c in contenders if c["kind"] == "float32" and not c["is_ours"]]
-        for contender in contenders if floats else []:
-            contender["ratio"] = contender["patches_per_second"] / max(floats)
+        peers = [c for c in contenders if c["kind"] == "float32" and not c["is_ours"]]
+        accurate = [c for c in peers if c["difference"] <= AS_ACCURATE]
+        for key, others in (("ratio", peers), ("accurate_ratio", accurate)):
+            for contender in contenders if others else []:
+                best = max(c["patches_per_second"] for c in others)
+                contender[key] = contender["patches_per_second"] / best
         result = {"network": cell.network, "batch": cell.batch, "threads": cell.threads}
         return result | {
             "peak": statistics.median(peaks),

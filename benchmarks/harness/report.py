@@ -7,6 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import plots
+from .comparison import AS_ACCURATE
+
+ACCURACY = (
+    "The largest difference of a contender's embeddings from a reference in double precision (relative RMS). *As "
+    f"accurate* is a float32 peer within {AS_ACCURATE:.0e}, which our default keeps to; one beyond it takes larger "
+    "Winograd tiles, as *fast* does."
+)
 
 
 @dataclass
@@ -45,6 +52,7 @@ def write_summary(results: dict, file: Path) -> None:
         plot.write_text(plots.patches_per_second(cells, min(cell["threads"] for cell in cells)))
         parts.append(f"![patches/s of each network and batch, ours and the peers']({plot.name})")
         parts += ["Patches per second, the faster the better.", _markdown_table(*_overview(cells))]
+        parts += [ACCURACY, _markdown_table(*_accuracy(cells))]
     parts.append(_markdown_table(["the machine", ""], _machine(results).rows))
     parts += [f"- {note}" for note in results["notes"]]
     parts.append("`make bench` measures again; [benchmarks/README.md](../benchmarks/README.md) says how.")
@@ -130,6 +138,7 @@ def _networks(results: dict) -> list[Section]:
     if not cells:
         return []
     overview = Section("Patches per second", "", *_overview(cells))
+    accuracy = Section("Accuracy", ACCURACY, *_accuracy(cells))
     for threads in sorted({cell["threads"] for cell in cells}):
         overview.plots[f"patches-{threads}"] = plots.patches_per_second(cells, threads)
     detail = Section(
@@ -155,7 +164,7 @@ def _networks(results: dict) -> list[Section]:
     )
     cost = Section(
         "Cost of a patch against batch and threads",
-        "A batch is split evenly among the threads, so at batch 1 all but one have nothing to do.",
+        "A batch is split evenly among the threads; few patches of a large network are shared within its layers.",
         plots={"cost": plots.cost(cells)},
     )
     bounds = Section(
@@ -177,7 +186,7 @@ def _networks(results: dict) -> list[Section]:
             for b in results["bounds"]
         ],
     )
-    return [overview, cost, *([bounds] if bounds.rows else []), detail]
+    return [overview, accuracy, cost, *([bounds] if bounds.rows else []), detail]
 
 
 def _overview(cells: list[dict]) -> tuple[list[str], list[list[str]]]:
@@ -188,9 +197,25 @@ def _overview(cells: list[dict]) -> tuple[list[str], list[list[str]]]:
         row = [f"{cell['network']}, batch {cell['batch']}, {_threads(cell['threads'])}"]
         for name in names:
             row.append(_number(rates[name]["patches_per_second"]) if name in rates else "")
-        ratio = rates.get("exemplar", {}).get("ratio")
-        rows.append(row + [f"{ratio:.2f}" if ratio else ""])
-    return ["", *names, "exemplar ÷ best float32 peer"], rows
+        ratios = [rates.get("exemplar", {}).get(key) for key in ("ratio", "accurate_ratio")]
+        rows.append(row + [f"{ratio:.2f}" if ratio else "" for ratio in ratios])
+    return ["", *names, "exemplar ÷ best float32 peer", "÷ best as accurate"], rows
+
+
+def _accuracy(cells: list[dict]) -> tuple[list[str], list[list[str]]]:
+    """The largest difference of each contender, network by network."""
+    networks = list(dict.fromkeys(cell["network"] for cell in cells))
+    rows = []
+    for name in plots.contender_names(cells):
+        found = {
+            network: [
+                c["difference"] for cell in cells if cell["network"] == network
+                for c in cell["contenders"] if c["name"] == name
+            ]
+            for network in networks
+        }
+        rows.append([name, *(f"{max(values):.1e}" if values else "" for values in found.values())])
+    return ["", *networks], rows
 
 
 def _notes(results: dict) -> Section:
