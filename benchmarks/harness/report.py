@@ -26,7 +26,7 @@ class Section:
 
 
 def write(results: dict, folder: Path) -> None:
-    sections = [_machine(results), *_kernels(results), *_networks(results), _notes(results)]
+    sections = [_machine(results), *_kernels(results), *_networks(results), _averaging(results), _notes(results)]
     sections = [section for section in sections if section.rows or section.plots or section.text]
     markdown = ["# Benchmarks", _method(results)]
     page = ["<h1>Benchmarks</h1>", f"<p>{html.escape(_method(results))}</p>"]
@@ -53,6 +53,9 @@ def write_summary(results: dict, file: Path) -> None:
         parts.append(f"![patches/s of each network and batch, ours and the peers']({plot.name})")
         parts += ["Patches per second, the faster the better.", _markdown_table(*_overview(cells))]
         parts += [ACCURACY, _markdown_table(*_accuracy(cells))]
+    averaging = _averaging(results)
+    if averaging.rows:
+        parts += [averaging.text, _markdown_table(averaging.header, averaging.rows)]
     parts.append(_markdown_table(["the machine", ""], _machine(results).rows))
     parts += [f"- {note}" for note in results["notes"]]
     parts.append("`make bench` measures again; [benchmarks/README.md](../benchmarks/README.md) says how.")
@@ -216,6 +219,19 @@ def _accuracy(cells: list[dict]) -> tuple[list[str], list[list[str]]]:
         }
         rows.append([name, *(f"{max(values):.1e}" if values else "" for values in found.values())])
     return ["", *networks], rows
+
+
+def _averaging(results: dict) -> Section:
+    return Section(
+        "Draws of ĝ",
+        "µs of one core for a plain patch and for a draw T_α of one with all steps, α drawn anew in the time: batches of "
+        "64 rows, as of two patches averaged over K = 32 draws, with the shipped weights.",
+        ["network", "a plain patch", "a draw", "draw ÷ plain"],
+        [
+            [entry["network"], _number(entry["plain"]), _number(entry["drawn"]), f"{entry['ratio']:.2f}"]
+            for entry in results.get("averaging", [])
+        ],
+    )
 
 
 def _notes(results: dict) -> Section:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import comparison, kernels, machine, report
+from . import averaging, comparison, kernels, machine, report
 from .contender import WorkerError, our_worker
 from .environment import BENCHMARKS
 from .progress import Progress
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     for threads in [count for count in arguments.threads if count > len(cores)]:
         print(f"{threads} threads are left out: there are {len(cores)} cores.", file=sys.stderr)
     arguments.threads = [count for count in arguments.threads if count <= len(cores)] or [len(cores)]
-    results = {"quick": arguments.quick, "kernels": [], "cells": [], "bounds": [], "notes": []}
+    results = {"quick": arguments.quick, "kernels": [], "averaging": [], "cells": [], "bounds": [], "notes": []}
     results["settings"] = {"rounds": arguments.rounds, "seconds": arguments.seconds}
     status = 0
     # However the session ends, its workers end with it.
@@ -73,11 +73,21 @@ def _measure(arguments: argparse.Namespace, results: dict, cores: list[int], fol
             if with_cells
         ]
         cases = kernels.cases(sets) if with_kernels else []
-        progress = Progress(len(cases) + 4 * len(cells))
+        averaged = averaging.folders(arguments.networks) if arguments.only in (None, "networks") else []
+        progress = Progress(len(cases) + len(averaged) + 4 * len(cells))
         for case in cases:
             progress.show(case.title)
             results["kernels"].append(kernels.measure(case, prober, cores[:1], folder, arguments))
             progress.advance(1)
+        if averaged:
+            second = our_worker(cores)
+            try:
+                for model in averaged:
+                    progress.show(f"averaging, {model.name}")
+                    results["averaging"].append(averaging.measure(model, prober, second, cores[:1], arguments))
+                    progress.advance(1)
+            finally:
+                second.close()
         if cells:
             contest = comparison.Comparison(arguments, prober, cores, folder, results["notes"])
             try:

@@ -16,6 +16,8 @@ struct Command: Decodable {
     var folder: String?
     /// Patches of one pass.
     var batch: Int?
+    /// Whether each row of the batch is a fresh draw T_α of its patch, as for ĝ.
+    var draws: Bool?
     /// One thread on each.
     var cores: [Int]?
     var accuracy: String?
@@ -29,7 +31,7 @@ struct Command: Decodable {
     var bytes: Int?
 
     enum CodingKeys: String, CodingKey {
-        case command, folder, batch, cores, accuracy, timed, patches, output, seconds, bytes
+        case command, folder, batch, draws, cores, accuracy, timed, patches, output, seconds, bytes
         case instructionSet = "instruction_set"
     }
 }

@@ -1,6 +1,7 @@
 import ExemplarNetwork
 import Glibc
 import KernelInterface
+import Transformations
 
 /// A network with the threads and memory to run it: each pass embeds one batch, split evenly among the threads.
 final class LoadedNetwork {
@@ -16,12 +17,19 @@ final class LoadedNetwork {
     private final class Part: @unchecked Sendable {
         let embedder: Embedder
         let selection: LayerSelection
-        let patches: [EmbedderInput]
+        private var patches: [EmbedderInput]
+        /// Draws a new T_α for every row of every pass, if any.
+        private let sampler: TransformationSampler?
+        private var drawn: UInt64 = 0
         /// Where a single patch is shared by all cores, as the server does.
         let crew: Crew?
 
-        init(embedder: Embedder, selection: LayerSelection, patches: [EmbedderInput], crew: Crew?) {
+        init(
+            embedder: Embedder, selection: LayerSelection, patches: [EmbedderInput], sampler: TransformationSampler?,
+            crew: Crew?
+        ) {
             self.crew = crew
+            self.sampler = sampler
             self.embedder = embedder
             self.selection = selection
             self.patches = patches
@@ -29,12 +37,19 @@ final class LoadedNetwork {
 
         @discardableResult
         func run() -> EmbeddingBatch {
-            patches.withUnsafeBufferPointer { embedder.embed($0, selection, crew: crew) }
+            if let sampler {
+                for row in patches.indices {
+                    patches[row].transformation = sampler.draw(seed: 2014, index: drawn)
+                    drawn += 1
+                }
+            }
+            return patches.withUnsafeBufferPointer { embedder.embed($0, selection, crew: crew) }
         }
     }
 
     init(
-        folder: String, batch: Int, cores: [Int], accuracy: Accuracy, instructionSet: InstructionSet, timed: Bool
+        folder: String, batch: Int, draws: Bool, cores: [Int], accuracy: Accuracy, instructionSet: InstructionSet,
+        timed: Bool
     ) throws(CommandError) {
         guard (1...65536).contains(batch) else { throw CommandError("\"batch\" must be 1 to 65536") }
         guard !timed || cores.count == 1 else { throw CommandError("Kernels are timed on one core only") }
@@ -48,11 +63,14 @@ final class LoadedNetwork {
         } catch {
             throw CommandError("\(error)")
         }
+        let sampler = draws ? model.sampler : nil
+        guard !draws || sampler != nil else { throw CommandError("\(folder) says nothing of transformations") }
         let shape = model.configuration.input
         bytesPerPatch = shape.height * shape.width * shape.channels
         let size = bytesPerPatch
         patches = .allocate(byteCount: batch * size, alignment: 64)
-        patches.initializeMemory(as: UInt8.self, repeating: 0)
+        // Pixels of every value; `writeOutputs` brings others.
+        for index in 0..<patches.count { patches[index] = UInt8(truncatingIfNeeded: (index &* 0x9E37_79B1) >> 16) }
         let bytes = UnsafeRawBufferPointer(patches)
         // As in the server: few patches are computed by all threads together; and more threads than patches have nothing
         // to do.
@@ -75,7 +93,7 @@ final class LoadedNetwork {
                 parts.append(
                     Part(
                         embedder: try model.makeEmbedder(maximumBatch: range.count, members: crew?.count ?? 1),
-                        selection: model.embeddingOnly, patches: pixels, crew: crew))
+                        selection: model.embeddingOnly, patches: pixels, sampler: sampler, crew: crew))
             } catch {
                 throw CommandError("\(error)")
             }

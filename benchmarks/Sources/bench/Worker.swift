@@ -65,7 +65,8 @@ struct Worker {
         }
         network = try LoadedNetwork(
             folder: required(command.folder, "folder"), batch: required(command.batch, "batch"),
-            cores: cores(command), accuracy: accuracy, instructionSet: instructionSet(command),
+            draws: command.draws ?? false, cores: cores(command), accuracy: accuracy,
+            instructionSet: instructionSet(command),
             timed: command.timed ?? false)
     }
 
