@@ -36,9 +36,12 @@ enum Probes {
     ) throws(CommandError) -> Double {
         guard (1 << 12...1 << 32).contains(bytes) else { throw CommandError("\"bytes\" must be 4096 to 4294967296") }
         let count = bytes / cores.count / MemoryLayout<Float>.stride
-        let buffer = UnsafeMutablePointer<Float>.allocate(capacity: count * cores.count)
-        buffer.initialize(repeating: 1, count: count * cores.count)
-        defer { buffer.deallocate() }
+        // In huge pages where the kernel gives them, as the network's weights are.
+        let hugePage = 2 << 20
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: hugePage)
+        if bytes >= hugePage { madvise(memory, bytes, MADV_HUGEPAGE) }
+        let buffer = memory.initializeMemory(as: Float.self, repeating: 1, count: count * cores.count)
+        defer { memory.deallocate() }
         let start = UInt(bitPattern: buffer)
         let slices = try slices(cores: cores, seconds: seconds) { member in
             guard let address = UnsafePointer<Float>(bitPattern: start) else { return 0 }
