@@ -53,7 +53,8 @@ public final class Embedder {
         do {
             let arena = try Arena()
             slab = try arena.allocate(count: memory.count, zeroed: true)
-            outputs = try arena.allocate(count: outputCount, zeroed: false)
+            // Wide enough for every layer at once, which few ask for.
+            outputs = try arena.allocate(count: outputCount, zeroed: false, isSparse: true)
         } catch {
             throw ModelError("No memory for batches of \(maximumBatch) patches. \(error)")
         }
@@ -102,10 +103,13 @@ public final class Embedder {
         let dimension = network.dimension(of: selection)
         let last = selection.indices.last.map { $0 + 1 } ?? 0
         let grouped = min(plan.batchedFrom, last)
-        for start in stride(from: 0, to: count, by: plan.groupSize) {
+        // As few groups as possible, nearly equal.
+        let groups = max(1, (count + plan.groupSize - 1) / plan.groupSize)
+        let groupSize = max(1, (count + groups - 1) / groups)
+        for start in stride(from: 0, to: count, by: groupSize) {
             // The last map of one group may lie where the first of the next will.
             if start > 0 { part.meet() }
-            let images = start..<min(start + plan.groupSize, count)
+            let images = start..<min(start + groupSize, count)
             for image in images where image % part.count == part.member {
                 network.filling.fill(plan.layouts[0].view(buffer(0, of: image)), from: inputs[image])
             }

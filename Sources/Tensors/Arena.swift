@@ -30,16 +30,18 @@ public final class Arena: Sendable {
     /// Memory for `count` floats, 64-byte aligned and followed by a readable tail of `Slab.tailCount` floats, so that
     /// kernels may read whole vectors. Pages that are never touched are never resident.
     ///
-    /// Large slabs ask for huge pages: hardware prefetching stops at the end of a page, and the planes of transformed
-    /// tiles are more than the translation buffer has entries for. The same bits come without them, later.
+    /// Large slabs are asked for in huge pages: hardware prefetching stops at the end of a page, and the planes of
+    /// transformed tiles are more than the translation buffer has entries for. The same bits come without them, later.
     ///
-    /// - Parameter zeroed: whether the floats start as 0; otherwise they hold anything.
+    /// - Parameters:
+    ///   - zeroed: whether the floats start as 0; otherwise they hold anything.
+    ///   - isSparse: whether much of it will never be touched: pages stay small, so that it is never resident.
     /// - Throws: `AllocationError` when there is not so much memory.
-    public func allocate(count: Int, zeroed: Bool) throws(AllocationError) -> Slab {
+    public func allocate(count: Int, zeroed: Bool, isSparse: Bool = false) throws(AllocationError) -> Slab {
         let (total, overflow) = (count + Slab.tailCount).multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
         guard count >= 0, !overflow else { throw AllocationError(byteCount: Int.max) }
         #if JEMALLOC
-            let isHuge = total >= Slab.hugePageSize
+            let isHuge = total >= Slab.hugePageSize && !isSparse
             let alignment = isHuge ? Slab.hugePageSize : Slab.alignment
             let memory = mallocx(total, exemplar_mallocx_flags(index, alignment, zeroed ? 1 : 0))
             // A kernel without huge pages, or told not to use them, refuses; that changes nothing.
