@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 
 /// How much memory this process may ever use: what is planned beyond it would end not in an error but in the kernel
 /// killing the process.
@@ -26,8 +27,10 @@ struct MemoryLimit: Sendable, Equatable {
         {
             limits.append(MemoryLimit(byteCount: byteCount, source: .addressSpace))
         }
-        let files = limitFiles(groups: contents(of: "/proc/self/cgroup") ?? "")
-        limits += files.compactMap { contents(of: $0).flatMap(limit) }
+        let groups = ControlGroups.current()
+        let files =
+            groups.unifiedFiles("memory.max") + groups.legacyFiles("memory.limit_in_bytes", of: "memory")
+        limits += files.compactMap { kernelFile($0).flatMap(limit) }
             .map { MemoryLimit(byteCount: $0, source: .controlGroup) }
         return limits.min { $0.byteCount < $1.byteCount } ?? limits[0]
     }
@@ -48,47 +51,11 @@ struct MemoryLimit: Sendable, Equatable {
         byteCount < 1 << 20 ? "\(byteCount) bytes" : "\((byteCount - 1) / (1 << 20) + 1) MiB"
     }
 
-    /// The files that may limit a process with this `/proc/self/cgroup`: for version 2 those of its group and of every
-    /// group above it, for version 1 those of the memory controller. A container sees its own group as the root.
-    static func limitFiles(groups: String) -> [String] {
-        var files: [String] = []
-        for line in groups.split(separator: "\n") {
-            // Such as `0::/a/b` and `9:memory:/a/b`.
-            let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-            guard fields.count == 3, fields[2].hasPrefix("/") else { continue }
-            let folder: String
-            let name: String
-            if fields[0] == "0", fields[1].isEmpty {
-                (folder, name) = ("/sys/fs/cgroup", "memory.max")
-            } else if fields[1].split(separator: ",").contains("memory") {
-                (folder, name) = ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
-            } else {
-                continue
-            }
-            let parts = fields[2].split(separator: "/")
-            for depth in stride(from: parts.count, through: 0, by: -1) {
-                files.append(([folder] + parts[..<depth].map(String.init) + [name]).joined(separator: "/"))
-            }
-        }
-        return files
-    }
-
     /// Of `memory.max` or `memory.limit_in_bytes`; nil for no limit: `max`, or in version 1 a number near 2^63.
     static func limit(_ text: String) -> Int? {
         guard let word = text.split(whereSeparator: \.isWhitespace).first, let limit = Int(word), limit >= 0,
             limit < 1 << 62
         else { return nil }
         return limit
-    }
-
-    /// A small file of the kernel's, nil where there is none.
-    private static func contents(of path: String) -> String? {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return nil }
-        defer { close(file) }
-        let bytes = [UInt8](unsafeUninitializedCapacity: 1 << 14) { buffer, count in
-            count = max(0, read(file, buffer.baseAddress, buffer.count))
-        }
-        return String(decoding: bytes, as: UTF8.self)
     }
 }

@@ -2,6 +2,7 @@ import Batching
 import ExemplarNetwork
 import Images
 import JSONRPC
+import Platform
 
 /// A request whose images are still encoded: decoding takes milliseconds, so the event loop has a thread for it.
 struct ImageOrder: Sendable {

@@ -4,6 +4,7 @@ import ExemplarNetwork
 import Glibc
 import JSONRPC
 import KernelInterface
+import Platform
 
 /// The event loop: owns the sockets, the signals and the timers; hands work to the batcher, takes replies from the outbox.
 ///
@@ -293,7 +294,7 @@ public final class Server {
 
 /// The first line of a token file.
 private func readToken(_ path: String) throws(ServerError) -> [UInt8] {
-    guard let text = UsableCores.contents(of: path) else {
+    guard let text = kernelFile(path, limit: 4096) else {
         throw ServerError("\(path): the token cannot be read: \(errorText()).")
     }
     let line = text.prefix { !$0.isNewline }
@@ -301,26 +302,4 @@ private func readToken(_ path: String) throws(ServerError) -> [UInt8] {
         throw ServerError("\(path): its first line must be a token of at least 8 characters.")
     }
     return Array(line.utf8)
-}
-
-/// Runs `body` on a new thread; false where there can be none.
-func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
-    final class Body: Sendable {
-        let run: @Sendable () -> Void
-        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-    }
-    var thread = pthread_t()
-    let context = Unmanaged.passRetained(Body(body))
-    let status = pthread_create(
-        &thread, nil,
-        { context in
-            if let context { Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run() }
-            return nil
-        }, context.toOpaque())
-    guard status == 0 else {
-        context.release()
-        return false
-    }
-    pthread_detach(thread)
-    return true
 }

@@ -2,6 +2,7 @@ import Batching
 import ExemplarNetwork
 import Glibc
 import JSONRPC
+import Platform
 
 typealias InferenceBatcher = Batcher<InferenceJob, ContinuousClock.Instant>
 

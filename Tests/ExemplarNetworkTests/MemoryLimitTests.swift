@@ -6,31 +6,6 @@ import Testing
 @testable import ExemplarNetwork
 
 @Suite struct MemoryLimitTests {
-    @Test func aUnifiedGroupIsLimitedByEveryGroupAboveIt() {
-        #expect(
-            MemoryLimit.limitFiles(groups: "0::/system.slice/exemplar.service\n") == [
-                "/sys/fs/cgroup/system.slice/exemplar.service/memory.max", "/sys/fs/cgroup/system.slice/memory.max",
-                "/sys/fs/cgroup/memory.max",
-            ])
-        // In a container, where the group is the root of its namespace.
-        #expect(MemoryLimit.limitFiles(groups: "0::/\n") == ["/sys/fs/cgroup/memory.max"])
-    }
-
-    @Test func aLegacyGroupIsThatOfTheMemoryController() {
-        let groups = """
-            12:cpu,cpuacct:/docker/abc
-            9:hugetlb,memory:/docker/a:b
-            1:name=systemd:/docker/abc
-            """
-        #expect(
-            MemoryLimit.limitFiles(groups: groups) == [
-                "/sys/fs/cgroup/memory/docker/a:b/memory.limit_in_bytes",
-                "/sys/fs/cgroup/memory/docker/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-            ])
-        #expect(MemoryLimit.limitFiles(groups: "").isEmpty)
-        #expect(MemoryLimit.limitFiles(groups: "memory\n::\n0:x\n0::relative\n").isEmpty)
-    }
-
     @Test(arguments: [
         ("536870912\n", 536_870_912), ("max\n", nil), ("9223372036854771712\n", nil), ("0", 0), ("", nil),
         ("-1\n", nil), ("99999999999999999999999\n", nil), ("512M", nil),
