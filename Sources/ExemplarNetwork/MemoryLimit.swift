@@ -3,20 +3,23 @@ import Platform
 
 /// How much memory this process may ever use: what is planned beyond it would end not in an error but in the kernel
 /// killing the process.
-struct MemoryLimit: Sendable, Equatable {
-    var byteCount: Int
+public struct MemoryLimit: Sendable, Equatable {
+    public var byteCount: Int
     var source: Source
+    /// What others in the process hold of it, or may yet take.
+    public var taken = 0
 
     /// Who sets the limit, as in a sentence.
     enum Source: String, Sendable {
+        case option = "--memory-limit"
         case controlGroup = "its control group"
         case addressSpace = "RLIMIT_AS"
         case physicalMemory = "this machine"
     }
 
-    /// The least of the control group's limits, RLIMIT_AS and the physical memory. Read anew each time: the limits of
-    /// a running container can change.
-    static func current() -> MemoryLimit {
+    /// The least of the control group's limits, RLIMIT_AS, the physical memory and `chosen`. Read anew each time: the
+    /// limits of a running container can change.
+    public static func current(chosen: Int? = nil) -> MemoryLimit {
         let (pages, pageSize) = (sysconf(Int32(_SC_PHYS_PAGES)), sysconf(Int32(_SC_PAGESIZE)))
         let (physical, overflows) = pages.multipliedReportingOverflow(by: pageSize)
         let isKnown = pages > 0 && pageSize > 0 && !overflows
@@ -27,6 +30,7 @@ struct MemoryLimit: Sendable, Equatable {
         {
             limits.append(MemoryLimit(byteCount: byteCount, source: .addressSpace))
         }
+        if let chosen { limits.append(MemoryLimit(byteCount: chosen, source: .option)) }
         let groups = ControlGroups.current()
         let files =
             groups.unifiedFiles("memory.max") + groups.legacyFiles("memory.limit_in_bytes", of: "memory")
@@ -38,16 +42,17 @@ struct MemoryLimit: Sendable, Equatable {
     /// - Parameters:
     ///   - subject: what takes the memory, in the plural, the beginning of the error's sentence.
     ///   - advice: what to do instead.
-    /// - Throws: `ModelError` naming both sizes, if `byteCount` bytes are more than the limit.
+    /// - Throws: `ModelError` naming all sizes, if `byteCount` bytes and what is taken are more than the limit.
     func check(_ byteCount: Int, for subject: String, advice: String) throws(ModelError) {
-        guard byteCount > self.byteCount else { return }
+        guard byteCount > self.byteCount - taken else { return }
+        let others = taken > 0 ? "which with the \(Self.text(taken)) that are taken already is" : ""
         throw ModelError(
-            "\(subject) take \(Self.text(byteCount)), more than the \(Self.text(self.byteCount)) of memory that "
+            "\(subject) take \(Self.text(byteCount)), \(others.isEmpty ? "" : others + " ")more than the \(Self.text(self.byteCount)) of memory that "
                 + "\(source.rawValue) gives this process: \(advice), or give it more memory.")
     }
 
     /// In whole mebibytes, rounded up, or bytes where that is less than one.
-    private static func text(_ byteCount: Int) -> String {
+    public static func text(_ byteCount: Int) -> String {
         byteCount < 1 << 20 ? "\(byteCount) bytes" : "\((byteCount - 1) / (1 << 20) + 1) MiB"
     }
 

@@ -261,7 +261,7 @@ extension Server {
         connection.accountedOutput = waiting
         connection.isThrottled =
             waiting > ServerConfiguration.fairOutput
-            && memory.waitingByteCount > ServerConfiguration.crowdedOutput
+            && memory.waitingByteCount > min(ServerConfiguration.crowdedOutput, memory.capacities.requests / 4)
     }
 
     /// Takes note of the storage of a line that has not ended. False where all of them together take too much.
@@ -269,7 +269,7 @@ extension Server {
         let capacity = connection.framer.capacity
         inputByteCount += capacity - connection.accountedInput
         connection.accountedInput = capacity
-        return inputByteCount <= MemoryBudget.capacity || capacity <= ServerConfiguration.fairOutput
+        return inputByteCount <= memory.capacities.lines || capacity <= ServerConfiguration.fairOutput
     }
 
     private func count(_ code: ErrorCode) { statistics.update { $0.errors[code, default: 0] += 1 } }

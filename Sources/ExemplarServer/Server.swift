@@ -40,7 +40,8 @@ public final class Server {
     var connections: [UInt64: Connection] = [:]
     var lastToken = Token.connections.rawValue
     var lastBatch: UInt64 = 0
-    let memory = MemoryBudget()
+    let memory: MemoryBudget
+    let passes: ImagePasses
     /// Bytes of storage for lines that have not ended, all connections together.
     var inputByteCount = 0
     var listeners: [Token: Listener] = [:]
@@ -67,11 +68,13 @@ public final class Server {
         guard signals >= 0, exemplar_ignore_sigpipe() == 0 else {
             throw ServerError("Cannot watch for signals: \(errorText()).")
         }
+        memory = MemoryBudget(chosen: configuration.memoryLimit)
+        passes = ImagePasses(budget: memory)
         cores = .current()
         let threads = configuration.threads ?? cores.count
         let token = try configuration.tokenFile.map(readToken)
         handler = RequestHandler(
-            configuration: configuration, threads: threads, memory: memory, token: token)
+            configuration: configuration, threads: threads, memory: memory, passes: passes, token: token)
         outbox = try Outbox()
         images = ImageDecoding(outbox: outbox)
         batcher = InferenceBatcher(
@@ -97,7 +100,7 @@ public final class Server {
             throw ServerError(error.description)
         }
         for _ in 0..<threads {
-            try Worker(batcher: batcher, outbox: outbox, statistics: statistics, crew: crew).start()
+            try Worker(batcher: batcher, outbox: outbox, statistics: statistics, crew: crew, passes: passes).start()
         }
     }
 
@@ -171,8 +174,12 @@ public final class Server {
         }
         isLoading = true
         let (configuration, outbox, threads) = (configuration, outbox, handler.threads)
+        let memory = ModelMemory(budget: memory, passes: passes)
         let isStarted = startThread {
-            let result = Result { () throws(ModelError) in try ModelSet.load(configuration, threads: threads) }
+            memory.passes.forget()
+            let result = Result { () throws(ModelError) in
+                try ModelSet.load(configuration, threads: threads, memory: memory)
+            }
             outbox.post(.models(result))
         }
         if !isStarted { finishLoading(.failure(ModelError("Cannot start a thread to load the models"))) }
@@ -183,7 +190,9 @@ public final class Server {
         switch result {
         case .success(let loaded):
             let isFirst = models == nil
+            models?.retire(passes)
             models = loaded
+            memory.serve(loaded.byteCount)
             observer.didLoad(loaded.sorted.map(\.model.description))
             for served in loaded.sorted {
                 let description = served.model.description
@@ -199,6 +208,7 @@ public final class Server {
                         "\(served.name) has no golden.safetensors: nothing shows that it computes what it should")
                 }
             }
+            logMemory()
             if isFirst {
                 for token in [Token.tcp, .unix] {
                     if let listener = listeners[token] { log.announce("listening on \(listener.name)") }
@@ -219,6 +229,20 @@ public final class Server {
             wantsReload = false
             load()
         }
+    }
+
+    private func logMemory() {
+        let capacities = memory.settledCapacities
+        log.info(
+            "memory",
+            [
+                .init("limit", .int(memory.limit(passes: 0).byteCount)), .init("models", .int(models?.byteCount ?? 0)),
+                .init("requests", .int(capacities.requests)), .init("images", .int(capacities.passes)),
+            ])
+        guard capacities.requests < configuration.maxLineBytes else { return }
+        log.warning(
+            "the models leave \(MemoryLimit.text(capacities.requests)) for requests, less than --max-line-bytes: large "
+                + "ones will be refused; give the process more memory, or fewer models or --threads")
     }
 
     // MARK: Signals

@@ -23,6 +23,8 @@ public struct ServerConfiguration: Sendable {
     public var unixMode: UInt32 = 0o600
     /// Worker threads; nil for one on every usable core.
     public var threads: Int?
+    /// The most bytes of memory that the server may plan for; nil for the process's own limit.
+    public var memoryLimit: Int?
     public var options = ModelOptions()
     /// The most patches in one forward pass.
     public var maxBatch = 64

@@ -104,7 +104,10 @@ extension RequestHandler {
                     maximumPixels: configuration.maxPixels, totalPixels: limit * patch.height * patch.width,
                     deadline: time
                 ) { block throws(ResponseError) in
-                    for entry in block.entries { try handler.checkSize(entry, work, "images") }
+                    for entry in block.entries {
+                        try handler.checkSize(entry, work, "images")
+                        try handler.checkPass(entry, work, "images")
+                    }
                     let units = block.entries.reduce(0) {
                         $0 + InferenceTask.units(of: $1, draws: work.draws, model: work.served.model)
                     }
@@ -129,11 +132,12 @@ extension RequestHandler {
         }
         if case .patches = work.answer { values = count * units * work.served.model.configuration.input.count }
         let byteCount = inputs + values + work.replyByteCount(count, address) + address.id.json.count
-        guard byteCount <= MemoryBudget.capacity else {
+        let capacity = memory.settledCapacities.requests
+        guard byteCount <= capacity else {
             throw .invalidParameter(
                 "patches",
-                "The request would take \(byteCount) bytes of memory, more than the \(MemoryBudget.capacity) that there are for "
-                    + "all: send less at a time.")
+                "The request would take \(byteCount) bytes of memory, more than the \(capacity) that there are for all: send "
+                    + "less at a time, or give the server more memory.")
         }
         if let lease = memory.take(byteCount) { return lease }
         throw ResponseError(
@@ -160,7 +164,9 @@ extension RequestHandler {
                 "\(given.height) x \(given.width) is more than \(configuration.maxPixels) pixels: send parts, or raise the "
                     + "server's --max-pixels.")
         }
-        try checkSize(InputBlock.Entry(height: given.height, width: given.width), work, "shape")
+        let entry = InputBlock.Entry(height: given.height, width: given.width)
+        try checkSize(entry, work, "shape")
+        try checkPass(entry, work, "shape")
         return given
     }
 
@@ -180,6 +186,31 @@ extension RequestHandler {
             "pool",
             "An input is \(size): choose a `pool` other than \"none\", so that vectors have one size, or give a "
                 + "`transform`, for which it is the context.")
+    }
+
+    /// Refuses an image over which the network could never run: its maps take more memory than all passes may.
+    private func checkPass(_ entry: InputBlock.Entry, _ work: Work, _ parameter: String) throws(ResponseError) {
+        let patch = work.served.model.configuration.input
+        guard work.draws == nil, entry.height != patch.height || entry.width != patch.width else { return }
+        let byteCount: Int
+        do throws(ModelError) {
+            byteCount = try work.served.imageByteCount(height: entry.height, width: entry.width)
+        } catch {
+            throw .invalidParameter(parameter, error.description)
+        }
+        guard byteCount > memory.capacities.passes else { return }
+        let capacity = memory.settledCapacities.passes
+        guard byteCount > capacity else {
+            throw ResponseError(
+                .overloaded,
+                "While models are being replaced there is no memory for this image; try again in a second.",
+                data: [.init("retry_after_ms", 1000)])
+        }
+        throw .invalidParameter(
+            parameter,
+            "The network's maps of an input of \(entry.height) x \(entry.width) take \(MemoryLimit.text(byteCount)), more "
+                + "than the \(MemoryLimit.text(capacity)) that this server has for images: send smaller parts, or give it more "
+                + "memory.")
     }
 
     private func files(_ entries: [EncodedString]) throws(ResponseError) -> [[UInt8]] {

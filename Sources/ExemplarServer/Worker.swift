@@ -12,13 +12,15 @@ final class Worker: Sendable {
     private let outbox: Outbox
     private let statistics: Statistics
     private let crew: Crew?
+    private let passes: ImagePasses
 
     /// - Parameter crew: shared by all workers, for a single patch while the others are idle.
-    init(batcher: InferenceBatcher, outbox: Outbox, statistics: Statistics, crew: Crew?) {
+    init(batcher: InferenceBatcher, outbox: Outbox, statistics: Statistics, crew: Crew?, passes: ImagePasses) {
         self.batcher = batcher
         self.outbox = outbox
         self.statistics = statistics
         self.crew = crew
+        self.passes = passes
     }
 
     /// Starts the thread. It ends with the process, or some time after `Batcher.stop`.
@@ -108,17 +110,20 @@ final class Worker: Sendable {
 
     private func computeImage(_ index: Int, _ task: InferenceTask) {
         let input = task.input(index)
-        let crew = crew?.take() == true ? crew : nil
-        defer { crew?.release() }
-        do {
-            let embedder = try task.served.imageEmbedder(height: input.height, width: input.width)
-            withUnsafePointer(to: input) { input in
-                let rows = embedder.embed(UnsafeBufferPointer(start: input, count: 1), task.selection, crew: crew)
-                task.set(rows[0], ofInput: index)
+        do throws(ModelError) {
+            try passes.with(task.served, height: input.height, width: input.width) { embedder in
+                let crew = crew?.take() == true ? crew : nil
+                defer { crew?.release() }
+                withUnsafePointer(to: input) { input in
+                    let rows = embedder.embed(UnsafeBufferPointer(start: input, count: 1), task.selection, crew: crew)
+                    task.set(rows[0], ofInput: index)
+                }
             }
-            task.served.keep(embedder)
         } catch {
-            task.fail(ResponseError(.internalError, "\(error) Send smaller images, or give the server more memory."))
+            task.fail(
+                ResponseError(
+                    .overloaded, "\(error) Try again in a second, or send smaller images.",
+                    data: [.init("retry_after_ms", 1000)]))
         }
     }
 }

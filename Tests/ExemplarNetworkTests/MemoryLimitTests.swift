@@ -41,15 +41,26 @@ import Testing
                 + "control group gives this process: load a smaller model, or give it more memory.")
 
         let network = try Network(oracle, .portable)
-        let enough = MemoryLimit(byteCount: 8 << 20, source: .addressSpace)
-        _ = try Embedder(network: network, maximumBatch: 1, memoryLimit: enough)
-        // In MiB: 62.6 of pixels as floats, 4.0 of weights, 1.3 of outputs and their rows, pooled by quadrant.
+        var enough = MemoryLimit(byteCount: 8 << 20, source: .addressSpace)
+        let one = try Embedder(network: network, maximumBatch: 1, memoryLimit: enough)
+        // In MiB: 62.6 of pixels as floats, 1.3 of outputs and their rows, pooled by quadrant.
         let batch = #expect(throws: ModelError.self) {
             try Embedder(network: network, maximumBatch: 1000, memoryLimit: enough)
         }
         #expect(
-            batch?.description.contains("a batch of 1000 inputs of 32 × 32 × 16 take 68 MiB, more than the 8 MiB")
+            batch?.description.contains("a batch of 1000 inputs of 32 × 32 × 16 take 64 MiB, more than the 8 MiB")
                 == true,
             "\(String(describing: batch))")
+
+        // What fits alone may not fit beside others.
+        enough.taken = enough.byteCount - one.byteCount
+        _ = try Embedder(network: network, maximumBatch: 1, memoryLimit: enough)
+        enough.taken += 1
+        let another = #expect(throws: ModelError.self) {
+            try Embedder(network: network, maximumBatch: 1, memoryLimit: enough)
+        }
+        #expect(
+            another?.description.contains("which with the 8 MiB that are taken already is more than the 8 MiB") == true,
+            "\(String(describing: another))")
     }
 }

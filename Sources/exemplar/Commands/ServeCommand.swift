@@ -36,6 +36,9 @@ extension Command {
                 "threads", "COUNT", environment: "EXEMPLAR_THREADS",
                 help: "Worker threads; without it, one for each core that this process may use"),
             Option(
+                "memory-limit", "BYTES", environment: "EXEMPLAR_MEMORY_LIMIT",
+                help: "The most memory to plan for; without it, the least of control group, RLIMIT_AS and machine"),
+            Option(
                 "isa", "NAME", environment: "EXEMPLAR_ISA", default: "auto",
                 help: "The instruction set: auto, the widest that this CPU has, or \(words(InstructionSet.self))"),
             Option(
@@ -120,6 +123,7 @@ extension ServerConfiguration {
         unixPath = arguments.value("unix")
         metricsPort = try arguments.integer("metrics-port", in: 0...65_535).map { UInt16($0) }
         threads = try arguments.integer("threads", in: 1...1024)
+        memoryLimit = try arguments.integer("memory-limit", in: 1...(1 << 50))
         let isAutomatic = arguments.value("isa") == "auto"
         options.instructionSet = isAutomatic ? nil : try arguments.choice("isa", of: InstructionSet.self)
         options.accuracy = try arguments.choice("accuracy", of: Accuracy.self) ?? options.accuracy
