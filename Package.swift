@@ -123,7 +123,7 @@ let package = Package(
             name: "ExemplarServerTests",
             dependencies: [
                 "TestSupport", "exemplar", "Batching", "CPlatform", "ExemplarServer", "ExemplarClient",
-                "ExemplarNetwork", "JSONRPC", "KernelInterface", "Platform", "Safetensors", "Tensors",
+                "ExemplarNetwork", "Images", "JSONRPC", "KernelInterface", "Platform", "Safetensors", "Tensors",
             ],
             swiftSettings: rules),
         .testTarget(

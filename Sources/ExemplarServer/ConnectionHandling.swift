@@ -198,13 +198,9 @@ extension Server {
             answer(.result(RequestHandler.ok), address, connection)
         case .work(let task, let deadline): admit(task, deadline, connection)
         case .images(let order):
-            if images.submit(order) {
-                connection.inFlight += 1
-            } else {
-                let error = ResponseError(
-                    .overloaded, "Too many images wait to be decoded; try again in 100 ms.",
-                    data: [.init("retry_after_ms", 100)])
-                answer(.failure(error), address, connection)
+            // An order that waits for the decoder is in flight, and its reply is not known yet.
+            settle(images.submit(order), of: order.address, owed: 0, connection) { retryAfter in
+                "Too many images wait to be decoded; try again in \(retryAfter) ms."
             }
         }
     }
@@ -212,19 +208,32 @@ extension Server {
     private func admit(
         _ task: InferenceTask, _ deadline: ContinuousClock.Instant?, _ connection: Connection, isAccepted: Bool = false
     ) {
-        switch batcher.admit(InferenceJob(task: task), deadline: deadline, isAccepted: isAccepted) {
+        let admission = batcher.admit(InferenceJob(task: task), deadline: deadline, isAccepted: isAccepted)
+        settle(admission, of: task.address, owed: task.replyByteCount, connection) { retryAfter in
+            "The queue of \(configuration.queue) patches is full; try again in \(retryAfter) ms."
+        }
+    }
+
+    /// Counts what was admitted, and answers what was not.
+    ///
+    /// - Parameters:
+    ///   - owed: bytes of the reply, at most.
+    ///   - refusal: the sentence for a queue that is full, from the milliseconds to wait.
+    private func settle<Job, Instant>(
+        _ admission: BatchingStateMachine<Job, Instant>.Admission, of address: ReplyAddress, owed: Int,
+        _ connection: Connection, refusal: (Int) -> String
+    ) {
+        switch admission {
         case .admitted:
             connection.inFlight += 1
-            connection.owedByteCount += task.replyByteCount
+            connection.owedByteCount += owed
         case .refused(let retryAfter):
             let milliseconds = Int((retryAfter / .milliseconds(1)).rounded(.up))
             let error = ResponseError(
-                .overloaded, "The queue of \(configuration.queue) patches is full; try again in \(milliseconds) ms.",
-                data: [.init("retry_after_ms", .int(milliseconds))])
-            answer(.failure(error), task.address, connection)
-        case .expired: answer(.failure(.deadlineExceeded), task.address, connection)
-        case .draining:
-            answer(.failure(ResponseError(.draining, "The server is shutting down.")), task.address, connection)
+                .overloaded, refusal(milliseconds), data: [.init("retry_after_ms", .int(milliseconds))])
+            answer(.failure(error), address, connection)
+        case .expired: answer(.failure(.deadlineExceeded), address, connection)
+        case .draining: answer(.failure(ResponseError(.draining, "The server is shutting down.")), address, connection)
         }
     }
 
@@ -296,7 +305,7 @@ extension Server {
                 case .failure(let error): answer(.failure(error), address, connection)
                 }
                 touched.insert(address.connection.rawValue)
-            case .expired(let task): answerExpired(task)
+            case .expired(let task): answerExpired(task.address, owed: task.replyByteCount)
             case .models(let result): finishLoading(result)
             }
         }
@@ -305,11 +314,12 @@ extension Server {
         }
     }
 
-    func answerExpired(_ task: InferenceTask) {
-        guard let connection = connections[task.address.connection.rawValue] else { return }
+    /// - Parameter owed: what was counted of its reply when it was admitted.
+    func answerExpired(_ address: ReplyAddress, owed: Int = 0) {
+        guard let connection = connections[address.connection.rawValue] else { return }
         connection.inFlight -= 1
-        connection.owedByteCount -= task.replyByteCount
-        answer(.failure(.deadlineExceeded), task.address, connection)
+        connection.owedByteCount -= owed
+        answer(.failure(.deadlineExceeded), address, connection)
         advance(connection)
     }
 

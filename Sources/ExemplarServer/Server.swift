@@ -285,14 +285,15 @@ public final class Server {
     // MARK: Timers
 
     private func timeout() -> Duration? {
-        let times = [batcher.read { $0.nextDeadline }, acceptAgain, nextSweep, drainDeadline]
+        let times = [batcher.read { $0.nextDeadline }, images.nextDeadline, acceptAgain, nextSweep, drainDeadline]
         guard let next = times.compactMap(\.self).min() else { return nil }
         return max(.zero, ContinuousClock.now.duration(to: next))
     }
 
     private func runTimers() {
         let now = ContinuousClock.now
-        for job in batcher.expire() { answerExpired(job.task) }
+        for job in batcher.expire() { answerExpired(job.task.address, owed: job.task.replyByteCount) }
+        for order in images.expire() { answerExpired(order.address) }
         if let time = acceptAgain, time <= now {
             acceptAgain = nil
             for (token, listener) in listeners { poller.change(listener.descriptor, .read, token: token.rawValue) }

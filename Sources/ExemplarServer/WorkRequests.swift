@@ -98,11 +98,13 @@ extension RequestHandler {
             try checkFit(work, inputs.entries.count, units: work.draws?.count ?? 1, "images")
             let patch = work.served.model.configuration.input
             let (limit, handler) = (configuration.queue, self)
+            let byteCount = inputs.entries.reduce(address.id.json.count) { $0 + $1.base64Capacity }
+            let fileLease = try lease(byteCount, "images")
             return .images(
                 ImageOrder(
-                    address: address, model: work.served.model, files: try files(inputs.entries),
+                    address: address, model: work.served.model, files: try files(inputs.entries), lease: fileLease,
                     maximumPixels: configuration.maxPixels, totalPixels: limit * patch.height * patch.width,
-                    deadline: time
+                    deadline: time, byteCount: byteCount
                 ) { block throws(ResponseError) in
                     for entry in block.entries {
                         try handler.checkSize(entry, work, "images")
@@ -131,11 +133,14 @@ extension RequestHandler {
             values += min(units * count, threads * configuration.maxBatch) * dimension * MemoryLayout<Float>.stride
         }
         if case .patches = work.answer { values = count * units * work.served.model.configuration.input.count }
-        let byteCount = inputs + values + work.replyByteCount(count, address) + address.id.json.count
+        return try lease(inputs + values + work.replyByteCount(count, address) + address.id.json.count, "patches")
+    }
+
+    private func lease(_ byteCount: Int, _ parameter: String) throws(ResponseError) -> MemoryBudget.Lease {
         let capacity = memory.settledCapacities.requests
         guard byteCount <= capacity else {
             throw .invalidParameter(
-                "patches",
+                parameter,
                 "The request would take \(byteCount) bytes of memory, more than the \(capacity) that there are for all: send "
                     + "less at a time, or give the server more memory.")
         }
