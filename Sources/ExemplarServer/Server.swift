@@ -35,13 +35,15 @@ public final class Server {
     let observer: ServerObserver
     private let metrics: HTTPEndpoint?
 
-    var parser = RequestParser()
+    var parser: RequestParser
     var models: ModelSet?
     var connections: [UInt64: Connection] = [:]
     var lastToken = Token.connections.rawValue
     var lastBatch: UInt64 = 0
     let memory: MemoryBudget
     let passes: ImagePasses
+    /// Connections that have had their turn and have more lines.
+    var backlog: [UInt64] = []
     /// Bytes of storage for lines that have not ended, all connections together.
     var inputByteCount = 0
     var listeners: [Token: Listener] = [:]
@@ -68,6 +70,7 @@ public final class Server {
         guard signals >= 0, exemplar_ignore_sigpipe() == 0 else {
             throw ServerError("Cannot watch for signals: \(errorText()).")
         }
+        parser = RequestParser(maxEntries: configuration.queue)
         memory = MemoryBudget(chosen: configuration.memoryLimit)
         passes = ImagePasses(budget: memory)
         cores = .current()
@@ -148,7 +151,8 @@ public final class Server {
         if let metrics { log.info("metrics on \(metrics.name)") }
         load()
         while status == nil {
-            for event in poller.wait(timeout: timeout()) { handle(event) }
+            for event in poller.wait(timeout: backlog.isEmpty ? timeout() : .zero) { handle(event) }
+            takeBacklog()
             runTimers()
         }
         return status ?? 0

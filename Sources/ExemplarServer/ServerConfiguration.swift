@@ -37,6 +37,8 @@ public struct ServerConfiguration: Sendable {
     public var maxPixels = 1 << 20
     /// How long a line that was begun may rest without a new byte.
     public var readTimeout: Duration = .seconds(5)
+    /// How long one line may take from its first byte to its last.
+    public var lineTimeout: Duration = .seconds(60)
     /// How long a client may accept no byte of a reply.
     public var writeTimeout: Duration = .seconds(10)
     /// How long a connection may stand without a request; nil for ever.
@@ -56,8 +58,10 @@ public struct ServerConfiguration: Sendable {
         self.models = models
     }
 
-    /// How long one line may take from its first byte to its last.
-    static let wholeLineTimeout = Duration.seconds(60)
+    /// The longest line before `auth` where there is a token: room for any token, and nothing that takes time to read.
+    static let maxUnauthorizedLineBytes = 32 << 10
+    /// Lines of one connection that are handled before the others have their turn.
+    static let linesPerTurn = 256
     /// Wrong tokens that a connection may send.
     static let maxWrongTokens = 3
     /// How long a finished connection waits for its client to close.

@@ -19,7 +19,7 @@ public enum Frame {
 /// among them. Feed it with `append(_:)`, then call `nextLine()` until it returns nil, and only then feed it again.
 public struct LineFramer {
     /// The longest line in bytes, not counting its LF.
-    public let maxLineBytes: Int
+    public var maxLineBytes: Int
 
     private var buffer = ByteBuffer()
     /// Bytes at the front of `buffer` that belong to the line handed out last.

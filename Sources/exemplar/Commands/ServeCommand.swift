@@ -70,6 +70,9 @@ extension Command {
                 "read-timeout", "SECONDS", environment: "EXEMPLAR_READ_TIMEOUT", default: "5",
                 help: "How long a line that was begun may rest"),
             Option(
+                "line-timeout", "SECONDS", environment: "EXEMPLAR_LINE_TIMEOUT", default: "60",
+                help: "How long a line may take from its first byte to its last"),
+            Option(
                 "write-timeout", "SECONDS", environment: "EXEMPLAR_WRITE_TIMEOUT", default: "10",
                 help: "How long a client may take no byte of a reply"),
             Option(
@@ -135,6 +138,7 @@ extension ServerConfiguration {
         maxReplyBytes = try arguments.integer("max-reply-bytes", in: 1024...(1 << 31)) ?? maxReplyBytes
         maxPixels = try arguments.integer("max-pixels", in: 64...(1 << 28)) ?? maxPixels
         readTimeout = try arguments.seconds("read-timeout") ?? readTimeout
+        lineTimeout = try arguments.seconds("line-timeout") ?? lineTimeout
         writeTimeout = try arguments.seconds("write-timeout") ?? writeTimeout
         let idle = try arguments.seconds("idle-timeout") ?? .zero
         idleTimeout = idle > .zero ? idle : nil
