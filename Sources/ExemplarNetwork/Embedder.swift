@@ -1,6 +1,11 @@
 import KernelInterface
 import Tensors
 
+/// Hears that a forward pass gets on: several times in a layer of a large image, from the thread that asked for it.
+public protocol ForwardPassObserver: AnyObject {
+    func didAdvance()
+}
+
 /// The forward pass of one thread: a model's plan for inputs of one size, with the memory to run it in. Use from one
 /// thread at a time.
 ///
@@ -13,10 +18,16 @@ public final class Embedder {
     /// Bytes of memory that it holds, beside the weights, which are the model's.
     public let byteCount: Int
 
+    /// Who hears that a pass gets on; nil for patches, which take milliseconds.
+    public var observer: (any ForwardPassObserver)?
+
     /// The most threads that can share a batch.
     private let members: Int
     /// What the crew is at; nil between two calls.
     private var call: Call?
+
+    /// Rows of a map between two signs of life.
+    private static let observedRows = 32
 
     private struct Call {
         let inputs: UnsafeBufferPointer<EmbedderInput>
@@ -171,6 +182,8 @@ public final class Embedder {
             plan.layouts[index].view(buffer(index, of: images.lowerBound + image))
         } target: { image in
             plan.layouts[target].view(buffer(target, of: images.lowerBound + image))
+        } didBlock: {
+            if part.member == 0 { observer?.didAdvance() }
         }
     }
 
@@ -186,15 +199,22 @@ public final class Embedder {
             for image in images {
                 let input = UnsafePointer(buffer(index, of: image)) + (source.origin + step.windowOffset)
                 let output = buffer(index + 1, of: image) + target.origin
-                step.product.run(
-                    network.kernels, weights: network.parameters.base + step.parameters.weights,
-                    bias: network.parameters.base + step.parameters.bias, part: .whole, rows: rows.count
-                ) { row in
-                    let y = rows.lowerBound + row
-                    return DirectProduct.Row(
-                        input: input + y * step.stride.height * source.rowStride,
-                        inputStep: step.stride.width * source.columnStride,
-                        output: output + y * target.rowStride, outputStep: target.columnStride, count: target.width)
+                // All rows share each part of the weights, unless somebody waits to hear of them.
+                let most = observer == nil ? max(1, rows.count) : Self.observedRows
+                for start in stride(from: rows.lowerBound, to: rows.upperBound, by: most) {
+                    step.product.run(
+                        network.kernels, weights: network.parameters.base + step.parameters.weights,
+                        bias: network.parameters.base + step.parameters.bias, part: .whole,
+                        rows: min(most, rows.upperBound - start)
+                    ) { row in
+                        let y = start + row
+                        return DirectProduct.Row(
+                            input: input + y * step.stride.height * source.rowStride,
+                            inputStep: step.stride.width * source.columnStride,
+                            output: output + y * target.rowStride, outputStep: target.columnStride,
+                            count: target.width)
+                    }
+                    if part.member == 0 { observer?.didAdvance() }
                 }
             }
         case .maxPool(let kernel, let stride, let padding):

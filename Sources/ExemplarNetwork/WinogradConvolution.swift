@@ -127,11 +127,13 @@ struct WinogradConvolution: Sendable {
     ///   - part: which part of the tiles or, where they are few, of the panels. It changes no result.
     ///   - pools: whether to write the following pooling layer's map in place of this one's.
     ///   - source, target: an image's maps; the target is the pooled one where `pools`.
+    ///   - didBlock: called after each block of tiles.
     func run(
         _ kernels: KernelTable, weights: UnsafePointer<Float>, bias: UnsafePointer<Float>, images: Int,
         scratch: UnsafeMutablePointer<Float>, part: CrewPart, pools: Bool, rows: Int, columns: Int,
         source: (Int) -> MapView,
-        target: (Int) -> MapView
+        target: (Int) -> MapView,
+        didBlock: () -> Void
     ) {
         let zeros = scratch + zerosOffset
         zeros.update(repeating: 0, count: panelWidth)
@@ -191,6 +193,7 @@ struct WinogradConvolution: Sendable {
                     }
                 }
             }
+            didBlock()
         }
     }
 

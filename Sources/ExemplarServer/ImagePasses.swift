@@ -41,9 +41,10 @@ final class ImagePasses: @unchecked Sendable {
 
     /// Runs `body` with an embedder for one image of this size; waits until there is memory for it.
     ///
+    /// - Parameter willWait: called before each wait.
     /// - Throws: `ModelError` where there is not so much memory.
     func with(
-        _ served: ServedModel, height: Int, width: Int, _ body: (Embedder) -> Void
+        _ served: ServedModel, height: Int, width: Int, willWait: () -> Void, _ body: (Embedder) -> Void
     ) throws(ModelError) {
         let model = ObjectIdentifier(served.model)
         let byteCount = try served.imageByteCount(height: height, width: width)
@@ -62,7 +63,10 @@ final class ImagePasses: @unchecked Sendable {
             while state.running + state.keptByteCount + byteCount > capacity, !state.kept.isEmpty {
                 evicted.append(state.kept.removeFirst())
             }
-            guard state.running + byteCount <= capacity else { return nil }
+            guard state.running + byteCount <= capacity else {
+                willWait()
+                return nil
+            }
             state.running += byteCount
             return .withNew
         }

@@ -75,7 +75,7 @@ public struct ServerConfiguration: Sendable {
     /// Bytes of replies that any connection may have waiting while all together have `crowdedOutput`.
     static let fairOutput = 64 << 10
     static let crowdedOutput = 256 << 20
-    /// A batch that computes for longer than this means that the workers make no progress.
+    /// A batch that has not got on for longer than this means that the workers make no progress.
     static let progressTimeout = Duration.seconds(30)
 }
 

@@ -63,7 +63,7 @@ final class Worker: Sendable {
             var computed = 0
             for slice in batch.slices {
                 for image in slice.job.task.images(in: slice.patches) {
-                    computeImage(image, slice.job.task)
+                    computeImage(image, slice.job.task, batch)
                     computed += slice.job.task.unitCount(ofInput: image)
                 }
             }
@@ -108,10 +108,16 @@ final class Worker: Sendable {
         return isAlone && crew.take() ? crew : nil
     }
 
-    private func computeImage(_ index: Int, _ task: InferenceTask) {
+    private func computeImage(
+        _ index: Int, _ task: InferenceTask, _ batch: Batch<InferenceJob, ContinuousClock.Instant>
+    ) {
         let input = task.input(index)
         do throws(ModelError) {
-            try passes.with(task.served, height: input.height, width: input.width) { embedder in
+            try passes.with(task.served, height: input.height, width: input.width) {
+                batcher.progress(batch, isWaiting: true)
+            } _: { embedder in
+                embedder.observer = PassProgress(batcher, batch)
+                defer { embedder.observer = nil }
                 let crew = crew?.take() == true ? crew : nil
                 defer { crew?.release() }
                 withUnsafePointer(to: input) { input in
@@ -125,5 +131,26 @@ final class Worker: Sendable {
                     .overloaded, "\(error) Try again in a second, or send smaller images.",
                     data: [.init("retry_after_ms", 1000)]))
         }
+    }
+}
+
+/// Tells the batcher, now and then, that the pass over an image gets on: one may take minutes.
+private final class PassProgress: ForwardPassObserver {
+    private let batcher: InferenceBatcher
+    private let batch: Batch<InferenceJob, ContinuousClock.Instant>
+    private var last: ContinuousClock.Instant
+
+    init(_ batcher: InferenceBatcher, _ batch: Batch<InferenceJob, ContinuousClock.Instant>) {
+        self.batcher = batcher
+        self.batch = batch
+        last = .now
+        batcher.progress(batch)
+    }
+
+    func didAdvance() {
+        let now = ContinuousClock.now
+        guard last.duration(to: now) > .seconds(1) else { return }
+        last = now
+        batcher.progress(batch)
     }
 }

@@ -104,7 +104,7 @@ import Testing
         let server = try ServerProcess(model: model.path)
         let (flooding, quiet) = (try server.connect(), try server.connect())
         #expect(try flooding.isQuiet() && quiet.isQuiet())
-        server.send(SIGSTOP)
+        try server.pause()
         let count = 20_000
         try flooding.send(String(repeating: "1\n", count: count))
         try quiet.send(line: #"{"jsonrpc":"2.0","id":1,"method":"stats"}"#)
@@ -123,7 +123,7 @@ import Testing
             let client = try server.connect()
             let other = try server.connect()
             #expect(try client.isQuiet() && other.isQuiet())
-            server.send(SIGSTOP)
+            try server.pause()
             let count = 5000
             try client.send(String(repeating: "1\n", count: count))
             if drains { server.send(SIGTERM) } else { client.finishSending() }

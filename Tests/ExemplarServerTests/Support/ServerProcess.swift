@@ -96,6 +96,15 @@ final class ServerProcess {
 
     func send(_ signal: Int32) { kill(identifier, signal) }
 
+    /// Stops the process, and returns once it stands still; SIGCONT lets it go on.
+    func pause() throws {
+        send(SIGSTOP)
+        var raw: Int32 = 0
+        guard waitpid(identifier, &raw, WUNTRACED) == identifier, raw & 0xFF == 0x7F else {
+            throw TestFailure("the server does not stop: \(raw)")
+        }
+    }
+
     /// Reads the log until a line holds `text`, and returns that line.
     ///
     /// - Parameter skip: how many such lines to pass over.
