@@ -45,7 +45,10 @@ extension Server {
             shutdown(descriptor, Int32(SHUT_WR))
             return
         }
-        guard poller.add(descriptor, .read, token: lastToken) else { return }
+        guard poller.add(descriptor, .read, token: lastToken) else {
+            log.warning("cannot watch a new connection, which is closed: \(errorText())")
+            return
+        }
         connections[lastToken] = connection
         statistics.update {
             $0.connectionsOpened += 1
