@@ -23,7 +23,9 @@ extension Server {
                 return
             }
         }
-        guard accountInput(connection) else {
+        accountInput(connection)
+        guard inputByteCount <= memory.capacities.lines || connection.accountedInput <= ServerConfiguration.fairOutput
+        else {
             log.warning("closing a connection: the lines that clients have begun take too much memory")
             remove(connection)
             return
@@ -48,6 +50,7 @@ extension Server {
             // Sending may have made room for lines that wait in the framer.
             guard sent > 0, !connection.isPaused, takeLines(connection, &left) else { break }
         }
+        accountInput(connection)
         connection.waitsForTurn = left == 0
         if connection.waitsForTurn { backlog.append(connection.id.rawValue) }
         if connection.isIdle, !connection.waitsForTurn,
@@ -107,6 +110,8 @@ extension Server {
                     ReplyAddress(connection: connection.id, id: .null, batch: nil), connection)
             }
         }
+        // A client that must take replies first may be long in asking for the next line.
+        connection.framer.releaseLine()
         if !connection.framer.isInsideLine {
             connection.lineStarted = nil
         } else if hasTaken || connection.lineStarted == nil {
@@ -124,12 +129,11 @@ extension Server {
         return error
     }
 
-    /// Takes note of the storage of a line that has not ended. False where all of them together take too much.
-    private func accountInput(_ connection: Connection) -> Bool {
+    /// Takes note of the storage of a line that has not ended.
+    private func accountInput(_ connection: Connection) {
         let capacity = connection.framer.capacity
         inputByteCount += capacity - connection.accountedInput
         connection.accountedInput = capacity
-        return inputByteCount <= memory.capacities.lines || capacity <= ServerConfiguration.fairOutput
     }
 
     /// Closes a connection; what was queued for it is not computed.

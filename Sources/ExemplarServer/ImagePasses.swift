@@ -11,6 +11,7 @@ final class ImagePasses: @unchecked Sendable {
     private struct Kept {
         let model: ObjectIdentifier
         let embedder: Embedder
+        let since = ContinuousClock.now
     }
 
     private struct State {
@@ -89,11 +90,23 @@ final class ImagePasses: @unchecked Sendable {
         }
     }
 
-    /// Frees what is kept.
-    func forget() {
+    /// How long an embedder is kept that nobody uses.
+    private static let patience = Duration.seconds(5)
+
+    /// Whether an embedder is kept that nobody has used for a while.
+    func hasStale(_ now: ContinuousClock.Instant) -> Bool {
+        state.withLock { $0.kept.contains { $0.since + Self.patience <= now } }
+    }
+
+    /// Whether any embedder is kept.
+    var hasKept: Bool { state.withLock { !$0.kept.isEmpty } }
+
+    /// Frees what is kept; with `stale`, only what nobody has used for a while.
+    func forget(stale now: ContinuousClock.Instant? = nil) {
         let kept = state.withLock { state in
-            defer { state.kept = [] }
-            return state.kept.map(\.embedder).map(Unshared.init)
+            let gone = state.kept.filter { kept in now.map { kept.since + Self.patience <= $0 } ?? true }
+            state.kept.removeAll { kept in gone.contains { $0.embedder === kept.embedder } }
+            return gone.map(\.embedder).map(Unshared.init)
         }
         state.notifyAll()
         withExtendedLifetime(kept) {}

@@ -302,10 +302,14 @@ public final class Server {
             acceptAgain = nil
             for (token, listener) in listeners { poller.change(listener.descriptor, .read, token: token.rawValue) }
         }
-        if connections.isEmpty {
+        if connections.isEmpty, !passes.hasKept {
             nextSweep = nil
         } else if nextSweep.map({ $0 <= now }) ?? true {
             sweep(now)
+            if passes.hasStale(now) {
+                // Not here: gigabytes take their time to be unmapped.
+                _ = startThread { [passes] in passes.forget(stale: now) }
+            }
             nextSweep = now + .milliseconds(250)
         }
         guard let deadline = drainDeadline, status == nil else { return }

@@ -78,6 +78,10 @@ public struct LineFramer {
         }
     }
 
+    /// Lets go of the line that was handed out last, and of storage that is not needed without it. Feeding the framer and
+    /// asking for the next line do so, too.
+    public mutating func releaseLine() { releaseSpent() }
+
     private mutating func releaseSpent() {
         guard spent > 0 else { return }
         buffer.consume(spent)

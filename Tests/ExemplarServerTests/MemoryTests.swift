@@ -102,6 +102,30 @@ import Testing
         #expect(try roomy.connect().ask(oracle.imageLine(96, 96)).embeddings.count == 1)
     }
 
+    /// A server that rests holds no memory for images, whoever is still connected.
+    @Test func whatAnImageTookIsGivenBack() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path)
+        let client = try server.connect()
+        func allocated() throws -> Int? {
+            // Longer than the figures are kept.
+            usleep(120_000)
+            let stats = try client.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
+            return int(stats?["allocator"]?["allocated"])
+        }
+        // Sanitizers have their own allocator, without figures.
+        guard let before = try allocated() else { return }
+        #expect(try client.ask(oracle.imageLine(400, 400)).embeddings.count == 1)
+        let loaded = try Model.load(folder: model.path)
+        let size = try loaded.embedderByteCount(maximumBatch: 1, height: 400, width: 400, members: 2)
+        #expect(try #require(try allocated()) - before > size / 2, "it is kept for the next image")
+        for attempt in 0... {
+            if try #require(try allocated()) - before < size / 2 { break }
+            guard attempt < 200 else { throw TestFailure("never given back") }
+        }
+    }
+
     /// Room for one pass at a time: whoever comes second waits, and embedders kept for another size make way.
     @Test func passesWaitForOneAnother() throws {
         let oracle = Oracle.wide()

@@ -60,7 +60,7 @@ class Bench:
         for number in range(count):
             chosen, line = self.load.embed(self.load.random, number)
             client.send(line)
-            self.load.check(client.reply(), chosen)
+            self.load.check(client.reply(), chosen, self.load.answers)
 
     def logged(self, text, skip):
         """Waits until the log has `text` once more than `skip` times."""

@@ -59,8 +59,9 @@ def rest(client):
 def sample(server, port):
     with Client(port) as client:
         rest(client)
-        # What was freed last may still be on its way through the allocator.
-        time.sleep(0.5)
+        # What is kept for the next image is freed after five seconds, and what was freed last may still be on its way
+        # through the allocator.
+        time.sleep(6)
         stats = rest(client)
     with open(f"/proc/{server.pid}/statm") as file:
         pages = int(file.read().split()[1])
