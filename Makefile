@@ -61,9 +61,13 @@ fuzz: toolchain ## Fuzz what reads bytes of strangers, SECONDS=60 for each targe
 	@Tests/Fuzz/run $(if $(filter command line,$(origin SECONDS)),$(SECONDS),60) $(ARGS)
 
 .PHONY: soak
-soak: build ## Load the release server with good and bad clients for MINUTES=30 and judge its memory
+soak: faults ## Load the release server with good and bad clients for MINUTES=30 and judge its memory
 	@python3 -m unittest discover --start-directory Tests/Soak
 	@python3 Tests/Soak/soak.py --binary $(BINARY) --model $(MODELS)/$(MODEL) --minutes $(MINUTES) $(ARGS)
+
+.PHONY: faults
+faults: build ## Make system calls of the release server fail, one kind after the other, and see that it goes on
+	@python3 Tests/Soak/faults.py --binary $(BINARY) --model $(MODELS)/medium
 
 .PHONY: bench
 bench: toolchain ## Measure kernels and networks against the peak and against peers; QUICK=1: two minutes; ARGS=--help

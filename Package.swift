@@ -43,7 +43,7 @@ let package = Package(
     name: "exemplar",
     products: [
         .executable(name: "exemplar", targets: ["exemplar"]),
-        .library(name: "ExemplarNetwork", targets: ["ExemplarNetwork", "KernelInterface"]),
+        .library(name: "ExemplarNetwork", targets: ["ExemplarNetwork", "KernelInterface", "Platform"]),
     ] + (fuzzes ? [.library(name: "FuzzTargets", type: .static, targets: ["FuzzTargets"])] : []),
     targets: [
         // C libraries, by their headers alone.
@@ -55,6 +55,9 @@ let package = Package(
         .systemLibrary(name: "CJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"])]),
         .systemLibrary(name: "CWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"])]),
 
+        // The system.
+        .target(name: "Platform", swiftSettings: rules),
+
         // Numbers.
         .target(name: "KernelInterface", swiftSettings: rules),
         .target(
@@ -64,7 +67,9 @@ let package = Package(
         .target(name: "Transformations", swiftSettings: rules),
         .target(
             name: "ExemplarNetwork",
-            dependencies: ["CPlatform", "CNettle", "KernelInterface", "Tensors", "Safetensors", "Transformations"]
+            dependencies: [
+                "CPlatform", "CNettle", "Platform", "KernelInterface", "Tensors", "Safetensors", "Transformations",
+            ]
                 + kernelNames,
             swiftSettings: rules),
         .target(name: "Images", dependencies: ["CPNG", "CJPEG", "CWebP"], swiftSettings: rules),
@@ -75,7 +80,8 @@ let package = Package(
         .target(
             name: "ExemplarServer",
             dependencies: [
-                "CMicrohttpd", "CPlatform", "Batching", "JSONRPC", "ExemplarNetwork", "Images", "KernelInterface",
+                "CMicrohttpd", "CPlatform", "Platform", "Batching", "JSONRPC", "ExemplarNetwork", "Images",
+                "KernelInterface",
                 "Tensors", "Transformations",
             ],
             swiftSettings: rules),
@@ -84,7 +90,7 @@ let package = Package(
             name: "exemplar",
             dependencies: [
                 "Batching", "CPlatform", "ExemplarServer", "ExemplarClient", "ExemplarNetwork", "Images", "JSONRPC",
-                "KernelInterface", "Safetensors", "Transformations",
+                "KernelInterface", "Platform", "Safetensors", "Transformations",
             ],
             swiftSettings: rules),
 
@@ -97,6 +103,7 @@ let package = Package(
         .testTarget(
             name: "KernelsTests", dependencies: ["TestSupport", "KernelInterface", "ExemplarNetwork"] + kernelNames,
             swiftSettings: rules),
+        .testTarget(name: "PlatformTests", dependencies: ["Platform"], swiftSettings: rules),
         .testTarget(name: "TensorsTests", dependencies: ["TestSupport", "Tensors"], swiftSettings: rules),
         .testTarget(name: "SafetensorsTests", dependencies: ["TestSupport", "Safetensors"], swiftSettings: rules),
         .testTarget(
@@ -104,17 +111,19 @@ let package = Package(
         .testTarget(
             name: "ExemplarNetworkTests",
             dependencies: [
-                "TestSupport", "ExemplarNetwork", "KernelInterface", "Safetensors", "Tensors", "Transformations",
+                "TestSupport", "ExemplarNetwork", "KernelInterface", "Platform", "Safetensors", "Tensors",
+                "Transformations",
             ],
             swiftSettings: rules),
         .testTarget(name: "ImagesTests", dependencies: ["TestSupport", "Images"], swiftSettings: rules),
-        .testTarget(name: "BatchingTests", dependencies: ["TestSupport", "Batching"], swiftSettings: rules),
+        .testTarget(
+            name: "BatchingTests", dependencies: ["TestSupport", "Batching", "Platform"], swiftSettings: rules),
         .testTarget(name: "JSONRPCTests", dependencies: ["TestSupport", "JSONRPC"], swiftSettings: rules),
         .testTarget(
             name: "ExemplarServerTests",
             dependencies: [
                 "TestSupport", "exemplar", "Batching", "CPlatform", "ExemplarServer", "ExemplarClient",
-                "ExemplarNetwork", "JSONRPC", "KernelInterface", "Safetensors", "Tensors",
+                "ExemplarNetwork", "Images", "JSONRPC", "KernelInterface", "Platform", "Safetensors", "Tensors",
             ],
             swiftSettings: rules),
         .testTarget(

@@ -51,6 +51,12 @@ where Instant.Duration == Duration {
         }
     }
 
+    /// Takes note that a running batch gets on, or waits for another one to end.
+    public func progress(_ batch: Batch<Job, Instant>, isWaiting: Bool = false) {
+        let now = now()
+        state.withLock { $0.machine.progress(batch, isWaiting: isWaiting, at: now) }
+    }
+
     /// Takes note that a batch is computed; the jobs returned have left.
     ///
     /// - Parameter computed: patches of the batch that took time; without it, all.

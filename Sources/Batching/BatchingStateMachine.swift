@@ -52,6 +52,8 @@ where Instant.Duration == Duration {
         let started: Instant
         let patchCount: Int
         let isShared: Bool
+        /// When it was last known to get on; nil while it waits for another.
+        var progressed: Instant?
     }
 
     public let limits: BatchingLimits
@@ -86,8 +88,8 @@ where Instant.Duration == Duration {
     /// When `expire(at:)` has something to do, or somewhat earlier.
     public var nextDeadline: Instant? { earliest }
 
-    /// When the batch that runs longest was started, if any runs.
-    public var oldestStart: Instant? { running.values.map(\.started).min() }
+    /// When the batch that has got on least recently did so, if any runs. Those that wait for another do not count.
+    public var oldestProgress: Instant? { running.values.compactMap(\.progressed).min() }
 
     /// Whether the last job of a drained batcher has left and no worker computes.
     public var isDrained: Bool { isDraining && records.isEmpty && running.isEmpty }
@@ -123,10 +125,15 @@ where Instant.Duration == Duration {
         }
         lastID += 1
         let patchCount = portions.reduce(0) { $0 + $1.patches.count }
-        running[lastID] = Run(started: now, patchCount: patchCount, isShared: isShared)
+        running[lastID] = Run(started: now, patchCount: patchCount, isShared: isShared, progressed: now)
         let batch = Batch<Job, Instant>(
             key: key, slices: slices, patchCount: patchCount, isShared: isShared, started: now, id: lastID)
         return .run(batch, wakeAnother: waiting.patchCount > 0 && idleWorkerCount > 0)
+    }
+
+    /// Takes note that a running batch gets on, or waits for another one to end.
+    public mutating func progress(_ batch: Batch<Job, Instant>, isWaiting: Bool = false, at now: Instant) {
+        running[batch.id]?.progressed = isWaiting ? nil : now
     }
 
     /// Takes note that a batch is computed. Its jobs that have no other patches to wait for leave.

@@ -1,6 +1,11 @@
 import KernelInterface
 import Tensors
 
+/// Hears that a forward pass gets on: several times in a layer of a large image, from the thread that asked for it.
+public protocol ForwardPassObserver: AnyObject {
+    func didAdvance()
+}
+
 /// The forward pass of one thread: a model's plan for inputs of one size, with the memory to run it in. Use from one
 /// thread at a time.
 ///
@@ -10,11 +15,19 @@ public final class Embedder {
     public let inputShape: NetworkConfiguration.PatchShape
     /// The most patches in one call.
     public let maximumBatch: Int
+    /// Bytes of memory that it holds, beside the weights, which are the model's.
+    public let byteCount: Int
+
+    /// Who hears that a pass gets on; nil for patches, which take milliseconds.
+    public var observer: (any ForwardPassObserver)?
 
     /// The most threads that can share a batch.
     private let members: Int
     /// What the crew is at; nil between two calls.
     private var call: Call?
+
+    /// Rows of a map between two signs of life.
+    private static let observedRows = 32
 
     private struct Call {
         let inputs: UnsafeBufferPointer<EmbedderInput>
@@ -31,21 +44,21 @@ public final class Embedder {
     ///   - members: the most threads that can share a batch.
     ///   - poisoned: whether memory starts as NaN where the plan does not ask for zeros, so that a test sees
     ///     a value that was never written.
+    ///   - memoryLimit: nil for the process's own, of which the weights are taken.
     init(
-        network: Network, maximumBatch: Int, members: Int = 1, poisoned: Bool = false,
-        memoryLimit: MemoryLimit = .current()
+        network: Network, maximumBatch: Int, members: Int = 1, poisoned: Bool = false, memoryLimit: MemoryLimit? = nil
     ) throws(ModelError) {
-        let (outputCount, overflows) = network.outputCount.multipliedReportingOverflow(by: maximumBatch)
-        guard maximumBatch > 0, !overflows,
-            let memory = network.plan.memory(maximumBatch: maximumBatch, members: max(1, members))
-        else {
-            throw ModelError("A batch of \(maximumBatch) patches cannot be planned: choose a smaller --max-batch.")
-        }
+        let (memory, outputCount) = try Self.plan(network, maximumBatch: maximumBatch, members: members)
         let input = network.plan.layouts[0]
         inputShape = NetworkConfiguration.PatchShape(
             height: input.height, width: input.width, channels: input.channels)
-        try Self.check(
-            memoryLimit, floats: [network.parameters.count, memory.count, outputCount], maximumBatch, inputShape)
+        var limit = memoryLimit ?? .current()
+        if memoryLimit == nil { limit.taken = network.parameters.byteCount }
+        byteCount = (memory.count + outputCount) * MemoryLayout<Float>.stride
+        try limit.check(
+            byteCount,
+            for: "Maps for a batch of \(maximumBatch) inputs of \(input.height) × \(input.width) × \(input.channels)",
+            advice: "choose a smaller --max-batch, fewer --threads or smaller images")
         self.maximumBatch = maximumBatch
         self.members = max(1, members)
         self.network = network
@@ -61,20 +74,27 @@ public final class Embedder {
         if poisoned { poison() }
     }
 
-    /// Refuses memory that the process cannot get, the weights included.
-    private static func check(
-        _ limit: MemoryLimit, floats counts: [Int], _ maximumBatch: Int, _ shape: NetworkConfiguration.PatchShape
-    ) throws(ModelError) {
-        let byteCount = counts.reduce(0) { sum, count in
-            let (bytes, overflows) = count.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
-            let (total, sumOverflows) = sum.addingReportingOverflow(bytes)
-            return overflows || sumOverflows ? Int.max : total
+    /// Where everything lies, and how many floats the rows take.
+    private static func plan(
+        _ network: Network, maximumBatch: Int, members: Int
+    ) throws(ModelError) -> (MemoryPlan, outputCount: Int) {
+        let (outputCount, overflows) = network.outputCount.multipliedReportingOverflow(by: maximumBatch)
+        guard maximumBatch > 0, !overflows,
+            let memory = network.plan.memory(maximumBatch: maximumBatch, members: max(1, members)),
+            // Bytes must not overflow either.
+            memory.count <= Int.max >> 3, outputCount <= Int.max >> 3
+        else {
+            throw ModelError("A batch of \(maximumBatch) patches cannot be planned: choose a smaller --max-batch.")
         }
-        try limit.check(
-            byteCount,
-            for:
-                "The weights and a batch of \(maximumBatch) inputs of \(shape.height) × \(shape.width) × \(shape.channels)",
-            advice: "choose a smaller --max-batch or smaller images")
+        return (memory, outputCount)
+    }
+
+    /// What an embedder would take beside the weights, without making it.
+    ///
+    /// - Throws: `ModelError` where the sizes have no meaning.
+    static func byteCount(of network: Network, maximumBatch: Int, members: Int) throws(ModelError) -> Int {
+        let (memory, outputCount) = try plan(network, maximumBatch: maximumBatch, members: members)
+        return (memory.count + outputCount) * MemoryLayout<Float>.stride
     }
 
     /// Runs the network over `inputs`, 1 … `maximumBatch` of them, as far as the last layer of `selection`.
@@ -166,6 +186,8 @@ public final class Embedder {
             plan.layouts[index].view(buffer(index, of: images.lowerBound + image))
         } target: { image in
             plan.layouts[target].view(buffer(target, of: images.lowerBound + image))
+        } didBlock: {
+            if part.member == 0 { observer?.didAdvance() }
         }
     }
 
@@ -181,15 +203,22 @@ public final class Embedder {
             for image in images {
                 let input = UnsafePointer(buffer(index, of: image)) + (source.origin + step.windowOffset)
                 let output = buffer(index + 1, of: image) + target.origin
-                step.product.run(
-                    network.kernels, weights: network.parameters.base + step.parameters.weights,
-                    bias: network.parameters.base + step.parameters.bias, part: .whole, rows: rows.count
-                ) { row in
-                    let y = rows.lowerBound + row
-                    return DirectProduct.Row(
-                        input: input + y * step.stride.height * source.rowStride,
-                        inputStep: step.stride.width * source.columnStride,
-                        output: output + y * target.rowStride, outputStep: target.columnStride, count: target.width)
+                // All rows share each part of the weights, unless somebody waits to hear of them.
+                let most = observer == nil ? max(1, rows.count) : Self.observedRows
+                for start in stride(from: rows.lowerBound, to: rows.upperBound, by: most) {
+                    step.product.run(
+                        network.kernels, weights: network.parameters.base + step.parameters.weights,
+                        bias: network.parameters.base + step.parameters.bias, part: .whole,
+                        rows: min(most, rows.upperBound - start)
+                    ) { row in
+                        let y = start + row
+                        return DirectProduct.Row(
+                            input: input + y * step.stride.height * source.rowStride,
+                            inputStep: step.stride.width * source.columnStride,
+                            output: output + y * target.rowStride, outputStep: target.columnStride,
+                            count: target.width)
+                    }
+                    if part.member == 0 { observer?.didAdvance() }
                 }
             }
         case .maxPool(let kernel, let stride, let padding):

@@ -1,21 +1,25 @@
 import Glibc
+import Platform
 
 /// How much memory this process may ever use: what is planned beyond it would end not in an error but in the kernel
 /// killing the process.
-struct MemoryLimit: Sendable, Equatable {
-    var byteCount: Int
+public struct MemoryLimit: Sendable, Equatable {
+    public var byteCount: Int
     var source: Source
+    /// What others in the process hold of it, or may yet take.
+    public var taken = 0
 
     /// Who sets the limit, as in a sentence.
     enum Source: String, Sendable {
+        case option = "--memory-limit"
         case controlGroup = "its control group"
         case addressSpace = "RLIMIT_AS"
         case physicalMemory = "this machine"
     }
 
-    /// The least of the control group's limits, RLIMIT_AS and the physical memory. Read anew each time: the limits of
-    /// a running container can change.
-    static func current() -> MemoryLimit {
+    /// The least of the control group's limits, RLIMIT_AS, the physical memory and `chosen`. Read anew each time: the
+    /// limits of a running container can change.
+    public static func current(chosen: Int? = nil) -> MemoryLimit {
         let (pages, pageSize) = (sysconf(Int32(_SC_PHYS_PAGES)), sysconf(Int32(_SC_PAGESIZE)))
         let (physical, overflows) = pages.multipliedReportingOverflow(by: pageSize)
         let isKnown = pages > 0 && pageSize > 0 && !overflows
@@ -26,8 +30,11 @@ struct MemoryLimit: Sendable, Equatable {
         {
             limits.append(MemoryLimit(byteCount: byteCount, source: .addressSpace))
         }
-        let files = limitFiles(groups: contents(of: "/proc/self/cgroup") ?? "")
-        limits += files.compactMap { contents(of: $0).flatMap(limit) }
+        if let chosen { limits.append(MemoryLimit(byteCount: chosen, source: .option)) }
+        let groups = ControlGroups.current()
+        let files =
+            groups.unifiedFiles("memory.max") + groups.legacyFiles("memory.limit_in_bytes", of: "memory")
+        limits += files.compactMap { kernelFile($0).flatMap(limit) }
             .map { MemoryLimit(byteCount: $0, source: .controlGroup) }
         return limits.min { $0.byteCount < $1.byteCount } ?? limits[0]
     }
@@ -35,42 +42,18 @@ struct MemoryLimit: Sendable, Equatable {
     /// - Parameters:
     ///   - subject: what takes the memory, in the plural, the beginning of the error's sentence.
     ///   - advice: what to do instead.
-    /// - Throws: `ModelError` naming both sizes, if `byteCount` bytes are more than the limit.
+    /// - Throws: `ModelError` naming all sizes, if `byteCount` bytes and what is taken are more than the limit.
     func check(_ byteCount: Int, for subject: String, advice: String) throws(ModelError) {
-        guard byteCount > self.byteCount else { return }
+        guard byteCount > self.byteCount - taken else { return }
+        let others = taken > 0 ? "which with the \(Self.text(taken)) that are taken already is" : ""
         throw ModelError(
-            "\(subject) take \(Self.text(byteCount)), more than the \(Self.text(self.byteCount)) of memory that "
+            "\(subject) take \(Self.text(byteCount)), \(others.isEmpty ? "" : others + " ")more than the \(Self.text(self.byteCount)) of memory that "
                 + "\(source.rawValue) gives this process: \(advice), or give it more memory.")
     }
 
     /// In whole mebibytes, rounded up, or bytes where that is less than one.
-    private static func text(_ byteCount: Int) -> String {
+    public static func text(_ byteCount: Int) -> String {
         byteCount < 1 << 20 ? "\(byteCount) bytes" : "\((byteCount - 1) / (1 << 20) + 1) MiB"
-    }
-
-    /// The files that may limit a process with this `/proc/self/cgroup`: for version 2 those of its group and of every
-    /// group above it, for version 1 those of the memory controller. A container sees its own group as the root.
-    static func limitFiles(groups: String) -> [String] {
-        var files: [String] = []
-        for line in groups.split(separator: "\n") {
-            // Such as `0::/a/b` and `9:memory:/a/b`.
-            let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-            guard fields.count == 3, fields[2].hasPrefix("/") else { continue }
-            let folder: String
-            let name: String
-            if fields[0] == "0", fields[1].isEmpty {
-                (folder, name) = ("/sys/fs/cgroup", "memory.max")
-            } else if fields[1].split(separator: ",").contains("memory") {
-                (folder, name) = ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
-            } else {
-                continue
-            }
-            let parts = fields[2].split(separator: "/")
-            for depth in stride(from: parts.count, through: 0, by: -1) {
-                files.append(([folder] + parts[..<depth].map(String.init) + [name]).joined(separator: "/"))
-            }
-        }
-        return files
     }
 
     /// Of `memory.max` or `memory.limit_in_bytes`; nil for no limit: `max`, or in version 1 a number near 2^63.
@@ -79,16 +62,5 @@ struct MemoryLimit: Sendable, Equatable {
             limit < 1 << 62
         else { return nil }
         return limit
-    }
-
-    /// A small file of the kernel's, nil where there is none.
-    private static func contents(of path: String) -> String? {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return nil }
-        defer { close(file) }
-        let bytes = [UInt8](unsafeUninitializedCapacity: 1 << 14) { buffer, count in
-            count = max(0, read(file, buffer.baseAddress, buffer.count))
-        }
-        return String(decoding: bytes, as: UTF8.self)
     }
 }

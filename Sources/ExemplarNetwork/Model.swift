@@ -1,6 +1,7 @@
 public import KernelInterface
 import Safetensors
 public import Transformations
+import Tensors
 
 /// How a model is loaded.
 public struct ModelOptions: Sendable {
@@ -57,11 +58,13 @@ public final class Model: Sendable {
 
     /// Reads `folder`, validates it, packs the weights and reproduces the golden vectors, if there are any.
     ///
-    /// - Parameter wrapped: kernels to run in place of the instruction set's own: the same, wrapped to be timed or
-    ///   recorded.
+    /// - Parameters:
+    ///   - memoryLimit: what the weights must fit in.
+    ///   - wrapped: kernels to run in place of the instruction set's own: the same, wrapped to be timed or recorded.
     /// - Throws: `ModelError`, one sentence that names the file, and the key or the tensor, and says what to do.
     public static func load(
-        folder: String, options: ModelOptions = ModelOptions(), kernels wrapped: KernelTable? = nil
+        folder: String, options: ModelOptions = ModelOptions(), memoryLimit: MemoryLimit = .current(),
+        kernels wrapped: KernelTable? = nil
     ) throws(ModelError) -> Model {
         let instructionSet = options.instructionSet ?? .best
         guard let kernels = wrapped ?? KernelTable.table(for: instructionSet) else {
@@ -76,7 +79,7 @@ public final class Model: Sendable {
                 AlgorithmChoice.winograd(
                     layer, accuracy: options.accuracy, costs: CostModel(options.optimize, images: images))
             },
-            parameters: files.weights)
+            parameters: files.weights, memoryLimit: memoryLimit)
         // The file's pages have served; the weights live in the packed slab.
         files.weights.releasePages()
         var selfTestError: Double?
@@ -174,13 +177,19 @@ public final class Model: Sendable {
         return network.plan.hasWideLinearWeights ? 4 * members : members
     }
 
+    /// Bytes of the packed weights.
+    public var weightByteCount: Int { network.parameters.byteCount }
+
     /// An embedder for one thread, with memory planned for at most `maximumBatch` patches at a time.
     ///
+    /// - Parameters:
+    ///   - members: the most threads of a crew that can share a batch.
+    ///   - memoryLimit: what it must fit in; nil for the process's own limit, of which the weights are taken.
     /// - Throws: `ModelError` if there is not so much memory.
-    ///
-    /// - Parameter members: the most threads of a crew that can share a batch.
-    public func makeEmbedder(maximumBatch: Int, members: Int = 1) throws(ModelError) -> Embedder {
-        try Embedder(network: network, maximumBatch: maximumBatch, members: members)
+    public func makeEmbedder(
+        maximumBatch: Int, members: Int = 1, memoryLimit: MemoryLimit? = nil
+    ) throws(ModelError) -> Embedder {
+        try Embedder(network: network, maximumBatch: maximumBatch, members: members, memoryLimit: memoryLimit)
     }
 
     /// An embedder for one thread over images of `height` × `width`, at least the patch, in the network's fully
@@ -194,6 +203,16 @@ public final class Model: Sendable {
     ) throws(ModelError) -> Embedder {
         try Embedder(
             network: network.resized(height: height, width: width), maximumBatch: maximumBatch, members: members)
+    }
+
+    /// Bytes that an embedder for such images would hold, without making it.
+    ///
+    /// - Throws: `ModelError` if the image is smaller than the patch or too large.
+    public func embedderByteCount(
+        maximumBatch: Int, height: Int, width: Int, members: Int = 1
+    ) throws(ModelError) -> Int {
+        try Embedder.byteCount(
+            of: network.resized(height: height, width: width), maximumBatch: maximumBatch, members: members)
     }
 
     /// Values in one row of this selection's embedding of an image of `height` × `width`.

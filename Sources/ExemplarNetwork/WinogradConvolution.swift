@@ -138,11 +138,13 @@ struct WinogradConvolution: Sendable {
     ///   - part: which part of the tiles or, where they are few, of the panels. It changes no result.
     ///   - pools: whether to write the following pooling layer's map in place of this one's.
     ///   - source, target: an image's maps; the target is the pooled one where `pools`.
+    ///   - didBlock: called after each block of tiles.
     func run(
         _ kernels: KernelTable, weights: UnsafePointer<Float>, bias: UnsafePointer<Float>, images: Int,
         scratch: UnsafeMutablePointer<Float>, part: CrewPart, pools: Bool, rows: Int, columns: Int,
         source: (Int) -> MapView,
-        target: (Int) -> MapView
+        target: (Int) -> MapView,
+        didBlock: () -> Void
     ) {
         (scratch + zerosOffset).update(repeating: 0, count: panelWidth)
         let m = algorithm.outputs
@@ -183,6 +185,7 @@ struct WinogradConvolution: Sendable {
                     }
                 }
             }
+            didBlock()
         }
     }
 

@@ -12,6 +12,8 @@ final class Connection {
     var collectedByteCount = 0
     /// Not read while all clients together have too much to take.
     var isThrottled = false
+    /// Has more complete lines than a turn takes, perhaps, and is not read until they are handled.
+    var waitsForTurn = false
     /// What the server has counted of this connection's replies, and of its framer's storage.
     var accountedOutput = 0
     var accountedInput = 0
@@ -60,7 +62,7 @@ final class Connection {
     /// What the poller should watch now.
     var wantedInterest: Poller.Interest {
         var interest: Poller.Interest = []
-        if !hasEnded, lingersUntil != nil || !isClosing && !isPaused { interest.insert(.read) }
+        if !hasEnded, lingersUntil != nil || !isClosing && !isPaused && !waitsForTurn { interest.insert(.read) }
         if !output.isEmpty { interest.insert(.write) }
         return interest
     }

@@ -9,14 +9,16 @@ struct ImageOrder: Sendable {
     let model: Model
     /// The files, out of their base64.
     let files: [[UInt8]]
+    /// The files' part of the server's memory.
+    let lease: MemoryBudget.Lease
     let maximumPixels: Int
     /// The most pixels of all files together.
     let totalPixels: Int
     let deadline: ContinuousClock.Instant?
+    /// Of the files and the id.
+    let byteCount: Int
     /// From decoded images to a task.
     let makeTask: @Sendable (InputBlock) throws(ResponseError) -> InferenceTask
-
-    var byteCount: Int { files.reduce(address.id.json.count) { $0 + $1.count } }
 
     private var tooManyPixels: ResponseError {
         .invalidParameter(
@@ -60,70 +62,18 @@ struct ImageOrder: Sendable {
     }
 }
 
-/// The thread that decodes images, one request after the other.
-final class ImageDecoding: Sendable {
-    private struct Queue {
-        var orders: [ImageOrder] = []
-        var byteCount = 0
-        var isStopped = false
+/// Turns are taken by requests: one holds no more pixels than the queue has patches for.
+extension ImageOrder: BatchJob {
+    /// All are decoded alike.
+    enum Key: BatchKey {
+        case file
+
+        var sharedBatch: Int { 0 }
     }
 
-    /// Encoded bytes that may wait.
-    private static let capacity = 64 << 20
-
-    private let queue = Monitor(Queue())
-    private let outbox: Outbox
-
-    init(outbox: Outbox) { self.outbox = outbox }
-
-    func start() throws(ServerError) {
-        guard startThread({ self.run() }) else { throw ServerError("Cannot start the image thread: \(errorText()).") }
-    }
-
-    func stop() {
-        queue.withLock { $0.isStopped = true }
-        queue.notifyAll()
-    }
-
-    /// Takes an order; false where too many wait.
-    func submit(_ order: ImageOrder) -> Bool {
-        let isTaken = queue.withLock { queue in
-            guard queue.byteCount + order.byteCount <= Self.capacity else { return false }
-            queue.byteCount += order.byteCount
-            queue.orders.append(order)
-            return true
-        }
-        if isTaken { queue.notify() }
-        return isTaken
-    }
-
-    /// Forgets the orders of a connection that is gone.
-    func cancel(_ connection: ConnectionID) {
-        queue.withLock { queue in
-            queue.orders.removeAll { order in
-                guard order.address.connection == connection else { return false }
-                queue.byteCount -= order.byteCount
-                return true
-            }
-        }
-    }
-
-    private func run() {
-        while true {
-            let next = queue.wait { queue -> ImageOrder?? in
-                if queue.isStopped { return .some(nil) }
-                return queue.orders.isEmpty ? nil : .some(queue.orders.removeFirst())
-            }
-            guard let order = next else { return }
-            let isLate = order.deadline.map { $0 < .now } ?? false
-            let result = Result { () throws(ResponseError) in
-                if isLate { throw .deadlineExceeded }
-                return try order.task()
-            }
-            queue.withLock { $0.byteCount -= order.byteCount }
-            outbox.post(.decoded(result, order.address, order.deadline))
-        }
-    }
+    var connection: ConnectionID { address.connection }
+    var key: Key { .file }
+    var patchCount: Int { 1 }
 }
 
 extension ResponseError {

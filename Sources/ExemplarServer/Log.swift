@@ -61,7 +61,9 @@ public struct Log: Sendable {
         var ready = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
         guard poll(&ready, 1, 0) == 1 else { return }
         // One write a line, so that lines of several threads do not mix.
-        line.withUnsafeBytes { bytes in _ = Glibc.write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
+        line.withUnsafeBytes { bytes in
+            while Glibc.write(STDERR_FILENO, bytes.baseAddress, bytes.count) < 0, errno == EINTR {}
+        }
     }
 
     /// Universal time to the millisecond, in ISO 8601.

@@ -1,6 +1,8 @@
 import Batching
 import ExemplarNetwork
 import Glibc
+import Platform
+import Synchronization
 
 /// A loaded model with the memory to run it in, one embedder for each worker.
 final class ServedModel: Sendable {
@@ -11,56 +13,61 @@ final class ServedModel: Sendable {
     /// Patches that all workers compute together, at most. More workers than a crew has are better off apart, but for a
     /// single patch.
     let sharedBatch: Int
+    /// The server's memory that it holds.
+    private let leases: [MemoryBudget.Lease]
 
     /// Loads `folder` and plans `threads` embedders, so that nothing is left to fail once the server is ready.
-    init(folder: String, options: ModelOptions, threads: Int, maxBatch: Int) throws(ModelError) {
-        model = try Model.load(folder: folder, options: options)
+    ///
+    /// - Parameter memory: what everything must fit in, beside all that the process holds.
+    init(
+        folder: String, options: ModelOptions, threads: Int, maxBatch: Int, memory: ModelMemory
+    ) throws(ModelError) {
+        model = try Model.load(folder: folder, options: options, memoryLimit: memory.limit)
+        var leases = [memory.take(model.weightByteCount)]
         var embedders: [Embedder] = []
         members = min(threads, ServerConfiguration.maxCrew)
         let sharedBatch = model.sharedBatch(members: members)
         self.sharedBatch = threads > members ? min(sharedBatch, 1) : sharedBatch
         for _ in 0..<threads {
-            embedders.append(try model.makeEmbedder(maximumBatch: maxBatch, members: members))
+            let embedder = try model.makeEmbedder(maximumBatch: maxBatch, members: members, memoryLimit: memory.limit)
+            leases.append(memory.take(embedder.byteCount))
+            embedders.append(embedder)
         }
         self.embedders = EmbedderPool(embedders)
+        self.leases = leases
     }
 
     var name: String { model.configuration.name }
 
-    // MARK: Larger images
+    /// Bytes of the weights and of the workers' maps.
+    var byteCount: Int { leases.reduce(0) { $0 + $1.byteCount } }
 
-    /// Embedders for images that were met lately, the last one last.
-    private let imageEmbedders = EmbedderShelf()
+    private let retired = Atomic<Bool>(false)
 
-    /// An embedder for images of this size: one that was kept, or a new one.
-    func imageEmbedder(height: Int, width: Int) throws(ModelError) -> Embedder {
-        if let embedder = imageEmbedders.take(height: height, width: width) { return embedder }
-        return try model.makeEmbedder(maximumBatch: 1, height: height, width: width, members: members)
+    /// Whether other models have taken its place: it serves what was admitted, and nothing is kept for it.
+    var isRetired: Bool { retired.load(ordering: .acquiring) }
+
+    func retire() { retired.store(true, ordering: .releasing) }
+
+    /// An embedder for images of this size.
+    func makeImageEmbedder(height: Int, width: Int) throws(ModelError) -> Embedder {
+        try model.makeEmbedder(maximumBatch: 1, height: height, width: width, members: members)
     }
 
-    /// Keeps an embedder for the next image of its size.
-    func keep(_ embedder: Embedder) { imageEmbedders.put(embedder) }
+    /// What such an embedder takes.
+    func imageByteCount(height: Int, width: Int) throws(ModelError) -> Int {
+        try model.embedderByteCount(maximumBatch: 1, height: height, width: width, members: members)
+    }
 }
 
-/// A few embedders for images, by size. Unchecked: an embedder belongs to whoever took it.
-private final class EmbedderShelf: @unchecked Sendable {
-    private let kept = Monitor<[Embedder]>([])
-    private static let capacity = 2
+/// The memory that models are loaded into: of the process's limit, what nothing else holds.
+struct ModelMemory: Sendable {
+    let budget: MemoryBudget
+    let passes: ImagePasses
 
-    func take(height: Int, width: Int) -> Embedder? {
-        kept.withLock { kept in
-            let index = kept.lastIndex { $0.inputShape.height == height && $0.inputShape.width == width }
-            return index.map { Loan(kept.remove(at: $0)) }
-        }?.embedder
-    }
+    var limit: MemoryLimit { budget.limit(passes: passes.byteCount) }
 
-    func put(_ embedder: Embedder) {
-        let loan = Loan(embedder)
-        kept.withLock { kept in
-            if kept.count == Self.capacity { kept.removeFirst() }
-            kept.append(loan.embedder)
-        }
-    }
+    func take(_ byteCount: Int) -> MemoryBudget.Lease { budget.addModel(byteCount) }
 }
 
 /// An embedder on its way between two owners.
@@ -89,10 +96,48 @@ final class EmbedderPool: @unchecked Sendable {
     }
 }
 
+extension ModelSet {
+    /// Frees the models on a thread of their own as soon as nothing that was admitted needs them: unmapping hundreds of
+    /// megabytes would hold up the event loop.
+    func retire(_ passes: ImagePasses) {
+        for served in models.values { served.retire() }
+        let bin = DisposalBin(Array(models.values))
+        // Without a thread they are freed wherever their last reference goes.
+        _ = startThread {
+            passes.forget()
+            bin.empty()
+        }
+    }
+}
+
+/// Objects that are to be freed by the thread that empties the bin, as soon as nobody else refers to them.
+final class DisposalBin<Object: AnyObject & Sendable>: Sendable {
+    private let objects: Monitor<[Object]>
+
+    init(_ objects: [Object]) { self.objects = Monitor(objects) }
+
+    func empty() {
+        // Out of the lock: a reference that is left in there would be another.
+        var objects = objects.withLock { objects in
+            defer { objects = [] }
+            return objects
+        }
+        while !objects.isEmpty {
+            for index in objects.indices.reversed() where isKnownUniquelyReferenced(&objects[index]) {
+                objects.remove(at: index)
+            }
+            if !objects.isEmpty { usleep(20_000) }
+        }
+    }
+}
+
 /// The models that a server serves, by name; replaced as a whole when the server reloads.
 struct ModelSet: Sendable {
     let models: [String: ServedModel]
     let defaultName: String
+
+    /// Bytes of weights and of the workers' maps.
+    var byteCount: Int { models.values.reduce(0) { $0 + $1.byteCount } }
 
     /// In the order of their names.
     var sorted: [ServedModel] { models.values.sorted { $0.name < $1.name } }
@@ -103,7 +148,9 @@ struct ModelSet: Sendable {
     /// Loads and tests every model that `configuration` names.
     ///
     /// - Throws: `ModelError` where there is none, two have one name, or one cannot be loaded.
-    static func load(_ configuration: ServerConfiguration, threads: Int) throws(ModelError) -> ModelSet {
+    static func load(
+        _ configuration: ServerConfiguration, threads: Int, memory: ModelMemory
+    ) throws(ModelError) -> ModelSet {
         let folders: [String]
         switch configuration.models {
         case .single(let folder): folders = [folder]
@@ -113,7 +160,8 @@ struct ModelSet: Sendable {
         var places: [String: String] = [:]
         for folder in folders {
             let served = try ServedModel(
-                folder: folder, options: configuration.options, threads: threads, maxBatch: configuration.maxBatch)
+                folder: folder, options: configuration.options, threads: threads, maxBatch: configuration.maxBatch,
+                memory: memory)
             if let other = places[served.name] {
                 throw ModelError("\(folder) and \(other) are both called \(served.name): rename one in its config.json")
             }

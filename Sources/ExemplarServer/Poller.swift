@@ -72,12 +72,13 @@ final class WakeUp: Sendable {
 
     func signal() {
         var one: UInt64 = 1
-        _ = write(descriptor, &one, 8)
+        // A signal that was lost would never be made up for: later deliveries rely on the first one's.
+        while write(descriptor, &one, 8) < 0, errno == EINTR {}
     }
 
     func clear() {
         var count: UInt64 = 0
-        _ = read(descriptor, &count, 8)
+        while read(descriptor, &count, 8) < 0, errno == EINTR {}
     }
 }
 

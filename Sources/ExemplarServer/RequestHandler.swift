@@ -28,6 +28,7 @@ struct RequestHandler {
     let configuration: ServerConfiguration
     let threads: Int
     let memory: MemoryBudget
+    let passes: ImagePasses
     /// The bytes of the token that clients must send; nil without one.
     let token: [UInt8]?
 

@@ -4,6 +4,7 @@ import ExemplarNetwork
 import Glibc
 import JSONRPC
 import KernelInterface
+import Platform
 
 /// The event loop: owns the sockets, the signals and the timers; hands work to the batcher, takes replies from the outbox.
 ///
@@ -34,12 +35,15 @@ public final class Server {
     let observer: ServerObserver
     private let metrics: HTTPEndpoint?
 
-    var parser = RequestParser()
+    var parser: RequestParser
     var models: ModelSet?
     var connections: [UInt64: Connection] = [:]
     var lastToken = Token.connections.rawValue
     var lastBatch: UInt64 = 0
-    let memory = MemoryBudget()
+    let memory: MemoryBudget
+    let passes: ImagePasses
+    /// Connections that have had their turn and have more lines.
+    var backlog: [UInt64] = []
     /// Bytes of storage for lines that have not ended, all connections together.
     var inputByteCount = 0
     var listeners: [Token: Listener] = [:]
@@ -66,11 +70,14 @@ public final class Server {
         guard signals >= 0, exemplar_ignore_sigpipe() == 0 else {
             throw ServerError("Cannot watch for signals: \(errorText()).")
         }
+        parser = RequestParser(maxEntries: configuration.queue)
+        memory = MemoryBudget(chosen: configuration.memoryLimit)
+        passes = ImagePasses(budget: memory)
         cores = .current()
         let threads = configuration.threads ?? cores.count
         let token = try configuration.tokenFile.map(readToken)
         handler = RequestHandler(
-            configuration: configuration, threads: threads, memory: memory, token: token)
+            configuration: configuration, threads: threads, memory: memory, passes: passes, token: token)
         outbox = try Outbox()
         images = ImageDecoding(outbox: outbox)
         batcher = InferenceBatcher(
@@ -96,7 +103,7 @@ public final class Server {
             throw ServerError(error.description)
         }
         for _ in 0..<threads {
-            try Worker(batcher: batcher, outbox: outbox, statistics: statistics, crew: crew).start()
+            try Worker(batcher: batcher, outbox: outbox, statistics: statistics, crew: crew, passes: passes).start()
         }
     }
 
@@ -144,7 +151,8 @@ public final class Server {
         if let metrics { log.info("metrics on \(metrics.name)") }
         load()
         while status == nil {
-            for event in poller.wait(timeout: timeout()) { handle(event) }
+            for event in poller.wait(timeout: backlog.isEmpty ? timeout() : .zero) { handle(event) }
+            takeBacklog()
             runTimers()
         }
         return status ?? 0
@@ -170,8 +178,12 @@ public final class Server {
         }
         isLoading = true
         let (configuration, outbox, threads) = (configuration, outbox, handler.threads)
+        let memory = ModelMemory(budget: memory, passes: passes)
         let isStarted = startThread {
-            let result = Result { () throws(ModelError) in try ModelSet.load(configuration, threads: threads) }
+            memory.passes.forget()
+            let result = Result { () throws(ModelError) in
+                try ModelSet.load(configuration, threads: threads, memory: memory)
+            }
             outbox.post(.models(result))
         }
         if !isStarted { finishLoading(.failure(ModelError("Cannot start a thread to load the models"))) }
@@ -182,7 +194,9 @@ public final class Server {
         switch result {
         case .success(let loaded):
             let isFirst = models == nil
+            models?.retire(passes)
             models = loaded
+            memory.serve(loaded.byteCount)
             observer.didLoad(loaded.sorted.map(\.model.description))
             for served in loaded.sorted {
                 let description = served.model.description
@@ -198,6 +212,7 @@ public final class Server {
                         "\(served.name) has no golden.safetensors: nothing shows that it computes what it should")
                 }
             }
+            logMemory()
             if isFirst {
                 for token in [Token.tcp, .unix] {
                     if let listener = listeners[token] { log.announce("listening on \(listener.name)") }
@@ -218,6 +233,20 @@ public final class Server {
             wantsReload = false
             load()
         }
+    }
+
+    private func logMemory() {
+        let capacities = memory.settledCapacities
+        log.info(
+            "memory",
+            [
+                .init("limit", .int(memory.limit(passes: 0).byteCount)), .init("models", .int(models?.byteCount ?? 0)),
+                .init("requests", .int(capacities.requests)), .init("images", .int(capacities.passes)),
+            ])
+        guard capacities.requests < configuration.maxLineBytes else { return }
+        log.warning(
+            "the models leave \(MemoryLimit.text(capacities.requests)) for requests, less than --max-line-bytes: large "
+                + "ones will be refused; give the process more memory, or fewer models or --threads")
     }
 
     // MARK: Signals
@@ -260,22 +289,27 @@ public final class Server {
     // MARK: Timers
 
     private func timeout() -> Duration? {
-        let times = [batcher.read { $0.nextDeadline }, acceptAgain, nextSweep, drainDeadline]
+        let times = [batcher.read { $0.nextDeadline }, images.nextDeadline, acceptAgain, nextSweep, drainDeadline]
         guard let next = times.compactMap(\.self).min() else { return nil }
         return max(.zero, ContinuousClock.now.duration(to: next))
     }
 
     private func runTimers() {
         let now = ContinuousClock.now
-        for job in batcher.expire() { answerExpired(job.task) }
+        for job in batcher.expire() { answerExpired(job.task.address, owed: job.task.replyByteCount) }
+        for order in images.expire() { answerExpired(order.address) }
         if let time = acceptAgain, time <= now {
             acceptAgain = nil
             for (token, listener) in listeners { poller.change(listener.descriptor, .read, token: token.rawValue) }
         }
-        if connections.isEmpty {
+        if connections.isEmpty, !passes.hasKept {
             nextSweep = nil
         } else if nextSweep.map({ $0 <= now }) ?? true {
             sweep(now)
+            if passes.hasStale(now) {
+                // Not here: gigabytes take their time to be unmapped.
+                _ = startThread { [passes] in passes.forget(stale: now) }
+            }
             nextSweep = now + .milliseconds(250)
         }
         guard let deadline = drainDeadline, status == nil else { return }
@@ -293,7 +327,7 @@ public final class Server {
 
 /// The first line of a token file.
 private func readToken(_ path: String) throws(ServerError) -> [UInt8] {
-    guard let text = UsableCores.contents(of: path) else {
+    guard let text = kernelFile(path, limit: 4096) else {
         throw ServerError("\(path): the token cannot be read: \(errorText()).")
     }
     let line = text.prefix { !$0.isNewline }
@@ -301,26 +335,4 @@ private func readToken(_ path: String) throws(ServerError) -> [UInt8] {
         throw ServerError("\(path): its first line must be a token of at least 8 characters.")
     }
     return Array(line.utf8)
-}
-
-/// Runs `body` on a new thread; false where there can be none.
-func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
-    final class Body: Sendable {
-        let run: @Sendable () -> Void
-        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-    }
-    var thread = pthread_t()
-    let context = Unmanaged.passRetained(Body(body))
-    let status = pthread_create(
-        &thread, nil,
-        { context in
-            if let context { Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run() }
-            return nil
-        }, context.toOpaque())
-    guard status == 0 else {
-        context.release()
-        return false
-    }
-    pthread_detach(thread)
-    return true
 }

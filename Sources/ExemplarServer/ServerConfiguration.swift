@@ -23,6 +23,8 @@ public struct ServerConfiguration: Sendable {
     public var unixMode: UInt32 = 0o600
     /// Worker threads; nil for one on every usable core.
     public var threads: Int?
+    /// The most bytes of memory that the server may plan for; nil for the process's own limit.
+    public var memoryLimit: Int?
     public var options = ModelOptions()
     /// The most patches in one forward pass.
     public var maxBatch = 64
@@ -35,6 +37,8 @@ public struct ServerConfiguration: Sendable {
     public var maxPixels = 1 << 20
     /// How long a line that was begun may rest without a new byte.
     public var readTimeout: Duration = .seconds(5)
+    /// How long one line may take from its first byte to its last.
+    public var lineTimeout: Duration = .seconds(60)
     /// How long a client may accept no byte of a reply.
     public var writeTimeout: Duration = .seconds(10)
     /// How long a connection may stand without a request; nil for ever.
@@ -54,8 +58,10 @@ public struct ServerConfiguration: Sendable {
         self.models = models
     }
 
-    /// How long one line may take from its first byte to its last.
-    static let wholeLineTimeout = Duration.seconds(60)
+    /// The longest line before `auth` where there is a token: room for any token, and nothing that takes time to read.
+    static let maxUnauthorizedLineBytes = 32 << 10
+    /// Lines of one connection that are handled before the others have their turn.
+    static let linesPerTurn = 256
     /// Wrong tokens that a connection may send.
     static let maxWrongTokens = 3
     /// How long a finished connection waits for its client to close.
@@ -69,7 +75,7 @@ public struct ServerConfiguration: Sendable {
     /// Bytes of replies that any connection may have waiting while all together have `crowdedOutput`.
     static let fairOutput = 64 << 10
     static let crowdedOutput = 256 << 20
-    /// A batch that computes for longer than this means that the workers make no progress.
+    /// A batch that has not got on for longer than this means that the workers make no progress.
     static let progressTimeout = Duration.seconds(30)
 }
 

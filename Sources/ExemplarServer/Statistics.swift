@@ -24,6 +24,8 @@ final class Statistics: Sendable {
     }
 
     private let figures = Monitor(Figures())
+    /// Advancing jemalloc's epoch walks all its arenas: not for each of a thousand pipelined `stats`.
+    private let allocatorFigures = Cached(for: .milliseconds(100)) { AllocatorStatistics.current() }
     let started = ContinuousClock.now
 
     func update(_ body: (inout Figures) -> Void) { figures.withLock(body) }
@@ -36,6 +38,27 @@ final class Statistics: Sendable {
             $0.patches += UInt64(patches)
             let octave = patches <= 1 ? 0 : Int.bitWidth - (patches - 1).leadingZeroBitCount
             $0.batchSizes[min(octave, $0.batchSizes.count - 1)] += 1
+        }
+    }
+}
+
+/// A value that is read anew when it is older than so long.
+final class Cached<Value: Sendable>: Sendable {
+    private let age: Duration
+    private let read: @Sendable () -> Value
+    private let last = Monitor<(value: Value, time: ContinuousClock.Instant)?>(nil)
+
+    init(for age: Duration, _ read: @escaping @Sendable () -> Value) {
+        self.age = age
+        self.read = read
+    }
+
+    func value(at now: ContinuousClock.Instant = .now) -> Value {
+        last.withLock { last in
+            if let last, last.time.duration(to: now) < age { return last.value }
+            let value = read()
+            last = (value, now)
+            return value
         }
     }
 }
@@ -91,7 +114,7 @@ extension Statistics {
     }
 
     private var allocator: JSONValue {
-        guard let figures = AllocatorStatistics.current() else { return .null }
+        guard let figures = allocatorFigures.value() else { return .null }
         return [
             "allocated": .int(figures.allocated), "active": .int(figures.active), "resident": .int(figures.resident),
             "retained": .int(figures.retained),

@@ -1,5 +1,6 @@
 import CPlatform
 import Glibc
+import Platform
 
 /// How many threads can compute at the same time: what the affinity mask allows, and what the control group's quota
 /// pays for. A server that counts the host's cores instead collapses under a quota.
@@ -23,18 +24,13 @@ public struct UsableCores: Sendable, Equatable {
     }
 
     private static func currentQuota() -> Double? {
-        let groups = contents(of: "/proc/self/cgroup") ?? ""
-        var quotas: [Double] = []
-        // Version 2: the quota of every group from the process's own up to the root holds.
-        for path in unifiedPaths(groups) {
-            if let text = contents(of: "/sys/fs/cgroup\(path)/cpu.max"), let quota = unifiedQuota(text) {
-                quotas.append(quota)
-            }
-        }
-        // Version 1. Inside a container its own group is mounted as the root.
-        for path in [legacyPath(groups) ?? "", ""] {
-            if let quota = contents(of: "/sys/fs/cgroup/cpu\(path)/cpu.cfs_quota_us"),
-                let period = contents(of: "/sys/fs/cgroup/cpu\(path)/cpu.cfs_period_us"),
+        let groups = ControlGroups.current()
+        // The quota of every group from the process's own up to the root holds.
+        var quotas = groups.unifiedFiles("cpu.max").compactMap { kernelFile($0).flatMap(unifiedQuota) }
+        let legacy = zip(
+            groups.legacyFiles("cpu.cfs_quota_us", of: "cpu"), groups.legacyFiles("cpu.cfs_period_us", of: "cpu"))
+        for (quota, period) in legacy {
+            if let quota = kernelFile(quota), let period = kernelFile(period),
                 let cores = legacyQuota(quota: quota, period: period)
             {
                 quotas.append(cores)
@@ -60,45 +56,5 @@ public struct UsableCores: Sendable, Equatable {
         }
         guard let quota = number(quota), let period = number(period), quota > 0, period > 0 else { return nil }
         return quota / period
-    }
-
-    /// The groups of `/proc/self/cgroup`'s line `0::/a/b`, innermost first: `/a/b`, `/a`, and the root, "".
-    static func unifiedPaths(_ text: String) -> [String] {
-        for line in text.split(separator: "\n") where line.hasPrefix("0::/") {
-            var names = line.dropFirst(4).split(separator: "/")
-            var paths: [String] = []
-            while !names.isEmpty {
-                paths.append("/" + names.joined(separator: "/"))
-                names.removeLast()
-            }
-            return paths + [""]
-        }
-        return []
-    }
-
-    /// The group of the controller `cpu` in version 1: of a line such as `4:cpu,cpuacct:/a`.
-    static func legacyPath(_ text: String) -> String? {
-        for line in text.split(separator: "\n") {
-            let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-            guard fields.count == 3, fields[1].split(separator: ",").contains("cpu") else { continue }
-            return fields[2] == "/" ? "" : String(fields[2])
-        }
-        return nil
-    }
-
-    /// A small file of the kernel's, at most its first `limit` bytes; nil where there is none.
-    static func contents(of path: String, limit: Int = 4096) -> String? {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return nil }
-        defer { close(file) }
-        let bytes = [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
-            // The kernel hands long ones out in parts.
-            while count < limit {
-                let part = read(file, buffer.baseAddress.map { $0 + count }, limit - count)
-                guard part > 0 else { break }
-                count += part
-            }
-        }
-        return String(decoding: bytes, as: UTF8.self)
     }
 }

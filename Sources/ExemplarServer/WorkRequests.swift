@@ -98,13 +98,18 @@ extension RequestHandler {
             try checkFit(work, inputs.entries.count, units: work.draws?.count ?? 1, "images")
             let patch = work.served.model.configuration.input
             let (limit, handler) = (configuration.queue, self)
+            let byteCount = inputs.entries.reduce(address.id.json.count) { $0 + $1.base64Capacity }
+            let fileLease = try lease(byteCount, "images")
             return .images(
                 ImageOrder(
-                    address: address, model: work.served.model, files: try files(inputs.entries),
+                    address: address, model: work.served.model, files: try files(inputs.entries), lease: fileLease,
                     maximumPixels: configuration.maxPixels, totalPixels: limit * patch.height * patch.width,
-                    deadline: time
+                    deadline: time, byteCount: byteCount
                 ) { block throws(ResponseError) in
-                    for entry in block.entries { try handler.checkSize(entry, work, "images") }
+                    for entry in block.entries {
+                        try handler.checkSize(entry, work, "images")
+                        try handler.checkPass(entry, work, "images")
+                    }
                     let units = block.entries.reduce(0) {
                         $0 + InferenceTask.units(of: $1, draws: work.draws, model: work.served.model)
                     }
@@ -128,12 +133,16 @@ extension RequestHandler {
             values += min(units * count, threads * configuration.maxBatch) * dimension * MemoryLayout<Float>.stride
         }
         if case .patches = work.answer { values = count * units * work.served.model.configuration.input.count }
-        let byteCount = inputs + values + work.replyByteCount(count, address) + address.id.json.count
-        guard byteCount <= MemoryBudget.capacity else {
+        return try lease(inputs + values + work.replyByteCount(count, address) + address.id.json.count, "patches")
+    }
+
+    private func lease(_ byteCount: Int, _ parameter: String) throws(ResponseError) -> MemoryBudget.Lease {
+        let capacity = memory.settledCapacities.requests
+        guard byteCount <= capacity else {
             throw .invalidParameter(
-                "patches",
-                "The request would take \(byteCount) bytes of memory, more than the \(MemoryBudget.capacity) that there are for "
-                    + "all: send less at a time.")
+                parameter,
+                "The request would take \(byteCount) bytes of memory, more than the \(capacity) that there are for all: send "
+                    + "less at a time, or give the server more memory.")
         }
         if let lease = memory.take(byteCount) { return lease }
         throw ResponseError(
@@ -160,7 +169,9 @@ extension RequestHandler {
                 "\(given.height) x \(given.width) is more than \(configuration.maxPixels) pixels: send parts, or raise the "
                     + "server's --max-pixels.")
         }
-        try checkSize(InputBlock.Entry(height: given.height, width: given.width), work, "shape")
+        let entry = InputBlock.Entry(height: given.height, width: given.width)
+        try checkSize(entry, work, "shape")
+        try checkPass(entry, work, "shape")
         return given
     }
 
@@ -180,6 +191,31 @@ extension RequestHandler {
             "pool",
             "An input is \(size): choose a `pool` other than \"none\", so that vectors have one size, or give a "
                 + "`transform`, for which it is the context.")
+    }
+
+    /// Refuses an image over which the network could never run: its maps take more memory than all passes may.
+    private func checkPass(_ entry: InputBlock.Entry, _ work: Work, _ parameter: String) throws(ResponseError) {
+        let patch = work.served.model.configuration.input
+        guard work.draws == nil, entry.height != patch.height || entry.width != patch.width else { return }
+        let byteCount: Int
+        do throws(ModelError) {
+            byteCount = try work.served.imageByteCount(height: entry.height, width: entry.width)
+        } catch {
+            throw .invalidParameter(parameter, error.description)
+        }
+        guard byteCount > memory.capacities.passes else { return }
+        let capacity = memory.settledCapacities.passes
+        guard byteCount > capacity else {
+            throw ResponseError(
+                .overloaded,
+                "While models are being replaced there is no memory for this image; try again in a second.",
+                data: [.init("retry_after_ms", 1000)])
+        }
+        throw .invalidParameter(
+            parameter,
+            "The network's maps of an input of \(entry.height) x \(entry.width) take \(MemoryLimit.text(byteCount)), more "
+                + "than the \(MemoryLimit.text(capacity)) that this server has for images: send smaller parts, or give it more "
+                + "memory.")
     }
 
     private func files(_ entries: [EncodedString]) throws(ResponseError) -> [[UInt8]] {

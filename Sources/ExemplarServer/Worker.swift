@@ -2,6 +2,7 @@ import Batching
 import ExemplarNetwork
 import Glibc
 import JSONRPC
+import Platform
 
 typealias InferenceBatcher = Batcher<InferenceJob, ContinuousClock.Instant>
 
@@ -11,13 +12,15 @@ final class Worker: Sendable {
     private let outbox: Outbox
     private let statistics: Statistics
     private let crew: Crew?
+    private let passes: ImagePasses
 
     /// - Parameter crew: shared by all workers, for batches that they compute together.
-    init(batcher: InferenceBatcher, outbox: Outbox, statistics: Statistics, crew: Crew?) {
+    init(batcher: InferenceBatcher, outbox: Outbox, statistics: Statistics, crew: Crew?, passes: ImagePasses) {
         self.batcher = batcher
         self.outbox = outbox
         self.statistics = statistics
         self.crew = crew
+        self.passes = passes
     }
 
     /// Starts the thread. It ends with the process, or some time after `Batcher.stop`.
@@ -60,7 +63,7 @@ final class Worker: Sendable {
             var computed = 0
             for slice in batch.slices {
                 for image in slice.job.task.images(in: slice.patches) {
-                    computeImage(image, slice.job.task)
+                    computeImage(image, slice.job.task, batch)
                     computed += slice.job.task.unitCount(ofInput: image)
                 }
             }
@@ -99,19 +102,49 @@ final class Worker: Sendable {
         return scratch.inputs.count
     }
 
-    private func computeImage(_ index: Int, _ task: InferenceTask) {
+    private func computeImage(
+        _ index: Int, _ task: InferenceTask, _ batch: Batch<InferenceJob, ContinuousClock.Instant>
+    ) {
         let input = task.input(index)
-        let crew = crew?.take() == true ? crew : nil
-        defer { crew?.release() }
-        do {
-            let embedder = try task.served.imageEmbedder(height: input.height, width: input.width)
-            withUnsafePointer(to: input) { input in
-                let rows = embedder.embed(UnsafeBufferPointer(start: input, count: 1), task.selection, crew: crew)
-                task.set(rows[0], ofInput: index)
+        do throws(ModelError) {
+            try passes.with(task.served, height: input.height, width: input.width) {
+                batcher.progress(batch, isWaiting: true)
+            } _: { embedder in
+                embedder.observer = PassProgress(batcher, batch)
+                defer { embedder.observer = nil }
+                let crew = crew?.take() == true ? crew : nil
+                defer { crew?.release() }
+                withUnsafePointer(to: input) { input in
+                    let rows = embedder.embed(UnsafeBufferPointer(start: input, count: 1), task.selection, crew: crew)
+                    task.set(rows[0], ofInput: index)
+                }
             }
-            task.served.keep(embedder)
         } catch {
-            task.fail(ResponseError(.internalError, "\(error) Send smaller images, or give the server more memory."))
+            task.fail(
+                ResponseError(
+                    .overloaded, "\(error) Try again in a second, or send smaller images.",
+                    data: [.init("retry_after_ms", 1000)]))
         }
+    }
+}
+
+/// Tells the batcher, now and then, that the pass over an image gets on: one may take minutes.
+private final class PassProgress: ForwardPassObserver {
+    private let batcher: InferenceBatcher
+    private let batch: Batch<InferenceJob, ContinuousClock.Instant>
+    private var last: ContinuousClock.Instant
+
+    init(_ batcher: InferenceBatcher, _ batch: Batch<InferenceJob, ContinuousClock.Instant>) {
+        self.batcher = batcher
+        self.batch = batch
+        last = .now
+        batcher.progress(batch)
+    }
+
+    func didAdvance() {
+        let now = ContinuousClock.now
+        guard last.duration(to: now) > .seconds(1) else { return }
+        last = now
+        batcher.progress(batch)
     }
 }

@@ -10,6 +10,10 @@ public struct JSONSyntaxError: Error, Equatable, Sendable {
         case duplicateKey(String)
         /// Arrays and objects nest deeper than the limit.
         case tooDeep(limit: Int)
+        /// An object has more members than the limit.
+        case tooManyMembers(limit: Int)
+        /// There are more values than the limit, keys among them.
+        case tooManyValues(limit: Int)
     }
 
     /// What is wrong.
@@ -24,6 +28,9 @@ public struct JSONSyntaxError: Error, Equatable, Sendable {
         case .notUTF8: "The line is not UTF-8: look at byte \(offset)."
         case .duplicateKey(let key): "The key \"\(key.excerpt)\" stands twice in one object; send it once."
         case .tooDeep(let limit): "The line nests deeper than \(limit) arrays and objects."
+        case .tooManyMembers(let limit): "An object of the line has more than \(limit) members."
+        case .tooManyValues(let limit):
+            "The line holds more than \(limit) values and keys; send less at a time."
         }
     }
 }
@@ -39,15 +46,25 @@ public struct JSONScanner: ~Copyable {
 
     private let tape = Tape()
     private var keyHashes: [(hash: Int, entry: Int)] = []
+    private let maxValues: Int
+    private let maxMembers: Int
 
     /// A scanner with no text.
-    public init() {}
+    ///
+    /// - Parameters:
+    ///   - maxValues: the most values of a text, keys among them.
+    ///   - maxMembers: the most members of an object.
+    public init(maxValues: Int = .max, maxMembers: Int = .max) {
+        self.maxValues = maxValues
+        self.maxMembers = maxMembers
+    }
 
     /// Scans `text` and returns its value, which refers to `text` and to this scanner: use it before either changes.
     public mutating func scan(_ text: UnsafeRawBufferPointer) throws(JSONSyntaxError) -> JSONNode {
         tape.removeAll()
         guard text.count < UInt32.max else { throw .init(problem: .expected("less than 4 GiB"), offset: 0) }
-        var pass = Pass(cursor: JSONCursor(text), tape: tape, keyHashes: keyHashes)
+        var pass = Pass(
+            cursor: JSONCursor(text), tape: tape, maxValues: maxValues, maxMembers: maxMembers, keyHashes: keyHashes)
         keyHashes = []
         defer { keyHashes = pass.keyHashes.count > 4096 ? [] : pass.keyHashes }
         pass.cursor.skipSpace()
@@ -113,10 +130,13 @@ final class Tape {
 private struct Pass {
     var cursor: JSONCursor
     let tape: Tape
+    let maxValues: Int
+    let maxMembers: Int
     var keyHashes: [(hash: Int, entry: Int)]
 
     mutating func value(depth: Int) throws(JSONSyntaxError) {
         let start = cursor.position
+        guard tape.count < maxValues else { throw .init(problem: .tooManyValues(limit: maxValues), offset: start) }
         switch cursor.byte {
         case UInt8(ascii: "\""): try string()
         case UInt8(ascii: "{"): try object(depth: depth + 1)
@@ -178,6 +198,9 @@ private struct Pass {
                 cursor.skipSpace()
                 try value(depth: depth)
                 memberCount += 1
+                guard memberCount <= maxMembers else {
+                    throw .init(problem: .tooManyMembers(limit: maxMembers), offset: cursor.position)
+                }
                 cursor.skipSpace()
                 guard cursor.byte == UInt8(ascii: ",") else { break }
                 cursor.position += 1

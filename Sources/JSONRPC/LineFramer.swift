@@ -19,7 +19,7 @@ public enum Frame {
 /// among them. Feed it with `append(_:)`, then call `nextLine()` until it returns nil, and only then feed it again.
 public struct LineFramer {
     /// The longest line in bytes, not counting its LF.
-    public let maxLineBytes: Int
+    public var maxLineBytes: Int
 
     private var buffer = ByteBuffer()
     /// Bytes at the front of `buffer` that belong to the line handed out last.
@@ -77,6 +77,10 @@ public struct LineFramer {
             if end > 0 { return .line(UnsafeRawBufferPointer(rebasing: bytes[..<end])) }
         }
     }
+
+    /// Lets go of the line that was handed out last, and of storage that is not needed without it. Feeding the framer and
+    /// asking for the next line do so, too.
+    public mutating func releaseLine() { releaseSpent() }
 
     private mutating func releaseSpent() {
         guard spent > 0 else { return }

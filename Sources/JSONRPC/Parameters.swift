@@ -3,11 +3,14 @@ struct Parameters {
     private let members: [(key: EncodedString, value: JSONNode)]
     /// What stands before a name in an error: empty, or the path of this object and a dot.
     private let prefix: String
+    /// The most patches or images.
+    let maxEntries: Int
 
     /// The members of `node`; none where it is nil.
-    init(_ node: JSONNode?, prefix: String = "") {
+    init(_ node: JSONNode?, prefix: String = "", maxEntries: Int = .max) {
         members = node?.members.map(Array.init) ?? []
         self.prefix = prefix
+        self.maxEntries = maxEntries
     }
 
     /// Refuses every name that is not among `known`: a typo must not be silent.
@@ -66,7 +69,7 @@ struct Parameters {
     }
 
     func doubles(_ name: String, count: Int) throws(ResponseError) -> [Double] {
-        let doubles = node(name)?.elements?.map(\.double) ?? []
+        let doubles = node(name)?.elements?.prefix(count + 1).map(\.double) ?? []
         let numbers = doubles.compactMap(\.self)
         guard numbers.count == count, doubles.count == count else {
             throw invalid(name, "must be an array of \(count) numbers.")
@@ -84,6 +87,17 @@ struct Parameters {
             throw invalid(name, "must be one of \(names).")
         }
         return choice
+    }
+
+    /// The elements of an array, at most `limit` of them: counting is cheap, converting thousands is not.
+    func elements(
+        _ name: String, atMost limit: Int, advice: String = ""
+    ) throws(ResponseError) -> JSONNode.Elements? {
+        guard let elements = node(name)?.elements else { return nil }
+        guard !elements.dropFirst(limit).contains(where: { _ in true }) else {
+            throw invalid(name, "must hold at most \(limit) entries\(advice).")
+        }
+        return elements
     }
 
     func object(_ name: String) throws(ResponseError) -> Parameters? {

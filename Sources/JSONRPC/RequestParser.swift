@@ -19,10 +19,18 @@ public struct RequestParser: ~Copyable {
     /// The most entries of a batch.
     public static let maxBatchCount = 1000
 
-    private var scanner = JSONScanner()
+    /// The most values of a line, keys among them: 4,096 explicit transformations have half as many.
+    public static let maxValueCount = 1 << 18
+    /// The most members of an object: no request has a tenth of that.
+    public static let maxMemberCount = 256
+
+    private var scanner = JSONScanner(maxValues: maxValueCount, maxMembers: maxMemberCount)
+    private let maxEntries: Int
 
     /// A parser. It keeps its working storage from line to line: one for each thread is enough.
-    public init() {}
+    ///
+    /// - Parameter maxEntries: the most patches or images of a request; with more it is refused before they are looked at.
+    public init(maxEntries: Int = .max) { self.maxEntries = maxEntries }
 
     /// Reads one line, without its LF. What cannot be read comes back as a single entry with its error and the id null.
     ///
@@ -35,16 +43,16 @@ public struct RequestParser: ~Copyable {
             let data = [JSONValue.Member("offset", .int(error.offset))]
             return .single(.invalid(ResponseError(.parseError, error.message, data: data)))
         }
-        guard let elements = root.elements else { return .single(Self.incoming(root)) }
+        guard let elements = root.elements else { return .single(incoming(root)) }
         let count = elements.reduce(0) { count, _ in count + 1 }
         guard (1...Self.maxBatchCount).contains(count) else {
             let message = "A batch holds 1 to \(Self.maxBatchCount) requests, this one \(count)."
             return .single(.invalid(ResponseError(.invalidRequest, message)))
         }
-        return .batch(elements.map(Self.incoming))
+        return .batch(elements.map { incoming($0) })
     }
 
-    private static func incoming(_ node: JSONNode) -> Incoming {
+    private func incoming(_ node: JSONNode) -> Incoming {
         guard let members = node.members else {
             return .invalid(ResponseError(.invalidRequest, "A request is a JSON object."))
         }
@@ -71,7 +79,7 @@ public struct RequestParser: ~Copyable {
         return Incoming(id: readableID, request: Result { () throws(ResponseError) in try request(name, params) })
     }
 
-    private static func request(_ name: String, _ params: JSONNode?) throws(ResponseError) -> Request {
+    private func request(_ name: String, _ params: JSONNode?) throws(ResponseError) -> Request {
         guard let method = Request.Method(rawValue: name) else {
             let known = Request.Method.allCases.map(\.rawValue).joined(separator: ", ")
             throw ResponseError(.methodNotFound, "There is no method of that name; there are \(known).")
@@ -79,7 +87,7 @@ public struct RequestParser: ~Copyable {
         if let params, params.kind != .object {
             throw .invalidParameter("params", "\"params\" is an object of named parameters.")
         }
-        return try Request(method, Parameters(params))
+        return try Request(method, Parameters(params, maxEntries: maxEntries))
     }
 }
 

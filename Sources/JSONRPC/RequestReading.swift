@@ -75,7 +75,10 @@ extension InputEntries {
             throw parameters.invalid("patches", "or `images` must be given, and not both.")
         }
         let name = isImages ? "images" : "patches"
-        guard let node = parameters.node(name), let elements = node.elements else {
+        let elements = try parameters.elements(
+            name, atMost: parameters.maxEntries,
+            advice: ", as many as the queue ever holds: split the request, or raise the server's --queue")
+        guard let elements else {
             throw parameters.invalid(name, "must be an array of base64 strings.")
         }
         var entries: [EncodedString] = []
@@ -99,7 +102,7 @@ extension InputEntries {
 extension InputEntries.Shape {
     fileprivate init?(_ parameters: Parameters) throws(ResponseError) {
         guard let node = parameters.node("shape") else { return nil }
-        let sizes = node.elements.map { $0.map(\.int) } ?? []
+        let sizes = node.elements.map { $0.prefix(4).map(\.int) } ?? []
         let valid = sizes.compactMap { $0.flatMap { (1...65_536).contains($0) ? $0 : nil } }
         guard sizes.count == 3, valid.count == 3 else {
             throw parameters.invalid(
@@ -110,6 +113,9 @@ extension InputEntries.Shape {
 }
 
 extension EmbedRequest.Layers {
+    /// Names in one request, repeats among them.
+    private static let maxNames = 256
+
     fileprivate init(_ parameters: Parameters) throws(ResponseError) {
         guard let node = parameters.node("layers") else {
             self = .embedding
@@ -119,7 +125,7 @@ extension EmbedRequest.Layers {
             self = .all
             return
         }
-        let elements = node.elements.map { $0.map(\.string) } ?? []
+        let elements = try parameters.elements("layers", atMost: Self.maxNames).map { $0.map(\.string) } ?? []
         let names = elements.compactMap(\.self)
         guard !names.isEmpty, names.count == elements.count else {
             throw parameters.invalid("layers", "must be \"all\" or an array of at least one layer name.")

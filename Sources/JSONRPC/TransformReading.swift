@@ -41,11 +41,8 @@ extension TransformOptions {
     }
 
     private static func explicit(_ options: Parameters) throws(ResponseError) -> [ExplicitTransformation] {
-        guard let elements = options.node("parameters")?.elements else {
+        guard let elements = try options.elements("parameters", atMost: Self.maxExplicitCount) else {
             throw options.invalid("parameters", "must be an array of objects.")
-        }
-        guard elements.reduce(0, { count, _ in count + 1 }) <= Self.maxExplicitCount else {
-            throw options.invalid("parameters", "must hold at most \(Self.maxExplicitCount) objects.")
         }
         var result: [ExplicitTransformation] = []
         for (index, element) in elements.enumerated() {
@@ -62,13 +59,13 @@ extension TransformOptions {
 
 extension TransformOptions.Steps {
     fileprivate init(_ options: Parameters) throws(ResponseError) {
-        guard let node = options.node("steps") else {
+        guard options.has("steps") else {
             self = .all
             return
         }
         let error = options.invalid(
             "steps", "must be an array of some of \(Self.names.map { "\"\($0)\"" }.joined(separator: ", ")).")
-        guard let elements = node.elements else { throw error }
+        guard let elements = try options.elements("steps", atMost: 64) else { throw error }
         var steps: Self = []
         for element in elements {
             guard let name = element.string, let bit = Self.names.firstIndex(of: name) else { throw error }

@@ -1,5 +1,5 @@
 import Batching
-import Glibc
+import Platform
 import Synchronization
 import Testing
 
@@ -18,7 +18,7 @@ import Testing
         }
         let tally = Monitor(Tally())
         for _ in 0..<workers {
-            try startThread {
+            let isStarted = startThread {
                 while let batch = batcher.next() {
                     let finished = batcher.finish(batch)
                     tally.withLock { tally in
@@ -30,6 +30,7 @@ import Testing
                 tally.withLock { $0.endedWorkers += 1 }
                 tally.notifyAll()
             }
+            #expect(isStarted)
         }
         for name in 0..<jobCount {
             _ = batcher.admit(TestJob(name, of: UInt64(name % 7), patches: name % 11 + 1), deadline: nil)
@@ -41,22 +42,5 @@ import Testing
         }
         batcher.stop()
         tally.wait { $0.endedWorkers == workers ? () : nil }
-    }
-
-    private func startThread(_ body: @escaping @Sendable () -> Void) throws {
-        final class Box: Sendable {
-            let body: @Sendable () -> Void
-            init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-        }
-        var thread = pthread_t()
-        let result = pthread_create(
-            &thread, nil,
-            { argument in
-                guard let argument else { return nil }
-                Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
-                return nil
-            }, Unmanaged.passRetained(Box(body)).toOpaque())
-        try #require(result == 0)
-        pthread_detach(thread)
     }
 }

@@ -1,5 +1,5 @@
-import Glibc
 import KernelInterface
+import Platform
 import TestSupport
 import Testing
 
@@ -7,29 +7,11 @@ import Testing
 
 /// Several threads over one batch: the bits are those of one thread.
 @Suite struct CrewTests {
-    /// Runs `body` on a thread that ends with it.
-    static func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
-        final class Body: Sendable {
-            let run: @Sendable () -> Void
-            init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-        }
-        var thread = pthread_t()
-        let context = Unmanaged.passRetained(Body(body))
-        let status = pthread_create(
-            &thread, nil,
-            { context in
-                if let context { Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run() }
-                return nil
-            }, context.toOpaque())
-        if status == 0 { pthread_detach(thread) } else { context.release() }
-        return status == 0
-    }
-
     @Test(arguments: NetworkTests.cases.indices, [2, 3])
     func membersChangeNoBit(index: Int, members: Int) throws {
         let configuration = NetworkTests.cases[index].configuration
         let oracle = Oracle.random(configuration, seed: 5)
-        let crew = try Crew(count: members, startThread: Self.startThread)
+        let crew = try Crew(count: members, startThread: startThread)
         for instructionSet in InstructionSet.available {
             for accuracy in [Accuracy.exact, .standard] {
                 let network = try Network(oracle, instructionSet, accuracy)
@@ -57,7 +39,7 @@ import Testing
     }
 
     @Test func oneCallerAtATime() throws {
-        let crew = try Crew(count: 2, startThread: Self.startThread)
+        let crew = try Crew(count: 2, startThread: startThread)
         #expect(crew.take())
         #expect(!crew.take())
         crew.release()

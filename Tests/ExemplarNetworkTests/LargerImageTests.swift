@@ -46,6 +46,31 @@ import Testing
         }
     }
 
+    private final class Counter: ForwardPassObserver {
+        var count = 0
+        func didAdvance() { count += 1 }
+    }
+
+    /// A large image is minutes on a slow machine: signs of life come from within each layer, and change no bit.
+    @Test(arguments: NetworkTests.variants)
+    func signsOfLifeComeFromWithinALayer(_ variant: (InstructionSet, Accuracy)) throws {
+        let configuration = NetworkConfiguration.sequence(
+            [.convolution("conv1", 16, kernel: 3, padding: 1), .linear("fc", 8)], height: 8, width: 8, channels: 3)
+        let network = try Network(Oracle.random(configuration, seed: 45), variant.0, variant.1)
+            .resized(height: 300, width: 200)
+        let embedder = try Embedder(network: network, maximumBatch: 1)
+        let shape = NetworkConfiguration.PatchShape(height: 300, width: 200, channels: 3)
+        let selection = LayerSelection(indices: [0, 1])
+        RandomPatches(shape, count: 1, seed: 46).withPixels { pixels in
+            let alone = Array(embedder.embed(pixels, selection)[0]).map(\.bitPattern)
+            let counter = Counter()
+            embedder.observer = counter
+            let observed = Array(embedder.embed(pixels, selection)[0]).map(\.bitPattern)
+            #expect(counter.count >= 10, "\(counter.count) in two layers")
+            #expect(observed == alone)
+        }
+    }
+
     @Test(arguments: NetworkTests.variants)
     func thePatchsOwnSizeGivesThePatchsBits(_ variant: (InstructionSet, Accuracy)) throws {
         for (name, configuration) in NetworkTests.cases {

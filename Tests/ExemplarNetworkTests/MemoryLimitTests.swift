@@ -6,31 +6,6 @@ import Testing
 @testable import ExemplarNetwork
 
 @Suite struct MemoryLimitTests {
-    @Test func aUnifiedGroupIsLimitedByEveryGroupAboveIt() {
-        #expect(
-            MemoryLimit.limitFiles(groups: "0::/system.slice/exemplar.service\n") == [
-                "/sys/fs/cgroup/system.slice/exemplar.service/memory.max", "/sys/fs/cgroup/system.slice/memory.max",
-                "/sys/fs/cgroup/memory.max",
-            ])
-        // In a container, where the group is the root of its namespace.
-        #expect(MemoryLimit.limitFiles(groups: "0::/\n") == ["/sys/fs/cgroup/memory.max"])
-    }
-
-    @Test func aLegacyGroupIsThatOfTheMemoryController() {
-        let groups = """
-            12:cpu,cpuacct:/docker/abc
-            9:hugetlb,memory:/docker/a:b
-            1:name=systemd:/docker/abc
-            """
-        #expect(
-            MemoryLimit.limitFiles(groups: groups) == [
-                "/sys/fs/cgroup/memory/docker/a:b/memory.limit_in_bytes",
-                "/sys/fs/cgroup/memory/docker/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-            ])
-        #expect(MemoryLimit.limitFiles(groups: "").isEmpty)
-        #expect(MemoryLimit.limitFiles(groups: "memory\n::\n0:x\n0::relative\n").isEmpty)
-    }
-
     @Test(arguments: [
         ("536870912\n", 536_870_912), ("max\n", nil), ("9223372036854771712\n", nil), ("0", 0), ("", nil),
         ("-1\n", nil), ("99999999999999999999999\n", nil), ("512M", nil),
@@ -66,15 +41,26 @@ import Testing
                 + "control group gives this process: load a smaller model, or give it more memory.")
 
         let network = try Network(oracle, .portable)
-        let enough = MemoryLimit(byteCount: 8 << 20, source: .addressSpace)
-        _ = try Embedder(network: network, maximumBatch: 1, memoryLimit: enough)
-        // In MiB: 62.6 of pixels as floats, 4.0 of weights, 1.3 of outputs and their rows, pooled by quadrant.
+        var enough = MemoryLimit(byteCount: 8 << 20, source: .addressSpace)
+        let one = try Embedder(network: network, maximumBatch: 1, memoryLimit: enough)
+        // In MiB: 62.6 of pixels as floats, 1.3 of outputs and their rows, pooled by quadrant.
         let batch = #expect(throws: ModelError.self) {
             try Embedder(network: network, maximumBatch: 1000, memoryLimit: enough)
         }
         #expect(
-            batch?.description.contains("a batch of 1000 inputs of 32 × 32 × 16 take 68 MiB, more than the 8 MiB")
+            batch?.description.contains("a batch of 1000 inputs of 32 × 32 × 16 take 64 MiB, more than the 8 MiB")
                 == true,
             "\(String(describing: batch))")
+
+        // What fits alone may not fit beside others.
+        enough.taken = enough.byteCount - one.byteCount
+        _ = try Embedder(network: network, maximumBatch: 1, memoryLimit: enough)
+        enough.taken += 1
+        let another = #expect(throws: ModelError.self) {
+            try Embedder(network: network, maximumBatch: 1, memoryLimit: enough)
+        }
+        #expect(
+            another?.description.contains("which with the 8 MiB that are taken already is more than the 8 MiB") == true,
+            "\(String(describing: another))")
     }
 }

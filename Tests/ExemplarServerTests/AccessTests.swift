@@ -40,6 +40,21 @@ import Testing
         #expect(try server.connect().ask(oracle.embedLine()).code == -32002)
     }
 
+    /// Who has shown no token cannot make the server read much; who has may send the next line at once.
+    @Test func linesBeforeTheTokenAreShort() throws {
+        let token = try TemporaryFile("correct horse\n")
+        let server = try ServerProcess(model: model.path, ["--token-file", token.path])
+        let client = try server.connect()
+        let padding = String(repeating: " ", count: 40_000)
+        let refused = try client.ask(Self.call("stats") + padding)
+        #expect(refused.code == -32007 && refused.data?["max_line_bytes"] == 32_768, "\(refused.line)")
+        #expect(refused.message.contains("auth"))
+        #expect(try client.ask(Self.call("stats") + padding.prefix(30_000)).code == -32002)
+        try client.send(Self.auth("correct horse") + "\n" + Self.call("stats") + padding + "\n")
+        #expect(try client.reply().result?["status"] == "ok")
+        #expect(try client.reply().code == nil)
+    }
+
     @Test func wrongTokensAreFew() throws {
         let token = try TemporaryFile("correct horse\n")
         let server = try ServerProcess(model: model.path, ["--token-file", token.path])

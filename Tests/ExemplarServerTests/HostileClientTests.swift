@@ -84,6 +84,58 @@ import Testing
         #expect(try good.isQuiet())
     }
 
+    /// A byte now and then never rests for long, and still the line must end some time.
+    @Test func aLineThatNeverEnds() throws {
+        let model = try TemporaryModel(.tiny())
+        let server = try ServerProcess(model: model.path, ["--line-timeout", "0.5", "--log-level", "debug"])
+        let client = try server.connect()
+        for _ in 0..<1000 {
+            guard client.trySend("x".utf8) == 1 else { break }
+            usleep(10_000)
+        }
+        #expect(try client.isClosedByServer())
+        try server.waitForLog("a line took too long")
+        #expect(try server.connect().isQuiet())
+    }
+
+    /// Both have sent everything before the server runs: whoever comes first must not keep the other waiting to the end.
+    @Test func aFloodOfShortLinesTakesTurns() throws {
+        let model = try TemporaryModel(.tiny())
+        let server = try ServerProcess(model: model.path)
+        let (flooding, quiet) = (try server.connect(), try server.connect())
+        #expect(try flooding.isQuiet() && quiet.isQuiet())
+        try server.pause()
+        let count = 20_000
+        try flooding.send(String(repeating: "1\n", count: count))
+        try quiet.send(line: #"{"jsonrpc":"2.0","id":1,"method":"stats"}"#)
+        server.send(SIGCONT)
+        let stats = try quiet.reply().result
+        #expect(int(stats?["errors"]?["-32600"]) ?? 0 < count, "the flood was answered in full first")
+        for _ in 0..<count { #expect(try flooding.reply().code == -32600) }
+        #expect(try flooding.isQuiet())
+    }
+
+    /// Lines that wait for their turn are answered although the client has closed its sending side, or the server drains.
+    @Test func linesThatWaitForTheirTurnAreAnswered() throws {
+        let model = try TemporaryModel(.tiny())
+        let server = try ServerProcess(model: model.path)
+        for drains in [false, true] {
+            let client = try server.connect()
+            let other = try server.connect()
+            #expect(try client.isQuiet() && other.isQuiet())
+            try server.pause()
+            let count = 5000
+            try client.send(String(repeating: "1\n", count: count))
+            if drains { server.send(SIGTERM) } else { client.finishSending() }
+            server.send(SIGCONT)
+            var answers = 0
+            while try client.readLine() != nil { answers += 1 }
+            // The signal may come before the lines: then none is read any more.
+            #expect(answers == count || drains && answers == 0)
+        }
+        #expect(try server.waitForExit() == 0)
+    }
+
     @Test func anIdleConnection() throws {
         let model = try TemporaryModel(.tiny())
         let server = try ServerProcess(model: model.path, ["--idle-timeout", "0.3"])

@@ -18,16 +18,6 @@ import Testing
         #expect(UsableCores.legacyQuota(quota: "", period: "100000\n") == nil)
     }
 
-    @Test func groupsOfAProcess() {
-        let text = "12:pids:/docker/ab\n4:cpu,cpuacct:/docker/cd\n0::/system.slice/ef.service\n"
-        #expect(UsableCores.unifiedPaths(text) == ["/system.slice/ef.service", "/system.slice", ""])
-        #expect(UsableCores.legacyPath(text) == "/docker/cd")
-        #expect(UsableCores.unifiedPaths("0::/\n") == [""])
-        #expect(UsableCores.unifiedPaths("") == [])
-        #expect(UsableCores.legacyPath("3:cpuset:/a\n2:cpu:/\n") == "")
-        #expect(UsableCores.legacyPath("3:cpuset:/a\n") == nil)
-    }
-
     @Test func theSmallerOfAffinityAndQuotaCounts() {
         #expect(UsableCores(affinity: 8, quota: nil).count == 8)
         #expect(UsableCores(affinity: 8, quota: 1.5).count == 1)

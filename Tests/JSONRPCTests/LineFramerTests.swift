@@ -90,6 +90,28 @@ import Testing
         #expect(String(decoding: line, as: UTF8.self) == "ok")
     }
 
+    /// A server may have to wait before it asks for the next line, and must not hold this one so long.
+    @Test func aLineIsReleasedBeforeTheNextIsAskedFor() {
+        var framer = LineFramer(maxLineBytes: 1 << 20)
+        Array(repeating: UInt8(ascii: "x"), count: 1 << 20).withUnsafeBytes { framer.append($0) }
+        Array("\nrest".utf8).withUnsafeBytes { framer.append($0) }
+        guard case .line? = framer.nextLine() else {
+            Issue.record("no line")
+            return
+        }
+        #expect(framer.capacity >= 1 << 20)
+        framer.releaseLine()
+        #expect(framer.pendingByteCount == 4 && framer.isInsideLine)
+        Array("\n".utf8).withUnsafeBytes { framer.append($0) }
+        guard case .line(let line)? = framer.nextLine() else {
+            Issue.record("no second line")
+            return
+        }
+        #expect(line.elementsEqual("rest".utf8))
+        framer.releaseLine()
+        #expect(framer.capacity <= 64 << 10)
+    }
+
     @Test func storageShrinksOnceTheLinesAreTaken() {
         var framer = LineFramer(maxLineBytes: 4 << 20)
         let line = [UInt8](repeating: UInt8(ascii: "x"), count: 3 << 20) + [0x0A]

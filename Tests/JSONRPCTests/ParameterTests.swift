@@ -13,6 +13,10 @@ import Testing
         }
     }
 
+    private static func repeated(_ element: String, _ count: Int) -> String {
+        Array(repeating: element, count: count).joined(separator: ",")
+    }
+
     /// What is wrong and the parameter that the error must name.
     static let wrong: [Row] = [
         Row("embed", #"{}"#, "patches"),
@@ -75,6 +79,14 @@ import Testing
         Row("classify", #"{"patches":["QUJD"],"top":0}"#, "top"),
         Row("transform", #"{"patches":["QUJD"]}"#, "transform"),
         Row("transform", #"{"images":["QUJD"],"transform":{"mode":"sample"}}"#, "images"),
+        Row("embed", "{\"patches\":[\"QUJD\"],\"layers\":[\(repeated("\"a\"", 257))]}", "layers"),
+        Row(
+            "embed",
+            "{\"patches\":[\"QUJD\"],\"transform\":{\"mode\":\"sample\",\"steps\":[\(repeated("\"hue\"", 65))]}}",
+            "transform.steps"),
+        Row(
+            "embed", "{\"patches\":[\"QUJD\"],\"transform\":{\"parameters\":[\(repeated("{}", 4097))]}}",
+            "transform.parameters"),
         Row("auth", #"{}"#, "token"),
         Row("auth", #"{"token":1}"#, "token"),
         Row("model", #"{"model":null}"#, "model"),
@@ -85,6 +97,27 @@ import Testing
         #expect(found.map(\.code) == [.invalidParams])
         #expect(found.map(\.parameter) == [row.parameter])
         #expect(found.allSatisfy { ($0.message ?? "").contains("`\(row.parameter)`") })
+    }
+
+    /// As many entries as the queue holds, and one more, which is refused before any is looked at.
+    @Test(arguments: ["patches", "images"]) func entriesAreCountedFirst(name: String) {
+        for count in [7, 8] {
+            let line =
+                "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"embed\",\"params\":{\"\(name)\":["
+                + Self.repeated("\"QUJD\"", count - 1) + (count == 8 ? ",7" : ",\"QUJD\"") + "]}}"
+            var parser = RequestParser(maxEntries: 7)
+            Array(line.utf8).withUnsafeBytes { line in
+                guard case .single(let incoming) = parser.parse(line) else {
+                    Issue.record("a batch")
+                    return
+                }
+                let found = Outcome(incoming)
+                #expect(found.code == (count == 8 ? .invalidParams : nil))
+                if count == 8 {
+                    #expect(found.parameter == name && found.message?.contains("at most 7 entries") == true, "\(found)")
+                }
+            }
+        }
     }
 
     private func embed(_ params: String) throws -> EmbedRequest {

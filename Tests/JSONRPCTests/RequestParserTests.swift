@@ -13,6 +13,25 @@ import Testing
         }
     }
 
+    /// What would take long to read is refused where the limit is passed.
+    @Test func sizesOfALine() {
+        func parse(_ params: String) -> Outcome? {
+            outcome(#"{"jsonrpc":"2.0","id":1,"method":"live","params":"# + params + "}").first
+        }
+        func members(_ count: Int) -> String {
+            "{" + (0..<count).map { "\"k\($0)\":0" }.joined(separator: ",") + "}"
+        }
+        let many = RequestParser.maxMemberCount
+        #expect(parse(members(many))?.code == .invalidParams)
+        #expect(parse(members(many + 1))?.message == "An object of the line has more than \(many) members.")
+        // Eight values are the request's own: its object, four keys, three values; then the array's, and its elements.
+        let values = RequestParser.maxValueCount - 9
+        func array(_ count: Int) -> String { "[" + Array(repeating: "0", count: count).joined(separator: ",") + "]" }
+        #expect(parse(array(values))?.code == .invalidParams)
+        #expect(parse(array(values + 1))?.code == .parseError)
+        #expect(parse(array(values + 1))?.message?.contains("\(RequestParser.maxValueCount) values") == true)
+    }
+
     /// One row a way to get a line wrong: the line, the code, and the id of the reply.
     static let malformed: [Row] = [
         Row("GET / HTTP/1.1", .parseError),

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 
 
 class Failure(Exception):
@@ -61,8 +62,23 @@ def request(number, method, **params):
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
+def png(pixels, height, width):
+    """8 bits, RGB, without filters."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    rows = b"".join(b"\0" + pixels[row * width * 3 : (row + 1) * width * 3] for row in range(height))
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
 class Load:
     """What the clients of every round share: the server, patches with the answers that they must get, and counts."""
+
+    # ĝ, stopped early where the patch allows; and images, the largest of which takes the network a hundred megabytes.
+    MEAN = {"mode": "mean", "samples": 32, "seed": 5, "tolerance": 0.05}
+    SIZES = [(40, 56), (97, 200), (300, 200), (400, 600)]
 
     def __init__(self, port, seed=7):
         self.port = port
@@ -75,12 +91,20 @@ class Load:
             size = shape[0] * shape[1] * shape[2]
             self.patches = [base64.b64encode(self.random.randbytes(size)).decode() for _ in range(64)]
             self.answers = [client.call("embed", patches=[patch])["embeddings"][0] for patch in self.patches]
+            self.means = [
+                client.call("embed", patches=[patch], transform=self.MEAN)["embeddings"][0] for patch in self.patches[:8]
+            ]
+            self.images = [
+                {"images": [base64.b64encode(png(self.random.randbytes(h * w * 3), h, w)).decode()], "pool": pool}
+                for (h, w), pool in zip(self.SIZES, ["max", "mean", "quadrant", "max"])
+            ]
+            self.image_answers = [client.call("embed", **image)["embeddings"] for image in self.images]
 
     def run_round(self, seconds):
         """Runs every kind of client for a while. Returns when all of them have ended."""
         end = time.monotonic() + seconds
         kinds = [self.steady, self.steady, self.churn, self.pipeline, self.break_off, self.never_read, self.talk_nonsense]
-        kinds.append(self.kill_clients)
+        kinds += [self.kill_clients, self.average, self.picture]
         threads = [threading.Thread(target=self.guarded, args=(kind, end, self.random.random())) for kind in kinds]
         for thread in threads:
             thread.start()
@@ -107,13 +131,13 @@ class Load:
         chosen = [draw.randrange(len(self.patches)) for _ in range(draw.choice([1, 1, 2, 8]))]
         return chosen, request(number, "embed", patches=[self.patches[index] for index in chosen], **params)
 
-    def check(self, reply, chosen):
+    def check(self, reply, chosen, answers):
         """An answer is the one that the patch has always had, bit for bit, or a refusal for want of room."""
         if "error" in reply:
             if reply["error"]["code"] != -32000:
                 raise Failure(f"{reply['error']}")
             self.count("overloaded")
-        elif reply["result"]["embeddings"] != [self.answers[index] for index in chosen]:
+        elif reply["result"]["embeddings"] != (chosen if answers is None else [answers[index] for index in chosen]):
             raise Failure("the same patch got another answer")
         self.count("replies")
 
@@ -129,14 +153,40 @@ class Load:
                     number += 1
                 if waiting:
                     reply = client.reply()
-                    self.check(reply, waiting.pop(reply["id"]))
+                    self.check(reply, waiting.pop(reply["id"]), self.answers)
 
     def churn(self, draw, _):
         with self.connect() as client:
             client.call("ready")
             chosen, line = self.embed(draw, 1)
             client.send(line)
-            self.check(client.reply(), chosen)
+            self.check(client.reply(), chosen, self.answers)
+
+    def average(self, draw, _):
+        """ĝ of a few patches at a time."""
+        with self.connect() as client:
+            for number in range(draw.randrange(1, 6)):
+                chosen = [draw.randrange(len(self.means)) for _ in range(draw.choice([1, 2]))]
+                patches = [self.patches[index] for index in chosen]
+                client.send(request(number, "embed", patches=patches, transform=self.MEAN))
+                self.check(client.reply(), chosen, self.means)
+
+    def picture(self, draw, _):
+        """Images of several sizes, some of which break off; their clients wait, or leave."""
+        with self.connect() as client:
+            chosen = [draw.randrange(len(self.images)) for _ in range(3)]
+            for number, index in enumerate(chosen):
+                client.send(request(number, "embed", **self.images[index]))
+            if draw.random() < 0.2:
+                return
+            client.send(request("bad", "embed", images=[self.images[0]["images"][0][:-400]], pool="max"))
+            for _ in range(4):
+                reply = client.reply()
+                if reply["id"] == "bad":
+                    if reply.get("error", {}).get("code") not in (-32006, -32000):
+                        raise Failure(f"a broken image was answered with {reply}")
+                else:
+                    self.check(reply, self.image_answers[chosen[reply["id"]]], None)
 
     def pipeline(self, draw, _):
         count = draw.choice([10, 1000, 5000])

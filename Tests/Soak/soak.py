@@ -7,11 +7,13 @@ Clients run in rounds; between two rounds all of them are gone and the server re
 In every round it gets one SIGHUP. After the first third of the run, which warms up, the allocator's active bytes may grow
 by 0.5 MB. The exit status is 1 where they grow by more, or an answer was wrong, or the server ended.
 
-With --leak the sampler adds a leak that is not there, 2 MB over the run, to what it reads; the run must then be judged
-as leaking, and the exit status is 0 if it is. The server has no leak to switch on.
+With --leak faults.c is preloaded and makes the server lose 64 bytes for each request; the run must then be judged as
+leaking, and the exit status is 0 if it is.
 """
 
 import argparse
+import contextlib
+import os
 import re
 import signal
 import subprocess
@@ -20,15 +22,19 @@ import tempfile
 import time
 
 import judge
+import preload
 from load import Client, Load
+
+# Bytes that a leaking server loses for each request.
+LEAK = 64
 
 COLUMNS = ["allocated", "active", "resident", "rss"]
 
 
-def start(binary, model, log):
+def start(binary, model, log, environment=None):
     """A server on a free port, impatient, with a queue that can be filled."""
     command = [binary, "serve", "--model", model, "--port", "0", "--queue", "256"]
-    server = subprocess.Popen(command + ["--read-timeout", "1", "--write-timeout", "2"], stderr=log)
+    server = subprocess.Popen(command + ["--read-timeout", "1", "--write-timeout", "2"], stderr=log, env=environment)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and server.poll() is None:
         with open(log.name) as text:
@@ -53,8 +59,9 @@ def rest(client):
 def sample(server, port):
     with Client(port) as client:
         rest(client)
-        # What was freed last may still be on its way through the allocator.
-        time.sleep(0.5)
+        # What is kept for the next image is freed after five seconds, and what was freed last may still be on its way
+        # through the allocator.
+        time.sleep(6)
         stats = rest(client)
     with open(f"/proc/{server.pid}/statm") as file:
         pages = int(file.read().split()[1])
@@ -62,7 +69,7 @@ def sample(server, port):
     return {**(stats["allocator"] or {}), "rss": pages * 4096}, stats["requests"]
 
 
-def soak(server, port, minutes, leak):
+def soak(server, port, minutes):
     """Samples of the whole run: pairs of seconds and figures."""
     load = Load(port)
     seconds = minutes * 60
@@ -79,8 +86,6 @@ def soak(server, port, minutes, leak):
             sys.exit("\n".join(load.failures))
         figures, _ = sample(server, port)
         elapsed = time.monotonic() - begin
-        for name in figures:
-            figures[name] += leak * elapsed / seconds
         samples.append((elapsed, figures))
         counts = load.counts
         print(
@@ -96,12 +101,16 @@ def main():
     parser.add_argument("--binary", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--leak", action="store_true", help="add a leak to the samples, which must be found")
+    parser.add_argument("--leak", action="store_true", help="make the server leak, which must be found")
     arguments = parser.parse_args()
-    with tempfile.NamedTemporaryFile("w", prefix="exemplar-soak-") as log:
-        server, port = start(arguments.binary, arguments.model, log)
+    with tempfile.NamedTemporaryFile("w", prefix="exemplar-soak-") as log, contextlib.ExitStack() as stack:
+        environment = None
+        if arguments.leak:
+            library = preload.build(stack.enter_context(preload.folder()))
+            environment = {**os.environ, "LD_PRELOAD": library, "LEAK": str(LEAK)}
+        server, port = start(arguments.binary, arguments.model, log, environment)
         try:
-            samples = soak(server, port, arguments.minutes, 2e6 if arguments.leak else 0)
+            samples = soak(server, port, arguments.minutes)
             server.send_signal(signal.SIGTERM)
             if server.wait(60) != 0:
                 sys.exit(f"After SIGTERM the server ended with status {server.returncode}.")

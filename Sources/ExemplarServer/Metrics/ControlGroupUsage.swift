@@ -1,3 +1,5 @@
+import Platform
+
 /// How often the control group's CPU quota has held this process up: time that looks like computing and is waiting.
 struct ControlGroupUsage: Sendable, Equatable {
     /// Enforcement periods in which the group wanted to run.
@@ -9,12 +11,9 @@ struct ControlGroupUsage: Sendable, Equatable {
 
     /// Of the innermost group that has a `cpu.stat` with these figures; nil where there is no such group.
     static func current() -> ControlGroupUsage? {
-        let groups = UsableCores.contents(of: "/proc/self/cgroup") ?? ""
-        let unified = UsableCores.unifiedPaths(groups).map { "/sys/fs/cgroup\($0)/cpu.stat" }
-        // Version 1. Inside a container its own group is mounted as the root.
-        let legacy = [UsableCores.legacyPath(groups) ?? "", ""].map { "/sys/fs/cgroup/cpu\($0)/cpu.stat" }
-        for path in unified + legacy {
-            if let text = UsableCores.contents(of: path), let usage = ControlGroupUsage(text) { return usage }
+        let groups = ControlGroups.current()
+        for path in groups.unifiedFiles("cpu.stat") + groups.legacyFiles("cpu.stat", of: "cpu") {
+            if let text = kernelFile(path), let usage = ControlGroupUsage(text) { return usage }
         }
         return nil
     }

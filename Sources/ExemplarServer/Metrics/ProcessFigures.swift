@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 
 /// What the kernel knows of this process, under the names that every Prometheus client gives it.
 struct ProcessFigures: Sendable, Equatable {
@@ -15,8 +16,8 @@ struct ProcessFigures: Sendable, Equatable {
 
     /// The figures now; nil without a readable /proc.
     static func current() -> ProcessFigures? {
-        guard let stat = UsableCores.contents(of: "/proc/self/stat"),
-            let bootTime = Self.bootTime(UsableCores.contents(of: "/proc/stat", limit: 1 << 20) ?? ""),
+        guard let stat = kernelFile("/proc/self/stat"),
+            let bootTime = Self.bootTime(kernelFile("/proc/stat", limit: 1 << 20) ?? ""),
             var figures = ProcessFigures(
                 stat: stat, bootTime: bootTime, ticksPerSecond: Double(sysconf(Int32(_SC_CLK_TCK))),
                 pageSize: Double(sysconf(Int32(_SC_PAGESIZE))))

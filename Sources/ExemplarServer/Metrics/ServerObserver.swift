@@ -31,7 +31,7 @@ final class ServerObserver: Sendable {
         let (isLoaded, isDraining) = state.withLock { ($0.models != nil, $0.isDraining) }
         if isDraining { return .draining }
         if !isLoaded { return .loading }
-        let oldest = batcher.read { $0.oldestStart }
+        let oldest = batcher.read { $0.oldestProgress }
         let isStalled = oldest.map { $0.duration(to: .now) > ServerConfiguration.progressTimeout } ?? false
         return isStalled ? .stalled : .ready
     }

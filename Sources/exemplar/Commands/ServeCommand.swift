@@ -36,6 +36,9 @@ extension Command {
                 "threads", "COUNT", environment: "EXEMPLAR_THREADS",
                 help: "Worker threads; without it, one for each core that this process may use"),
             Option(
+                "memory-limit", "BYTES", environment: "EXEMPLAR_MEMORY_LIMIT",
+                help: "The most memory to plan for; without it, the least of control group, RLIMIT_AS and machine"),
+            Option(
                 "isa", "NAME", environment: "EXEMPLAR_ISA", default: "auto",
                 help: "The instruction set: auto, the widest that this CPU has, or \(words(InstructionSet.self))"),
             Option(
@@ -66,6 +69,9 @@ extension Command {
             Option(
                 "read-timeout", "SECONDS", environment: "EXEMPLAR_READ_TIMEOUT", default: "5",
                 help: "How long a line that was begun may rest"),
+            Option(
+                "line-timeout", "SECONDS", environment: "EXEMPLAR_LINE_TIMEOUT", default: "60",
+                help: "How long a line may take from its first byte to its last"),
             Option(
                 "write-timeout", "SECONDS", environment: "EXEMPLAR_WRITE_TIMEOUT", default: "10",
                 help: "How long a client may take no byte of a reply"),
@@ -120,6 +126,7 @@ extension ServerConfiguration {
         unixPath = arguments.value("unix")
         metricsPort = try arguments.integer("metrics-port", in: 0...65_535).map { UInt16($0) }
         threads = try arguments.integer("threads", in: 1...1024)
+        memoryLimit = try arguments.integer("memory-limit", in: 1...(1 << 50))
         let isAutomatic = arguments.value("isa") == "auto"
         options.instructionSet = isAutomatic ? nil : try arguments.choice("isa", of: InstructionSet.self)
         options.accuracy = try arguments.choice("accuracy", of: Accuracy.self) ?? options.accuracy
@@ -131,6 +138,7 @@ extension ServerConfiguration {
         maxReplyBytes = try arguments.integer("max-reply-bytes", in: 1024...(1 << 31)) ?? maxReplyBytes
         maxPixels = try arguments.integer("max-pixels", in: 64...(1 << 28)) ?? maxPixels
         readTimeout = try arguments.seconds("read-timeout") ?? readTimeout
+        lineTimeout = try arguments.seconds("line-timeout") ?? lineTimeout
         writeTimeout = try arguments.seconds("write-timeout") ?? writeTimeout
         let idle = try arguments.seconds("idle-timeout") ?? .zero
         idleTimeout = idle > .zero ? idle : nil

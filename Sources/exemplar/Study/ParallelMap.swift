@@ -1,5 +1,5 @@
 import Batching
-import Glibc
+import Platform
 
 /// `body` of 0 ..< `count`, on `threads` threads, in the order of the numbers: how many threads there are, and which
 /// does what, changes nothing.
@@ -77,22 +77,7 @@ private final class SharedWork<Result: Sendable>: Sendable {
 /// Runs `body` on so many threads, this one among them, and waits for all. Where the system refuses a thread the others
 /// have more to do.
 private func onThreads(_ count: Int, _ body: @escaping @Sendable () -> Void) {
-    final class Body: Sendable {
-        let run: @Sendable () -> Void
-        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-    }
-    var threads: [pthread_t] = []
-    for _ in 1..<max(count, 1) {
-        var thread = pthread_t()
-        let context = Unmanaged.passRetained(Body(body))
-        let status = pthread_create(
-            &thread, nil,
-            { context in
-                if let context { Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run() }
-                return nil
-            }, context.toOpaque())
-        if status == 0 { threads.append(thread) } else { context.release() }
-    }
+    let threads = (1..<max(count, 1)).compactMap { _ in JoinableThread(body) }
     body()
-    for thread in threads { pthread_join(thread, nil) }
+    for thread in threads { thread.join() }
 }

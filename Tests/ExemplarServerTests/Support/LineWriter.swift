@@ -1,4 +1,4 @@
-import Glibc
+import Platform
 
 /// Writes lines to a socket on a thread of its own while the test reads the replies.
 ///
@@ -6,19 +6,12 @@ import Glibc
 final class LineWriter: @unchecked Sendable {
     private let socket: LineSocket
     private let lines: [String]
-    private var thread = pthread_t()
+    private var thread: JoinableThread?
 
     init(_ socket: LineSocket, _ lines: [String]) {
         self.socket = socket
         self.lines = lines
-        let context = Unmanaged.passRetained(self)
-        let status = pthread_create(
-            &thread, nil,
-            { context in
-                if let context { Unmanaged<LineWriter>.fromOpaque(context).takeRetainedValue().run() }
-                return nil
-            }, context.toOpaque())
-        if status != 0 { context.release() }
+        thread = JoinableThread { self.run() }
     }
 
     private func run() {
@@ -30,5 +23,5 @@ final class LineWriter: @unchecked Sendable {
         socket.trySend(bytes)
     }
 
-    func join() { pthread_join(thread, nil) }
+    func join() { thread?.join() }
 }

@@ -96,16 +96,29 @@ final class ServerProcess {
 
     func send(_ signal: Int32) { kill(identifier, signal) }
 
+    /// Stops the process, and returns once it stands still; SIGCONT lets it go on.
+    func pause() throws {
+        send(SIGSTOP)
+        var raw: Int32 = 0
+        guard waitpid(identifier, &raw, WUNTRACED) == identifier, raw & 0xFF == 0x7F else {
+            throw TestFailure("the server does not stop: \(raw)")
+        }
+    }
+
     /// Reads the log until a line holds `text`, and returns that line.
     ///
     /// - Parameter skip: how many such lines to pass over.
     @discardableResult
-    func waitForLog(_ text: String, skip: Int = 0) throws -> String {
+    func waitForLog(_ text: String, skip: Int = 0) throws -> String { try waitForLog(of: [text], skip: skip) }
+
+    /// As `waitForLog`, for a line that holds any of `texts`.
+    @discardableResult
+    func waitForLog(of texts: [String], skip: Int = 0) throws -> String {
         while true {
             let lines = log.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
-            let found = lines.filter { $0.contains(text) }
+            let found = lines.filter { line in texts.contains { line.contains($0) } }
             if found.count > skip { return String(found[skip]) }
-            guard readLog() else { throw TestFailure("the log has no '\(text)':\n\(log)") }
+            guard readLog() else { throw TestFailure("the log has no '\(texts)':\n\(log)") }
         }
     }
 

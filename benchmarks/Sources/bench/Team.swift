@@ -1,5 +1,6 @@
 import CAffinity
 import Glibc
+import Platform
 import Synchronization
 
 /// Threads that do one piece of work together, each on a core of its own; the calling thread is the first of them.
@@ -15,7 +16,7 @@ final class Team: @unchecked Sendable {
     private let finished = Atomic<Int>(0)
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let condition: UnsafeMutablePointer<pthread_cond_t>
-    private var threads: [pthread_t] = []
+    private var threads: [JoinableThread] = []
 
     /// About 50 µs.
     private static let spins = 1 << 15
@@ -35,16 +36,8 @@ final class Team: @unchecked Sendable {
         }
         for member in 1..<max(count, 1) {
             let start = Start(team: self, member: member)
-            var thread = pthread_t()
-            let failure = pthread_create(
-                &thread, nil,
-                { argument in
-                    guard let argument else { return nil }
-                    Unmanaged<Start>.fromOpaque(argument).takeRetainedValue().run()
-                    return nil
-                }, Unmanaged.passRetained(start).toOpaque())
-            guard failure == 0 else {
-                throw CommandError("A thread cannot be started: \(String(cString: strerror(failure)))")
+            guard let thread = JoinableThread({ start.run() }) else {
+                throw CommandError("A thread cannot be started: \(String(cString: strerror(errno)))")
             }
             threads.append(thread)
         }
@@ -55,30 +48,11 @@ final class Team: @unchecked Sendable {
         var rest = cores
         return { body in
             let core = Int32(clamping: rest.popFirst() ?? 0)
-            var thread = pthread_t()
-            let start = Unmanaged.passRetained(
-                Body {
-                    _ = bench_bind_to_core(core)
-                    body()
-                })
-            let failure = pthread_create(
-                &thread, nil,
-                { argument in
-                    if let argument { Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run() }
-                    return nil
-                }, start.toOpaque())
-            guard failure == 0 else {
-                start.release()
-                return false
+            return startThread {
+                _ = bench_bind_to_core(core)
+                body()
             }
-            pthread_detach(thread)
-            return true
         }
-    }
-
-    private final class Body: Sendable {
-        let run: @Sendable () -> Void
-        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
     }
 
     /// Every member does its part once.
@@ -100,7 +74,7 @@ final class Team: @unchecked Sendable {
         begun.store(-1, ordering: .releasing)
         pthread_cond_broadcast(condition)
         pthread_mutex_unlock(mutex)
-        for thread in threads { pthread_join(thread, nil) }
+        for thread in threads { thread.join() }
         threads = []
     }
 

@@ -1,0 +1,35 @@
+import Batching
+import JSONRPC
+
+/// Clients that stop in the middle of something.
+extension Server {
+    /// Closes the connections whose client has stopped in the middle of something.
+    func sweep(_ now: ContinuousClock.Instant) {
+        for connection in connections.values {
+            if let reason = overdue(connection, now) {
+                log.debug("closing a connection: \(reason)", [.init("connection", .int(Int(connection.id.rawValue)))])
+                remove(connection)
+            }
+        }
+    }
+
+    private func overdue(_ connection: Connection, _ now: ContinuousClock.Instant) -> String? {
+        if let end = connection.lingersUntil { return end <= now ? "its client does not close" : nil }
+        if !connection.output.isEmpty, connection.lastSent.duration(to: now) > configuration.writeTimeout {
+            return "its client takes no replies"
+        }
+        // While it is not read the delay is the server's.
+        if let started = connection.lineStarted, !connection.isPaused, !connection.waitsForTurn, !connection.hasEnded {
+            if connection.lastReceived.duration(to: now) > configuration.readTimeout {
+                return "a line stopped half-way"
+            }
+            if started.duration(to: now) > configuration.lineTimeout { return "a line took too long" }
+        }
+        if let limit = configuration.idleTimeout, connection.isIdle, connection.lineStarted == nil,
+            max(connection.lastReceived, connection.lastSent).duration(to: now) > limit
+        {
+            return "it was idle"
+        }
+        return nil
+    }
+}

@@ -1,0 +1,131 @@
+import Batching
+import ExemplarNetwork
+
+/// Memory for forward passes over images larger than the patch: gigabytes for a megapixel on a large network.
+///
+/// A pass that finds no room waits for others to end; one that would never find room is refused before it is queued. The
+/// embedders of the last sizes are kept for images of the same size as long as nobody else wants their memory.
+///
+/// Unchecked: an embedder belongs to whoever took it.
+final class ImagePasses: @unchecked Sendable {
+    private struct Kept {
+        let model: ObjectIdentifier
+        let embedder: Embedder
+        let since = ContinuousClock.now
+    }
+
+    private struct State {
+        /// Bytes of the passes that run.
+        var running = 0
+        /// The last one last.
+        var kept: [Kept] = []
+
+        var keptByteCount: Int { kept.reduce(0) { $0 + $1.embedder.byteCount } }
+    }
+
+    /// How a pass begins.
+    private enum Start {
+        case with(Embedder)
+        case withNew
+        case never
+    }
+
+    private static let mostKept = 2
+
+    private let budget: MemoryBudget
+    private let state = Monitor(State())
+
+    init(budget: MemoryBudget) { self.budget = budget }
+
+    /// Bytes held now, kept embedders among them.
+    var byteCount: Int { state.withLock { $0.running + $0.keptByteCount } }
+
+    /// Runs `body` with an embedder for one image of this size; waits until there is memory for it.
+    ///
+    /// - Parameter willWait: called before each wait.
+    /// - Throws: `ModelError` where there is not so much memory.
+    func with(
+        _ served: ServedModel, height: Int, width: Int, willWait: () -> Void, _ body: (Embedder) -> Void
+    ) throws(ModelError) {
+        let model = ObjectIdentifier(served.model)
+        let byteCount = try served.imageByteCount(height: height, width: width)
+        // Freed once the lock is released.
+        var evicted: [Kept] = []
+        let start = state.wait { state -> Start? in
+            let match = state.kept.lastIndex {
+                $0.model == model && $0.embedder.inputShape.height == height && $0.embedder.inputShape.width == width
+            }
+            if let match {
+                state.running += byteCount
+                return .with(state.kept.remove(at: match).embedder)
+            }
+            let capacity = budget.capacities.passes
+            guard byteCount <= capacity else { return .never }
+            while state.running + state.keptByteCount + byteCount > capacity, !state.kept.isEmpty {
+                evicted.append(state.kept.removeFirst())
+            }
+            guard state.running + byteCount <= capacity else {
+                willWait()
+                return nil
+            }
+            state.running += byteCount
+            return .withNew
+        }
+        evicted = []
+        switch start {
+        case .with(let embedder):
+            body(embedder)
+            finish(Kept(model: model, embedder: embedder), byteCount, of: served)
+        case .withNew:
+            do throws(ModelError) {
+                let embedder = try served.makeImageEmbedder(height: height, width: width)
+                body(embedder)
+                finish(Kept(model: model, embedder: embedder), byteCount, of: served)
+            } catch {
+                finish(nil, byteCount, of: served)
+                throw error
+            }
+        case .never:
+            throw ModelError("While models are being replaced there is no memory for an image of \(height) × \(width).")
+        }
+    }
+
+    /// How long an embedder is kept that nobody uses.
+    private static let patience = Duration.seconds(5)
+
+    /// Whether an embedder is kept that nobody has used for a while.
+    func hasStale(_ now: ContinuousClock.Instant) -> Bool {
+        state.withLock { $0.kept.contains { $0.since + Self.patience <= now } }
+    }
+
+    /// Whether any embedder is kept.
+    var hasKept: Bool { state.withLock { !$0.kept.isEmpty } }
+
+    /// Frees what is kept; with `stale`, only what nobody has used for a while.
+    func forget(stale now: ContinuousClock.Instant? = nil) {
+        let kept = state.withLock { state in
+            let gone = state.kept.filter { kept in now.map { kept.since + Self.patience <= $0 } ?? true }
+            state.kept.removeAll { kept in gone.contains { $0.embedder === kept.embedder } }
+            return gone.map(\.embedder).map(Unshared.init)
+        }
+        state.notifyAll()
+        withExtendedLifetime(kept) {}
+    }
+
+    private func finish(_ finished: Kept?, _ byteCount: Int, of served: ServedModel) {
+        let evicted = state.withLock { state -> [Unshared] in
+            state.running -= byteCount
+            guard let finished, !served.isRetired else { return [] }
+            state.kept.append(finished)
+            guard state.kept.count > Self.mostKept else { return [] }
+            return [Unshared(embedder: state.kept.removeFirst().embedder)]
+        }
+        state.notifyAll()
+        withExtendedLifetime(evicted) {}
+    }
+
+    /// An embedder on its way out of the lock.
+    private struct Unshared: @unchecked Sendable {
+        let embedder: Embedder
+    }
+}

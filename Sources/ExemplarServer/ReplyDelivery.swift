@@ -1,0 +1,83 @@
+import Batching
+import JSONRPC
+
+/// From replies to bytes that wait for their client.
+extension Server {
+    /// Puts a reply of the event loop's own into the output.
+    func answer(_ content: Response.Content, _ address: ReplyAddress, _ connection: Connection) {
+        if case .failure(let error) = content { count(error.code) }
+        var reply = ByteBuffer()
+        Response(id: address.id, content: content).write(to: &reply)
+        append(reply, address, connection)
+    }
+
+    func append(_ reply: ByteBuffer, _ address: ReplyAddress, _ connection: Connection) {
+        // A client that has been owed nothing may have rested for long: its time to take starts now.
+        if connection.output.isEmpty { connection.lastSent = .now }
+        defer { account(connection) }
+        if let batch = address.batch {
+            connection.collectedByteCount += reply.count
+            let collected = connection.batches[batch]?.byteCount ?? 0
+            guard let line = connection.batches[batch]?.add(reply) else { return }
+            connection.collectedByteCount = max(0, connection.collectedByteCount - reply.count - collected)
+            connection.batches[batch] = nil
+            connection.output.append(contentsOf: line)
+        } else {
+            connection.output.append(contentsOf: reply)
+            connection.output.append(UInt8(ascii: "\n"))
+        }
+    }
+
+    /// Takes note of how much waits for a client now. While all clients together have much to take, one that has some
+    /// is not read.
+    func account(_ connection: Connection) {
+        let waiting = connection.output.count + connection.collectedByteCount
+        memory.addWaiting(waiting - connection.accountedOutput)
+        connection.accountedOutput = waiting
+        connection.isThrottled =
+            waiting > ServerConfiguration.fairOutput
+            && memory.waitingByteCount > min(ServerConfiguration.crowdedOutput, memory.capacities.requests / 4)
+    }
+
+    func count(_ code: ErrorCode) { statistics.update { $0.errors[code, default: 0] += 1 } }
+
+    /// Replies that workers have finished, models that were loaded.
+    func takeDeliveries() {
+        var touched: Set<UInt64> = []
+        for delivery in outbox.takeAll() {
+            switch delivery {
+            case .reply(let task, let reply, let error):
+                if let error { count(error) }
+                let address = task.address
+                // Its connection may be gone.
+                guard let connection = connections[address.connection.rawValue] else { continue }
+                connection.inFlight -= 1
+                connection.owedByteCount -= task.replyByteCount
+                append(reply, address, connection)
+                touched.insert(address.connection.rawValue)
+            case .decoded(let result, let address, let deadline):
+                guard let connection = connections[address.connection.rawValue] else { continue }
+                connection.inFlight -= 1
+                switch result {
+                case .success(let task): admit(task, deadline, connection, isAccepted: true)
+                case .failure(let error): answer(.failure(error), address, connection)
+                }
+                touched.insert(address.connection.rawValue)
+            case .expired(let task): answerExpired(task.address, owed: task.replyByteCount)
+            case .models(let result): finishLoading(result)
+            }
+        }
+        for token in touched {
+            if let connection = connections[token] { advance(connection) }
+        }
+    }
+
+    /// - Parameter owed: what was counted of its reply when it was admitted.
+    func answerExpired(_ address: ReplyAddress, owed: Int = 0) {
+        guard let connection = connections[address.connection.rawValue] else { return }
+        connection.inFlight -= 1
+        connection.owedByteCount -= owed
+        answer(.failure(.deadlineExceeded), address, connection)
+        advance(connection)
+    }
+}

@@ -1,0 +1,99 @@
+import Batching
+import JSONRPC
+
+/// From lines to requests, and from requests to the queue or to an answer.
+extension Server {
+    func take(_ line: UnsafeRawBufferPointer, _ connection: Connection) {
+        let arrival = ContinuousClock.now
+        switch parser.parse(line) {
+        case .single(let incoming): take(incoming, batch: nil, arrival, connection)
+        case .batch(let entries):
+            let expected = entries.count { $0.id != nil }
+            var batch: UInt64?
+            if expected > 0 {
+                lastBatch += 1
+                batch = lastBatch
+                connection.batches[lastBatch] = BatchReply(expecting: expected)
+            }
+            for incoming in entries { take(incoming, batch: batch, arrival, connection) }
+        }
+    }
+
+    private func take(
+        _ incoming: Incoming, batch: UInt64?, _ arrival: ContinuousClock.Instant, _ connection: Connection
+    ) {
+        // Nobody would learn what became of a notification, so nothing is computed for it.
+        guard let id = incoming.id else { return }
+        let address = ReplyAddress(connection: connection.id, id: id, batch: batch)
+        // What stands behind the last wrong token in a batch is not looked at.
+        guard !connection.isClosing else {
+            answer(.failure(ResponseError(.unauthorized, "Too many wrong tokens.")), address, connection)
+            return
+        }
+        let request: Request
+        switch incoming.request {
+        case .success(let valid): request = valid
+        case .failure(let error):
+            answer(.failure(error), address, connection)
+            return
+        }
+        statistics.update { $0.requests[request.method, default: 0] += 1 }
+        let outcome = handler.outcome(
+            of: request, models: models, readiness: readiness, isAuthorized: connection.isAuthorized, address: address,
+            arrival: arrival
+        ) {
+            statistics.json(LoadFigures(batcher), connectionLimit: configuration.maxConnections)
+        }
+        switch outcome {
+        case .result(let value): answer(.result(value), address, connection)
+        case .failure(let error):
+            answer(.failure(error), address, connection)
+            if case .auth = request {
+                connection.wrongTokens += 1
+                connection.isClosing = connection.wrongTokens >= ServerConfiguration.maxWrongTokens
+            }
+        case .authorized:
+            connection.isAuthorized = true
+            connection.framer.maxLineBytes = configuration.maxLineBytes
+            answer(.result(RequestHandler.ok), address, connection)
+        case .work(let task, let deadline): admit(task, deadline, connection)
+        case .images(let order):
+            // An order that waits for the decoder is in flight, and its reply is not known yet.
+            settle(images.submit(order), of: order.address, owed: 0, connection) { retryAfter in
+                "Too many images wait to be decoded; try again in \(retryAfter) ms."
+            }
+        }
+    }
+
+    func admit(
+        _ task: InferenceTask, _ deadline: ContinuousClock.Instant?, _ connection: Connection, isAccepted: Bool = false
+    ) {
+        let admission = batcher.admit(InferenceJob(task: task), deadline: deadline, isAccepted: isAccepted)
+        settle(admission, of: task.address, owed: task.replyByteCount, connection) { retryAfter in
+            "The queue of \(configuration.queue) patches is full; try again in \(retryAfter) ms."
+        }
+    }
+
+    /// Counts what was admitted, and answers what was not.
+    ///
+    /// - Parameters:
+    ///   - owed: bytes of the reply, at most.
+    ///   - refusal: the sentence for a queue that is full, from the milliseconds to wait.
+    private func settle<Job, Instant>(
+        _ admission: BatchingStateMachine<Job, Instant>.Admission, of address: ReplyAddress, owed: Int,
+        _ connection: Connection, refusal: (Int) -> String
+    ) {
+        switch admission {
+        case .admitted:
+            connection.inFlight += 1
+            connection.owedByteCount += owed
+        case .refused(let retryAfter):
+            let milliseconds = Int((retryAfter / .milliseconds(1)).rounded(.up))
+            let error = ResponseError(
+                .overloaded, refusal(milliseconds), data: [.init("retry_after_ms", .int(milliseconds))])
+            answer(.failure(error), address, connection)
+        case .expired: answer(.failure(.deadlineExceeded), address, connection)
+        case .draining: answer(.failure(ResponseError(.draining, "The server is shutting down.")), address, connection)
+        }
+    }
+}

@@ -1,0 +1,91 @@
+import ExemplarNetwork
+import Images
+import JSONRPC
+import TestSupport
+import Testing
+
+/// Whose image is decoded next: connections take turns, and deadlines end by the clock.
+@Suite struct ImageTurnsTests {
+    private static let count = 150
+
+    /// A request for an image of a megapixel that asks for whole maps: refused, but only once it is decoded.
+    private static func slowLine(id: Int) throws -> String {
+        let pixels = [UInt8](repeating: 100, count: 1000 * 1000 * 3)
+        let image = try #require(Raster(height: 1000, width: 1000, channels: .rgb, pixels: pixels))
+        return line(id: id, try image.png())
+    }
+
+    private static func line(id: Int, _ file: [UInt8], _ parameters: String = "") -> String {
+        #"{"jsonrpc":"2.0","id":\#(id),"method":"embed","params":{"images":["\#(base64(file))"]\#(parameters)}}"#
+    }
+
+    /// A client whose images keep the decoder busy for a while, all of them queued, and how many are answered already.
+    private func flood(_ server: ServerProcess) throws -> (LineSocket, answered: Int) {
+        let client = try server.connect()
+        let line = try Self.slowLine(id: 1)
+        let fence = #"{"jsonrpc":"2.0","id":"fence","method":"live"}"#
+        let writer = LineWriter(client, Array(repeating: line, count: Self.count) + [fence])
+        var answered = 0
+        while try client.reply().id != "fence" { answered += 1 }
+        writer.join()
+        return (client, answered)
+    }
+
+    private func smallImage(_ oracle: Oracle) throws -> [UInt8] {
+        let shape = oracle.configuration.input
+        let image = Raster(height: shape.height, width: shape.width, channels: .rgb, pixels: oracle.patch(4))
+        return try #require(image).png()
+    }
+
+    @Test func aFloodOfImagesDelaysOthersByOne() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path)
+        let (flooding, answered) = try flood(server)
+        let quiet = try server.connect()
+        let reply = try quiet.ask(Self.line(id: 2, smallImage(oracle)))
+        #expect(reply.embeddings.count == 1, "\(reply.line)")
+        let stats = try quiet.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
+        let done = int(stats?["errors"]?["-32602"]) ?? 0
+        #expect(done < Self.count, "\(done) of the flood came first")
+        for _ in answered..<Self.count { #expect(try flooding.reply().code == -32602) }
+    }
+
+    @Test func aDeadlineEndsWhileTheImageWaits() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path)
+        let (client, answered) = try flood(server)
+        try client.send(line: Self.line(id: 2, smallImage(oracle), #","deadline_ms":5"#))
+        var before = answered
+        while true {
+            let reply = try client.reply()
+            if reply.code == -32008 { break }
+            #expect(reply.code == -32602)
+            before += 1
+        }
+        #expect(before < Self.count, "\(before) of \(Self.count) came first")
+        for _ in before..<Self.count { #expect(try client.reply().code == -32602) }
+        #expect(try client.isQuiet())
+    }
+
+    @Test func aConnectionThatLeavesTakesItsImagesAlong() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path)
+        do {
+            let (flooding, _) = try flood(server)
+            flooding.resetOnClose()
+        }
+        let quiet = try server.connect()
+        for attempt in 0... {
+            let stats = try quiet.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
+            if stats?["connections"]?["open"] == 1 {
+                #expect(int(stats?["errors"]?["-32602"]) ?? 0 < Self.count)
+                break
+            }
+            guard attempt < 1000 else { throw TestFailure("the connection stays") }
+        }
+        #expect(try quiet.ask(Self.line(id: 2, smallImage(oracle))).embeddings.count == 1)
+    }
+}

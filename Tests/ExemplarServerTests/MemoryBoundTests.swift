@@ -1,0 +1,118 @@
+import ExemplarNetwork
+import Glibc
+import Images
+import JSONRPC
+import TestSupport
+import Testing
+
+/// What clients can make a server hold, kind by kind: ids, batches that are collected, lines without an end, replies that
+/// nobody takes. Each reaches its bound here, and others go on.
+@Suite struct MemoryBoundTests {
+    /// Bytes that requests, and lines, may take in these servers.
+    private static let capacity = 8 << 20
+
+    private static func server(_ oracle: Oracle, _ model: TemporaryModel, _ arguments: [String] = []) throws
+        -> ServerProcess
+    {
+        let loaded = try Model.load(folder: model.path)
+        let worker = try loaded.makeEmbedder(maximumBatch: 64, members: 2).byteCount
+        let limit = loaded.weightByteCount + 2 * worker + 4 * capacity
+        return try ServerProcess(model: model.path, ["--memory-limit", "\(limit)"] + arguments)
+    }
+
+    private static func id(_ byteCount: Int, _ letter: String = "x") -> String {
+        "\"" + String(repeating: letter, count: byteCount) + "\""
+    }
+
+    /// An id is held until its request is answered, and is as long as a client likes.
+    @Test func ids() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let server = try Self.server(oracle, model, ["--isa", "portable"])
+        let client = try server.connect()
+        let count = 24
+        let lines = (0..<count).map { oracle.embedLine(id: Self.id(1_000_000 + $0), Array(0..<64)) }
+        let writer = LineWriter(client, lines)
+        var refused = 0
+        for _ in 0..<count {
+            let reply = try client.reply()
+            if reply.code == nil { continue }
+            #expect(reply.code == -32000 && int(reply.data?["retry_after_ms"]) ?? 0 > 0)
+            refused += 1
+        }
+        writer.join()
+        #expect((1..<count).contains(refused), "\(refused) of \(count) were refused")
+        #expect(try client.ask(oracle.embedLine()).embeddings.count == 1)
+    }
+
+    /// The replies of a batch are held until the last of them is there: they count as waiting, so that whoever has
+    /// megabytes of them is not read until they are gone.
+    @Test func collectedReplies() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let server = try Self.server(oracle, model, ["--isa", "portable"])
+        let small = (0..<700).map { _ in #"{"jsonrpc":"2.0","id":\#(Self.id(4000)),"method":"live"}"# }
+        // A few hundred bytes that are long work.
+        let image = Raster(
+            height: 100, width: 100, channels: .rgb, pixels: [UInt8](repeating: 9, count: 100 * 100 * 3))
+        let file = "\"\(base64(try #require(image).png()))\""
+        let files = Array(repeating: file, count: 12).joined(separator: ",")
+        let slow = #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"images":[\#(files)],"pool":"max"}}"#
+        let client = try server.connect()
+        try client.send(line: "[" + (small + [slow]).joined(separator: ",") + "]")
+        try client.send(line: HostileClientTests.live(7))
+        guard case .array(let replies) = try client.reply().value else {
+            throw TestFailure("the next line was read although megabytes were collected")
+        }
+        #expect(replies.count == 701)
+        #expect(try client.reply().id == 7)
+    }
+
+    @Test func linesWithoutAnEnd() throws {
+        let model = try TemporaryModel(.tiny())
+        let server = try Self.server(.tiny(), model, ["--read-timeout", "600"])
+        let good = try server.connect()
+        let clients = try (0..<8).map { _ in try server.connect() }
+        for client in clients { client.trySend(String(repeating: " ", count: 3_000_000).utf8) }
+        try server.waitForLog("the lines that clients have begun take too much memory")
+        #expect(try good.isQuiet())
+        var served = 0
+        for client in clients {
+            client.trySend("\(HostileClientTests.live(1))\n".utf8)
+            if (try? client.reply())?.result?["status"] == "ok" { served += 1 }
+        }
+        // Buffers double: two or three lines of this length fit.
+        #expect((1..<clients.count).contains(served), "\(served) of \(clients.count) had room")
+        #expect(try server.connect().isQuiet())
+    }
+
+    /// Replies that nobody takes: beyond a part of the memory, whoever has some waiting is not read any more.
+    @Test func crowdedOutput() throws {
+        let model = try TemporaryModel(.tiny())
+        let server = try Self.server(.tiny(), model, ["--write-timeout", "600"])
+        let good = try server.connect()
+        func allocated() throws -> Int? {
+            // Longer than the figures are kept.
+            usleep(120_000)
+            let stats = try good.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
+            return int(stats?["allocator"]?["allocated"])
+        }
+        let before = try allocated()
+        let clients = try (0..<8).map { _ in try server.connect(receiveBuffer: 4096) }
+        let line = Array(#"{"jsonrpc":"2.0","id":\#(Self.id(50_000)),"method":"live"}"#.utf8) + [0x0A]
+        // 10 MB each: less than a single connection may have waiting, and together ten times what all may.
+        var sent = [Int](repeating: 0, count: clients.count)
+        for _ in 0..<100 {
+            for (index, client) in clients.enumerated() where sent[index] < 10_000_000 {
+                var rest = Array(repeating: line, count: 8).flatMap(\.self)
+                rest.removeFirst(sent[index] % line.count)
+                sent[index] += client.trySend(rest, isPatient: false)
+            }
+            usleep(2000)
+        }
+        #expect(try good.isQuiet(), "who takes replies is served")
+        if let before, let after = try allocated() {
+            #expect(after - before < 32 << 20, "\((after - before) >> 20) MiB are held")
+        }
+    }
+}

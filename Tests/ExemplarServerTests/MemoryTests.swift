@@ -1,0 +1,162 @@
+import ExemplarNetwork
+import Glibc
+import JSONRPC
+import TestSupport
+import Testing
+
+/// The sum of everything that the server holds stays within its limit: what does not fit is refused by name.
+@Suite struct MemoryTests {
+    /// What `oracle` takes in a server of two threads.
+    private static func size(of model: TemporaryModel) throws -> (weights: Int, worker: Int) {
+        let loaded = try Model.load(folder: model.path)
+        return (loaded.weightByteCount, try loaded.makeEmbedder(maximumBatch: 64, members: 2).byteCount)
+    }
+
+    private static func refusal(_ arguments: [String], limit: Int) throws -> String {
+        let server = try ServerProcess(
+            launching: ["serve", "--port", "0", "--threads", "2", "--memory-limit", "\(limit)"] + arguments)
+        #expect(try server.waitForExit() == 1, "\(server.log)")
+        return server.log
+    }
+
+    @Test func everyWorkerCounts() throws {
+        let model = try TemporaryModel(.wide())
+        let (weights, worker) = try Self.size(of: model)
+        let log = try Self.refusal(["--model", model.path], limit: weights + 2 * worker - 1)
+        #expect(log.contains("that are taken already") && log.contains("fewer --threads"), "\(log)")
+        let server = try ServerProcess(model: model.path, ["--memory-limit", "\(weights + 2 * worker)"])
+        #expect(try server.connect().isQuiet())
+    }
+
+    @Test func everyModelCounts() throws {
+        let models = (try TemporaryModel(.tiny(name: "a")), try TemporaryModel(.wide()))
+        let folder = try ModelsFolder([("a", models.0), ("b", models.1)])
+        let sizes = (try Self.size(of: models.0), try Self.size(of: models.1))
+        let both = sizes.0.weights + 2 * sizes.0.worker + sizes.1.weights + 2 * sizes.1.worker
+        #expect(try Self.refusal(["--models", folder.path], limit: both - 1).contains("that are taken already"))
+        _ = try ServerProcess(["--models", folder.path, "--memory-limit", "\(both)"])
+    }
+
+    /// The old and the new set live together for a while: where both do not fit, the old one goes on.
+    @Test func aReloadThatDoesNotFit() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let (weights, worker) = try Self.size(of: model)
+        let server = try ServerProcess(model: model.path, ["--memory-limit", "\(2 * (weights + 2 * worker) - 1)"])
+        let client = try server.connect()
+        let before = try client.ask(oracle.tinyLine)
+        server.send(SIGHUP)
+        let complaint = try server.waitForLog("the old ones go on")
+        #expect(complaint.contains("that are taken already"), "\(complaint)")
+        #expect(try client.ask(oracle.tinyLine).line == before.line)
+        let stats = try client.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
+        #expect(stats?["reloads"]?["failed"] == 1)
+    }
+
+    /// Reload after reload gives back what the last one took: the next fits again.
+    @Test func whatAReloadReplacesIsGivenBack() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let (weights, worker) = try Self.size(of: model)
+        // Requests have their part in what is left over.
+        let limit = 2 * (weights + 2 * worker) + (1 << 20)
+        let server = try ServerProcess(model: model.path, ["--memory-limit", "\(limit)"])
+        let client = try server.connect()
+        var outcomes = 0
+        for _ in 0..<5 {
+            // While two sets live an image may find no room.
+            let image = try client.ask(oracle.imageLine(32, 40))
+            #expect(image.embeddings.count == 1 || image.code == -32000, "\(image.line)")
+            // The one before is freed by a thread of its own, soon: a refusal until then is right.
+            for attempt in 0... {
+                server.send(SIGHUP)
+                let line = try server.waitForLog(of: ["info reloaded", "the old ones go on"], skip: outcomes)
+                outcomes += 1
+                if line.contains("info reloaded") { break }
+                guard attempt < 500 else { throw TestFailure("never given back:\n\(server.log)") }
+                usleep(20_000)
+            }
+        }
+        for attempt in 0... {
+            if try client.ask(oracle.imageLine(32, 40)).code == nil { break }
+            guard attempt < 500 else { throw TestFailure("never given back:\n\(server.log)") }
+            usleep(20_000)
+        }
+    }
+
+    @Test func anImageWhoseMapsNeverFit() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let (weights, worker) = try Self.size(of: model)
+        let loaded = try Model.load(folder: model.path)
+        let large = try loaded.embedderByteCount(maximumBatch: 1, height: 96, width: 96, members: 2)
+        // Passes have half of what is left over.
+        let limit = weights + 2 * worker + 2 * large - 8
+        let server = try ServerProcess(model: model.path, ["--memory-limit", "\(limit)"])
+        let client = try server.connect()
+        let refused = try client.ask(oracle.imageLine(96, 96))
+        #expect(refused.code == -32602 && refused.parameter == "shape", "\(refused.line)")
+        #expect(refused.message.contains("maps of an input of 96 x 96"), "\(refused.line)")
+        #expect(try client.ask(oracle.imageLine(64, 64)).embeddings.count == 1)
+        let roomy = try ServerProcess(model: model.path, ["--memory-limit", "\(limit + 16)"])
+        #expect(try roomy.connect().ask(oracle.imageLine(96, 96)).embeddings.count == 1)
+    }
+
+    /// A server that rests holds no memory for images, whoever is still connected.
+    @Test func whatAnImageTookIsGivenBack() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path)
+        let client = try server.connect()
+        func allocated() throws -> Int? {
+            // Longer than the figures are kept.
+            usleep(120_000)
+            let stats = try client.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
+            return int(stats?["allocator"]?["allocated"])
+        }
+        // Sanitizers have their own allocator, without figures.
+        guard let before = try allocated() else { return }
+        #expect(try client.ask(oracle.imageLine(400, 400)).embeddings.count == 1)
+        let loaded = try Model.load(folder: model.path)
+        let size = try loaded.embedderByteCount(maximumBatch: 1, height: 400, width: 400, members: 2)
+        #expect(try #require(try allocated()) - before > size / 2, "it is kept for the next image")
+        for attempt in 0... {
+            if try #require(try allocated()) - before < size / 2 { break }
+            guard attempt < 200 else { throw TestFailure("never given back") }
+        }
+    }
+
+    /// Room for one pass at a time: whoever comes second waits, and embedders kept for another size make way.
+    @Test func passesWaitForOneAnother() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let (weights, worker) = try Self.size(of: model)
+        let loaded = try Model.load(folder: model.path)
+        let large = try loaded.embedderByteCount(maximumBatch: 1, height: 96, width: 96, members: 2)
+        let server = try ServerProcess(
+            model: model.path, ["--memory-limit", "\(weights + 2 * worker + 2 * large + 8)"])
+        let clients = try (0..<4).map { _ in try server.connect() }
+        let sizes = [(96, 96), (95, 96), (90, 96), (60, 90)]
+        let count = 6
+        for (client, size) in zip(clients, sizes) {
+            for _ in 0..<count { try client.send(line: oracle.imageLine(size.0, size.1)) }
+        }
+        for client in clients {
+            for _ in 0..<count {
+                let reply = try client.reply()
+                #expect(reply.embeddings.count == 1, "\(reply.line)")
+            }
+        }
+    }
+}
+
+extension Oracle {
+    fileprivate var tinyLine: String { embedLine([3]) }
+
+    /// A line that asks for the embedding of one grey image.
+    fileprivate func imageLine(_ height: Int, _ width: Int) -> String {
+        let pixels = base64([UInt8](repeating: 128, count: height * width * 3))
+        return #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"patches":["\#(pixels)"],"#
+            + #""shape":[\#(height),\#(width),3],"pool":"max"}}"#
+    }
+}
