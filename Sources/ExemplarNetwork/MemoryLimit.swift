@@ -45,9 +45,9 @@ public struct MemoryLimit: Sendable, Equatable {
     /// - Throws: `ModelError` naming all sizes, if `byteCount` bytes and what is taken are more than the limit.
     func check(_ byteCount: Int, for subject: String, advice: String) throws(ModelError) {
         guard byteCount > self.byteCount - taken else { return }
-        let others = taken > 0 ? "which with the \(Self.text(taken)) that are taken already is" : ""
+        let others = taken > 0 ? "which with the \(Self.text(taken)) that are taken already is " : ""
         throw ModelError(
-            "\(subject) take \(Self.text(byteCount)), \(others.isEmpty ? "" : others + " ")more than the \(Self.text(self.byteCount)) of memory that "
+            "\(subject) take \(Self.text(byteCount)), \(others)more than the \(Self.text(self.byteCount)) of memory that "
                 + "\(source.rawValue) gives this process: \(advice), or give it more memory.")
     }
 

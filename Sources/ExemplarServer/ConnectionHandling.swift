@@ -92,8 +92,8 @@ extension Server {
         }
     }
 
-    /// Handles the complete lines that have come, at most `left`, as long as the client takes its replies. Returns whether
-    /// there were any.
+    /// Handles the complete lines that have come, at most `left`, as long as the client takes its replies. Returns
+    /// whether there were any.
     @discardableResult
     private func takeLines(_ connection: Connection, _ left: inout Int) -> Bool {
         var hasTaken = false

@@ -3,8 +3,8 @@ import ExemplarNetwork
 
 /// Memory for forward passes over images larger than the patch: gigabytes for a megapixel on a large network.
 ///
-/// A pass that finds no room waits for others to end; one that would never find room is refused before it is queued. The
-/// embedders of the last sizes are kept for images of the same size as long as nobody else wants their memory.
+/// A pass that finds no room waits for others to end; one that would never find room is refused before it is queued.
+/// The embedders of the last sizes are kept a while for images of the same size, unless somebody wants their memory.
 ///
 /// Unchecked: an embedder belongs to whoever took it.
 final class ImagePasses: @unchecked Sendable {
@@ -27,7 +27,11 @@ final class ImagePasses: @unchecked Sendable {
     private enum Start {
         case with(Embedder)
         case withNew
+        /// Once these are freed.
+        case after([Kept])
         case never
+
+        var isLater: Bool { if case .after = self { true } else { false } }
     }
 
     private static let mostKept = 2
@@ -49,29 +53,12 @@ final class ImagePasses: @unchecked Sendable {
     ) throws(ModelError) {
         let model = ObjectIdentifier(served.model)
         let byteCount = try served.imageByteCount(height: height, width: width)
-        // Freed once the lock is released.
-        var evicted: [Kept] = []
-        let start = state.wait { state -> Start? in
-            let match = state.kept.lastIndex {
-                $0.model == model && $0.embedder.inputShape.height == height && $0.embedder.inputShape.width == width
-            }
-            if let match {
-                state.running += byteCount
-                return .with(state.kept.remove(at: match).embedder)
-            }
-            let capacity = budget.capacities.passes
-            guard byteCount <= capacity else { return .never }
-            while state.running + state.keptByteCount + byteCount > capacity, !state.kept.isEmpty {
-                evicted.append(state.kept.removeFirst())
-            }
-            guard state.running + byteCount <= capacity else {
-                willWait()
-                return nil
-            }
-            state.running += byteCount
-            return .withNew
+        var start = begin(model, height: height, width: width, byteCount, willWait)
+        while start.isLater {
+            // What makes way is freed out of the lock, and before anything takes its place.
+            start = .never
+            start = begin(model, height: height, width: width, byteCount, willWait)
         }
-        evicted = []
         switch start {
         case .with(let embedder):
             body(embedder)
@@ -85,8 +72,36 @@ final class ImagePasses: @unchecked Sendable {
                 finish(nil, byteCount, of: served)
                 throw error
             }
-        case .never:
+        case .after, .never:
             throw ModelError("While models are being replaced there is no memory for an image of \(height) × \(width).")
+        }
+    }
+
+    /// Takes the memory for a pass, or makes room for it; waits where there is none.
+    private func begin(
+        _ model: ObjectIdentifier, height: Int, width: Int, _ byteCount: Int, _ willWait: () -> Void
+    ) -> Start {
+        state.wait { state in
+            let match = state.kept.lastIndex {
+                $0.model == model && $0.embedder.inputShape.height == height && $0.embedder.inputShape.width == width
+            }
+            if let match {
+                state.running += byteCount
+                return .with(state.kept.remove(at: match).embedder)
+            }
+            let capacity = budget.capacities.passes
+            guard byteCount <= capacity else { return .never }
+            var evicted: [Kept] = []
+            while state.running + state.keptByteCount + byteCount > capacity, !state.kept.isEmpty {
+                evicted.append(state.kept.removeFirst())
+            }
+            guard evicted.isEmpty else { return .after(evicted) }
+            guard state.running + byteCount <= capacity else {
+                willWait()
+                return nil
+            }
+            state.running += byteCount
+            return .withNew
         }
     }
 

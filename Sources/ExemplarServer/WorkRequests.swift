@@ -141,8 +141,8 @@ extension RequestHandler {
         guard byteCount <= capacity else {
             throw .invalidParameter(
                 parameter,
-                "The request would take \(byteCount) bytes of memory, more than the \(capacity) that there are for all: send "
-                    + "less at a time, or give the server more memory.")
+                "The request would take \(byteCount) bytes of memory, more than the \(capacity) that there are for all: "
+                    + "send less at a time, or give the server more memory.")
         }
         if let lease = memory.take(byteCount) { return lease }
         throw ResponseError(
@@ -213,9 +213,9 @@ extension RequestHandler {
         }
         throw .invalidParameter(
             parameter,
-            "The network's maps of an input of \(entry.height) x \(entry.width) take \(MemoryLimit.text(byteCount)), more "
-                + "than the \(MemoryLimit.text(capacity)) that this server has for images: send smaller parts, or give it more "
-                + "memory.")
+            "The network's maps of an input of \(entry.height) x \(entry.width) take \(MemoryLimit.text(byteCount)), "
+                + "more than the \(MemoryLimit.text(capacity)) that this server has for images: send smaller parts, or "
+                + "give it more memory.")
     }
 
     private func files(_ entries: [EncodedString]) throws(ResponseError) -> [[UInt8]] {

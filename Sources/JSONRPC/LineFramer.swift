@@ -78,8 +78,8 @@ public struct LineFramer {
         }
     }
 
-    /// Lets go of the line that was handed out last, and of storage that is not needed without it. Feeding the framer and
-    /// asking for the next line do so, too.
+    /// Lets go of the line that was handed out last, and of storage that is not needed without it. Feeding the framer
+    /// and asking for the next line do so, too.
     public mutating func releaseLine() { releaseSpent() }
 
     private mutating func releaseSpent() {

@@ -29,7 +29,7 @@ public struct RequestParser: ~Copyable {
 
     /// A parser. It keeps its working storage from line to line: one for each thread is enough.
     ///
-    /// - Parameter maxEntries: the most patches or images of a request; with more it is refused before they are looked at.
+    /// - Parameter maxEntries: the most patches or images of a request; with more it is refused before they are read.
     public init(maxEntries: Int = .max) { self.maxEntries = maxEntries }
 
     /// Reads one line, without its LF. What cannot be read comes back as a single entry with its error and the id null.

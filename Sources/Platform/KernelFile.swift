@@ -1,7 +1,7 @@
 import Glibc
 
-/// A small file, such as the kernel's in /proc and /sys: at most its first `limit` bytes; nil, with `errno` set, where it
-/// cannot be opened.
+/// A small file, such as the kernel's in /proc and /sys: at most its first `limit` bytes; nil, with `errno` set, where
+/// it cannot be opened.
 public func kernelFile(_ path: String, limit: Int = 1 << 14) -> String? {
     let file = open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { return nil }

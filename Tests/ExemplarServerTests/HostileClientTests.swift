@@ -98,7 +98,7 @@ import Testing
         #expect(try server.connect().isQuiet())
     }
 
-    /// Both have sent everything before the server runs: whoever comes first must not keep the other waiting to the end.
+    /// Both have sent everything before the server runs: who comes first must not keep the other waiting to the end.
     @Test func aFloodOfShortLinesTakesTurns() throws {
         let model = try TemporaryModel(.tiny())
         let server = try ServerProcess(model: model.path)
@@ -115,7 +115,8 @@ import Testing
         #expect(try flooding.isQuiet())
     }
 
-    /// Lines that wait for their turn are answered although the client has closed its sending side, or the server drains.
+    /// Lines that wait for their turn are answered although the client has closed its sending side, or the server
+    /// drains.
     @Test func linesThatWaitForTheirTurnAreAnswered() throws {
         let model = try TemporaryModel(.tiny())
         let server = try ServerProcess(model: model.path)

@@ -31,7 +31,7 @@ class Faults:
 
     @contextlib.contextmanager
     def fail(self, function, code, every=1, least=0):
-        """While in it, each `every`-th call of `function` fails with `code`; for mmap, of those of `least` bytes or more."""
+        """While in it, each `every`-th call of `function`, for mmap of `least` bytes or more, fails with `code`."""
         file = self.folder / function
         # Whole or not at all: the server reads it at any time.
         new = self.folder / "new"
@@ -151,7 +151,8 @@ def rows(bench):
         yield "accept4", code, lambda code=code: bench.nobody_new("accept4", code, full)
     for code in [errno.ENOMEM, errno.ENOSPC]:
         yield "epoll_ctl", code, lambda code=code: bench.nobody_new("epoll_ctl", code, "cannot watch")
-    for name, code in [("recv", errno.ENOMEM), ("recv", errno.ECONNRESET), ("send", errno.EPIPE), ("send", errno.ENOBUFS)]:
+    broken = [("recv", errno.ENOMEM), ("recv", errno.ECONNRESET), ("send", errno.EPIPE), ("send", errno.ENOBUFS)]
+    for name, code in broken:
         yield name, code, lambda name=name, code=code: bench.connections_break(name, code)
     for name, code, least in [
         # First: later reloads get what earlier ones gave back, without a call.

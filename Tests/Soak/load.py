@@ -91,9 +91,8 @@ class Load:
             size = shape[0] * shape[1] * shape[2]
             self.patches = [base64.b64encode(self.random.randbytes(size)).decode() for _ in range(64)]
             self.answers = [client.call("embed", patches=[patch])["embeddings"][0] for patch in self.patches]
-            self.means = [
-                client.call("embed", patches=[patch], transform=self.MEAN)["embeddings"][0] for patch in self.patches[:8]
-            ]
+            means = [client.call("embed", patches=[patch], transform=self.MEAN) for patch in self.patches[:8]]
+            self.means = [mean["embeddings"][0] for mean in means]
             self.images = [
                 {"images": [base64.b64encode(png(self.random.randbytes(h * w * 3), h, w)).decode()], "pool": pool}
                 for (h, w), pool in zip(self.SIZES, ["max", "mean", "quadrant", "max"])
