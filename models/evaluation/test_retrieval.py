@@ -1,14 +1,18 @@
 """Ranks, intervals, baselines and windows by themselves; retrieval as a whole with a stand-in for the server."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from training import exemplars, photographs, reference
 
 from . import baselines, ranking, report, retrieval, runs, served, windows
+from .__main__ import HERE
 
 SEED = 25
+BINARY = Path(os.environ.get("EXEMPLAR_BINARY", HERE.parents[1] / ".build" / "release" / "exemplar"))
 
 
 def test_ranks_count_what_is_closer_and_half_of_the_ties():
@@ -92,13 +96,24 @@ def test_windows_have_the_query_in_their_middle(client):
         assert np.array_equal(windows.centres(found)[index], expected)
 
 
-def test_random_weights_have_the_shapes_of_the_model(tmp_path):
-    from . import __main__ as command
+@pytest.mark.skipif(not BINARY.exists(), reason="no server: make build, or EXEMPLAR_BINARY names it")
+@pytest.mark.parametrize("steps", [None, ["rotation"], ["hue"]])
+def test_a_server_s_windows_have_the_query_in_their_middle(steps):
+    sources = exemplars.select(photographs.HELD_OUT[:1], 4, 0.5, SEED, windows.SOURCE).contexts
+    with served.running(BINARY, HERE.parent / "small") as client:
+        found = windows.queries(client, sources, "small", SEED, steps)
+        for index, source in enumerate(sources):
+            # What g's query was before there were windows: from the smaller surroundings, by the draw's number.
+            context = windows.centres(source[np.newaxis], windows.WINDOW)[0]
+            expected = client.transform(context, sample=index, seed=SEED, steps=steps, model="small").patches[0, 0]
+            assert np.array_equal(windows.centres(found)[index], expected)
 
-    folder = served.write_random(command.HERE.parent / "small", tmp_path / "random", seed=0)
+
+def test_random_weights_have_the_shapes_of_the_model(tmp_path):
+    folder = served.write_random(HERE.parent / "small", tmp_path / "random", seed=0)
     config = json.loads((folder / "config.json").read_text())
     assert config["name"] == "small-random" and "head" not in config and "transformations" in config
-    shapes, trained = served._shapes(folder), served._shapes(command.HERE.parent / "small")
+    shapes, trained = served._shapes(folder), served._shapes(HERE.parent / "small")
     assert shapes == {name: shape for name, shape in trained.items() if not name.startswith("head")}
 
 
