@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--binary", type=Path, default=BINARY, help="serves the network with random weights")
     result.add_argument("--patches", type=int, default=450, help="retrieval: held-out ones, for each seed")
     result.add_argument("--seeds", type=int, default=3, help="retrieval and probe: how many")
+    result.add_argument("--draws", type=int, default=64, help="retrieval: the largest K of ĝ, at least 32")
     result.add_argument("--output", type=Path, help="default: models/evaluation/results/MODEL")
     return result
 
@@ -34,6 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
         print(f"error: no part is named {', '.join(unknown)}; there are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    if options.draws < 32:
+        print("error: --draws must be 32 or more", file=sys.stderr)
         return 2
     try:
         from exemplar_client import Client, ConnectionFailed, ExemplarError
@@ -56,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"{options.binary} is not there: random weights are left out", file=sys.stderr)
             for part in options.parts or PARTS:
                 # Each part is stored when it is done: what is interrupted costs one part.
-                runs.run(part, options.model, options.patches, options.seeds, client, untrained, output)
+                runs.run(part, options, client, untrained, output)
             report.write(output)
     except (ConnectionFailed, ExemplarError, OSError, photographs.PhotographError, served.ServerError) as error:
         print(f"error: {error}", file=sys.stderr)

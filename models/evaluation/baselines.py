@@ -9,7 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 from skimage.feature import hog
-from skimage.transform import resize
 from training import exemplars
 
 from . import ranking
@@ -58,7 +57,7 @@ def _enlarged(patch: np.ndarray, factor: int) -> np.ndarray:
     image = patch / 255
     if factor == 1:
         return image
-    return np.clip(resize(image, (patch.shape[0] * factor, patch.shape[1] * factor), order=3, mode="reflect"), 0, 1)
+    return np.clip(cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), 0, 1)
 
 
 BASELINES: dict[str, tuple[Callable[..., np.ndarray], dict[str, tuple], tuple[str, ...]]] = {
@@ -72,7 +71,7 @@ BASELINES: dict[str, tuple[Callable[..., np.ndarray], dict[str, tuple], tuple[st
 
 WITH_SURROUNDINGS = {
     "SIFT with surroundings": (
-        sift, {"upsampling": (1, 2), "diameter": (1 / 4, 1 / 3, 1 / 2, 2 / 3, 1)}, ("euclidean", "hellinger")
+        sift, {"upsampling": (1, 2), "diameter": (1 / 4, 1 / 3, 1 / 2, 3 / 4)}, ("euclidean", "hellinger")
     )
 }
 """As ``BASELINES``, of the patch with its surroundings: what descriptors without learning make of the pixels that ĝ is

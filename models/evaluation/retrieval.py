@@ -157,10 +157,11 @@ class Learned:
                     name, lambda w, d=describe, c=chosen, whole=whole: d(w if whole else centres(w), **c)
                 )
         result.update(self._fixed())
-        for family in (AVERAGE, AVERAGE_CONTEXT) + ((AVERAGE_CHOSEN,) if together else ()):
-            steps = settings[family]["settings"]["steps"]
-            result.update({named(family, count): self._average(family, count, seed, steps) for count in counts})
+        for family in (AVERAGE, AVERAGE_CONTEXT):
+            result.update({named(family, count): self._average(family, count, seed, None) for count in counts})
         if together:
+            steps = settings[AVERAGE_CHOSEN]["settings"]["steps"]
+            result[named(AVERAGE_CHOSEN, CHOSEN_SAMPLES)] = self._average(AVERAGE_CHOSEN, CHOSEN_SAMPLES, seed, steps)
             result[named(AVERAGE_DATABASE, CHOSEN_SAMPLES)] = self._one_sided(CHOSEN_SAMPLES, seed)
         return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from argparse import Namespace
 from pathlib import Path
 
 from exemplar_client import Client
@@ -16,16 +17,15 @@ SERVED = ("name", "sha256", "isa", "accuracy")
 """What a result keeps of the server's description of the model."""
 
 
-def run(
-    part: str, model: str, patches: int, seeds: int, client: Client, untrained: Client | None, output: Path
-) -> None:
-    """Runs one part and writes ``output``/PART.json."""
-    numbers = tuple(range(1, seeds + 1))
+def run(part: str, options: Namespace, client: Client, untrained: Client | None, output: Path) -> None:
+    """Runs one part by the options of the command line and writes ``output``/PART.json."""
+    model, seeds = options.model, tuple(range(1, options.seeds + 1))
     if part == "retrieval":
-        plan = retrieval.Plan(model, patches, seeds=numbers)
+        samples = tuple(count for count in retrieval.SAMPLES if count <= options.draws)
+        plan = retrieval.Plan(model, options.patches, seeds=seeds, samples=samples)
         store(part, output, client, plan, dataclasses.asdict(retrieval.run(plan, client, untrained)))
     elif part == "probe":
-        plan = probe.Plan(model, numbers)
+        plan = probe.Plan(model, seeds)
         store(part, output, client, plan, probe.run(plan, client, untrained))
     elif part == "matching":
         plan = matching.Plan(model)

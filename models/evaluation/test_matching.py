@@ -80,7 +80,7 @@ def test_the_whole_runs_and_reports(client, tmp_path, monkeypatch):
     monkeypatch.setattr(matching, "SIFT_MULTIPLES", (1.0,))
     monkeypatch.setattr(matching, "TUNED_WITH", ("coffee",))
     monkeypatch.setattr(photographs, "HELD_OUT", photographs.HELD_OUT[:1])
-    plan = matching.Plan("small", seeds=(1,))
+    plan = matching.Plan("small")
     found = matching.run(plan, client)
     assert found["scores"]["SIFT"]["above SIFT"] == [0, 0, 0]
     assert all(0 <= score["mean"][0] <= 1 for score in found["scores"].values())
