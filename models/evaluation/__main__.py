@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--patches", type=int, default=450, help="retrieval: held-out ones, for each seed")
     result.add_argument("--seeds", type=int, default=3, help="retrieval and probe: how many")
     result.add_argument("--draws", type=int, default=64, help="retrieval: the largest K of ĝ, at least 32")
+    result.add_argument("--together", action="store_true", help="retrieval: leave out single steps of T_α")
     result.add_argument("--output", type=Path, help="default: models/evaluation/results/MODEL")
     return result
 

@@ -11,7 +11,7 @@ from exemplar_client import Client
 from . import windows
 from .retrieval import SAMPLES
 
-PASSES = 2048
+PASSES = 1024
 """Forward passes in one measurement, as near as whole patches come to it."""
 
 

@@ -40,7 +40,7 @@ def retrieval(results: dict) -> list[str]:
     lines = [
         "", "## Patch retrieval", "",
         f"Which of {plan['patches']} patches of the held-out photographs is this a transformed copy of? "
-        f"{len(plan['seeds'])} seeds, all steps of T_α together; bootstrap over the queries. \"With surroundings\": "
+        f"Seeds {', '.join(map(str, plan['seeds']))}, all steps of T_α together; bootstrap over the queries. \"With surroundings\": "
         "the descriptor may read 74 × 74 pixels of the photograph around the patch, transformed alike for queries; the "
         "other rows see 32 × 32.",
         "", "| method | mean reciprocal rank | over g's | top-1 | displacement |", "|---|---|---|---|---|",
@@ -66,7 +66,7 @@ def retrieval(results: dict) -> list[str]:
         for score, _, tried in choice.get("tried", []):
             best[", ".join(tried)] = max(score, best.get(", ".join(tried), 0))
         lines += [f"  - {steps}: {score:.3f}" for steps, score in best.items()]
-    return lines + ["", "![What ĝ buys](gain.svg)", "", "![Single steps](steps.svg)"]
+    return lines + ["", "![What ĝ buys](gain.svg)", *(["", "![Single steps](steps.svg)"] if steps else [])]
 
 
 def probe(results: dict) -> list[str]:

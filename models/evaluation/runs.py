@@ -22,7 +22,8 @@ def run(part: str, options: Namespace, client: Client, untrained: Client | None,
     model, seeds = options.model, tuple(range(1, options.seeds + 1))
     if part == "retrieval":
         samples = tuple(count for count in retrieval.SAMPLES if count <= options.draws)
-        plan = retrieval.Plan(model, options.patches, seeds=seeds, samples=samples)
+        steps = () if options.together else retrieval.STEPS
+        plan = retrieval.Plan(model, options.patches, seeds=seeds, samples=samples, steps=steps)
         store(part, output, client, plan, dataclasses.asdict(retrieval.run(plan, client, untrained)))
     elif part == "probe":
         plan = probe.Plan(model, seeds)
