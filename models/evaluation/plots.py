@@ -16,6 +16,11 @@ AVERAGED = re.compile(r"(ĝ.*), K = (\d+)$")
 COLOURS = {"raw pixels": "0.7", "HOG": "C5", "SIFT": "C1", "SIFT with surroundings": "C3", "g": "C0", "quadrants": "C4"}
 
 
+def _colour(name: str) -> str:
+    """Of a method, or of ĝ whatever its K."""
+    return COLOURS.get(name) or ("C2" if "bare" in name else "C6" if "chosen" in name else "C9")
+
+
 def _errors(scores: list) -> list:
     return [[s[0] - s[1] for s in scores], [s[2] - s[0] for s in scores]]
 
@@ -34,8 +39,8 @@ def gain(retrieval: dict, cost: dict | None, path: Path) -> None:
             families.setdefault(found[1], {})[int(found[2])] = name
     height = 9 if cost else 6.5
     figure, axes = pyplot.subplots(2 + bool(cost), figsize=(7, height), sharex=True, layout="constrained")
-    for index, (family, names) in enumerate(families.items()):
-        style = {"marker": "o", "markersize": 4, "color": ("C2", "C9", "C6")[index % 3], "label": family}
+    for family, names in families.items():
+        style = {"marker": "o", "markersize": 4, "color": _colour(family), "label": family}
         scores = [rows[name]["mrr"] for name in names.values()]
         axes[0].errorbar(list(names), [s[0] for s in scores], _errors(scores), capsize=2, **style)
         axes[1].plot(list(names), [retrieval["displacement"][name] for name in names.values()], **style)
@@ -71,7 +76,7 @@ def steps(retrieval: dict, path: Path) -> None:
         places = [place + (index - (len(methods) - 1) / 2) * width for place in range(len(tasks))]
         axes.bar(
             places, [s[0] for s in scores], width, yerr=_errors(scores), label=name, error_kw={"linewidth": 0.7},
-            color=COLOURS.get(name, ("C2", "C9")[index % 2]),
+            color=_colour(name),
         )
     axes.set(ylabel="mean reciprocal rank", ylim=(0, 1.3), title=f"One step alone: {retrieval['model']['name']}")
     axes.set_xticks(range(len(tasks)), list(tasks))
@@ -89,7 +94,7 @@ def matching(results: dict, path: Path) -> None:
             values = score["kinds"][kind]
             panel.plot(
                 [float(strength) for strength in values], list(values.values()), marker="o", markersize=3, label=name,
-                color=COLOURS.get(name, "C2"),
+                color=_colour(name),
             )
         panel.set(title=kind, ylim=(0, 1), xlabel="strength")
         if kind == "lighting":
