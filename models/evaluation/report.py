@@ -40,9 +40,9 @@ def retrieval(results: dict) -> list[str]:
     lines = [
         "", "## Patch retrieval", "",
         f"Which of {plan['patches']} patches of the held-out photographs is this a transformed copy of? "
-        f"Seeds {', '.join(map(str, plan['seeds']))}, all steps of T_α together; bootstrap over the queries. \"With surroundings\": "
-        "the descriptor may read 74 × 74 pixels of the photograph around the patch, transformed alike for queries; the "
-        "other rows see 32 × 32.",
+        f"Seeds {', '.join(map(str, plan['seeds']))}, all steps of T_α together; bootstrap over the queries. "
+        "\"With surroundings\": the descriptor may read 74 × 74 pixels of the photograph around the patch, "
+        "transformed alike for queries; the other rows see 32 × 32.",
         "", "| method | mean reciprocal rank | over g's | top-1 | displacement |", "|---|---|---|---|---|",
     ]
     for name, scores in together.items():
