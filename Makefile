@@ -17,6 +17,7 @@ MINUTES ?= 30
 VENV := .build/venv
 PYTHON := $(VENV)/bin/python
 TRAINING_VENV := .build/training-venv
+EVALUATION_VENV := .build/evaluation-venv
 
 .PHONY: help
 help: ## List the targets
@@ -81,6 +82,17 @@ $(TRAINING_VENV)/ready: models/training/requirements.txt
 	@.ci/install-dependencies test
 	@python3 -m venv --clear $(TRAINING_VENV)
 	@$(TRAINING_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+.PHONY: gallery
+gallery: build $(EVALUATION_VENV)/ready ## Write models/evaluation/gallery.html: filters, surrogates, neighbours, plots
+	@cd models && exec $(abspath $(EVALUATION_VENV))/bin/python -m evaluation.gallery $(ARGS)
+
+$(EVALUATION_VENV)/ready: models/evaluation/requirements.txt clients/python/pyproject.toml
+	@.ci/install-dependencies test
+	@python3 -m venv --clear $(EVALUATION_VENV)
+	@$(EVALUATION_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable clients/python --requirement $<
 	@touch $@
 
 .PHONY: format

@@ -10,6 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 BINARY = HERE.parents[1] / ".build" / "release" / "exemplar"
+PARTS = ("retrieval", "probe", "matching", "cost")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -17,27 +18,37 @@ def parser() -> argparse.ArgumentParser:
         prog="evaluation", description="Evaluate a network through a running server.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
+    result.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all when none is named")
     result.add_argument("--model", default="small", help="as the server names it; its folder lies in models/")
     result.add_argument("--host", default="127.0.0.1")
     result.add_argument("--port", type=int, default=7350)
     result.add_argument("--binary", type=Path, default=BINARY, help="serves the network with random weights")
-    result.add_argument("--patches", type=int, default=450, help="of the held-out photographs, for each seed")
-    result.add_argument("--seeds", type=int, default=3, help="how many")
+    result.add_argument("--patches", type=int, default=450, help="retrieval: held-out ones, for each seed")
+    result.add_argument("--seeds", type=int, default=3, help="retrieval and probe: how many")
+    result.add_argument("--draws", type=int, default=64, help="retrieval: the largest K of ĝ, at least 32")
+    result.add_argument("--together", action="store_true", help="retrieval: leave out single steps of T_α")
     result.add_argument("--output", type=Path, help="default: models/evaluation/results/MODEL")
     return result
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
+    unknown = [part for part in options.parts if part not in PARTS]
+    if unknown:
+        print(f"error: no part is named {', '.join(unknown)}; there are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    if options.draws < 32:
+        print("error: --draws must be 32 or more", file=sys.stderr)
+        return 2
     try:
         from exemplar_client import Client, ConnectionFailed, ExemplarError
         from training import photographs
 
-        from . import experiment, report, served
+        from . import report, runs, served
     except ImportError as error:
         print(f"{error}: pip install ../clients/python -r evaluation/requirements.txt", file=sys.stderr)
         return 1
-    plan = experiment.Plan(options.model, options.patches, seeds=tuple(range(1, options.seeds + 1)))
+    output = options.output or HERE / "results" / options.model
     try:
         with contextlib.ExitStack() as stack:
             client = stack.enter_context(Client(options.host, options.port, timeout=300))
@@ -48,12 +59,16 @@ def main(arguments: list[str] | None = None) -> int:
                 untrained = stack.enter_context(served.running(options.binary, folder))
             else:
                 print(f"{options.binary} is not there: random weights are left out", file=sys.stderr)
-            results = experiment.run(plan, client, untrained)
-            output = options.output or HERE / "results" / options.model
-            report.write(plan, results, client.model(options.model), output)
+            for part in options.parts or PARTS:
+                # Each part is stored when it is done: what is interrupted costs one part.
+                runs.run(part, options, client, untrained, output)
+            report.write(output)
     except (ConnectionFailed, ExemplarError, OSError, photographs.PhotographError, served.ServerError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"interrupted: finished parts are in {output}, name the others to go on", file=sys.stderr)
+        return 130
     print((output / "results.md").read_text(encoding="utf-8"))
     return 0
 

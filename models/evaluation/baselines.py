@@ -9,9 +9,9 @@ from typing import Any
 import cv2
 import numpy as np
 from skimage.feature import hog
-from skimage.transform import resize
+from training import exemplars
 
-from . import retrieval
+from . import ranking
 
 Settings = dict[str, Any]
 
@@ -36,12 +36,17 @@ def histograms(patches: np.ndarray, upsampling: int, cell: int, block: int) -> n
 
 
 def sift(patches: np.ndarray, upsampling: int, diameter: float) -> np.ndarray:
-    """Upright SIFT (Lowe 2004) of one key point in the centre of the enlarged patch, ``diameter`` in patch sides."""
+    """Upright SIFT (Lowe 2004) of one key point in the centre of the enlarged patch, ``diameter`` in sides of 32.
+
+    The descriptor reaches some three diameters across, as far as there are pixels: patches larger than 32 × 32 are a
+    key point with its surroundings.
+    """
     extractor, rows = cv2.SIFT_create(), []
     for patch in patches:
         grey = cv2.cvtColor((_enlarged(patch, upsampling) * 255).round().astype(np.uint8), cv2.COLOR_RGB2GRAY)
         side = grey.shape[0]
-        point = cv2.KeyPoint(x=(side - 1) / 2, y=(side - 1) / 2, size=diameter * side, angle=0.0)
+        size = diameter * exemplars.PATCH * upsampling
+        point = cv2.KeyPoint(x=(side - 1) / 2, y=(side - 1) / 2, size=size, angle=0.0)
         _, descriptors = extractor.compute(grey, [point])
         rows.append(descriptors[0])
     return np.stack(rows)
@@ -52,7 +57,7 @@ def _enlarged(patch: np.ndarray, factor: int) -> np.ndarray:
     image = patch / 255
     if factor == 1:
         return image
-    return np.clip(resize(image, (patch.shape[0] * factor, patch.shape[1] * factor), order=3, mode="reflect"), 0, 1)
+    return np.clip(cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), 0, 1)
 
 
 BASELINES: dict[str, tuple[Callable[..., np.ndarray], dict[str, tuple], tuple[str, ...]]] = {
@@ -64,22 +69,30 @@ BASELINES: dict[str, tuple[Callable[..., np.ndarray], dict[str, tuple], tuple[st
 }
 """Name, function, the grid of its settings, the metrics that it is tried with."""
 
+WITH_SURROUNDINGS = {
+    "SIFT with surroundings": (
+        sift, {"upsampling": (1, 2), "diameter": (1 / 4, 1 / 3, 1 / 2, 3 / 4)}, ("euclidean", "hellinger")
+    )
+}
+"""As ``BASELINES``, of the patch with its surroundings: what descriptors without learning make of the pixels that ĝ is
+given, where it is given any."""
+
 
 def _grid(choices: dict[str, tuple]) -> Iterator[Settings]:
     for values in itertools.product(*choices.values()):
         yield dict(zip(choices, values))
 
 
-def choose(queries: np.ndarray, database: np.ndarray) -> dict[str, Settings]:
+def choose(queries: np.ndarray, database: np.ndarray, candidates: dict | None = None) -> dict[str, Settings]:
     """The settings of each baseline with the highest mean reciprocal rank: ``settings``, ``metric``, ``mrr``."""
     best: dict[str, Settings] = {}
-    for name, (describe, choices, metrics) in BASELINES.items():
+    for name, (describe, choices, metrics) in (candidates or BASELINES).items():
         for settings in _grid(choices):
             if settings.get("cell", 0) * settings.get("block", 1) > database.shape[1]:
                 continue  # A block larger than the patch holds nothing.
             features = describe(queries, **settings), describe(database, **settings)
             for metric in metrics:
-                mrr = float(np.mean(1 / retrieval.ranks(*features, metric)))
+                mrr = ranking.mrr(*features, metric)
                 if name not in best or mrr > best[name]["mrr"]:
                     best[name] = {"settings": settings, "metric": metric, "mrr": mrr}
     return best

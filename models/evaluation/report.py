@@ -1,92 +1,136 @@
-"""The results as JSON, as a Markdown table and as plots."""
+"""What a folder of results holds, as Markdown with its plots."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import re
 from pathlib import Path
 
-from .experiment import Plan, Results
+from . import plots, runs
 
 
-def write(plan: Plan, results: Results, description: dict, output: Path) -> None:
-    """results.json, results.md, and two plots in ``output``; ``description`` is the server's of the model."""
-    output.mkdir(parents=True, exist_ok=True)
-    served = {key: description.get(key) for key in ("name", "sha256", "isa", "accuracy")}
-    everything = {"model": served, "plan": dataclasses.asdict(plan), **dataclasses.asdict(results)}
-    (output / "results.json").write_text(json.dumps(everything, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (output / "results.md").write_text(markdown(plan, results, served), encoding="utf-8")
-    _plot(results, output)
-
-
-def markdown(plan: Plan, results: Results, served: dict) -> str:
-    """Two tables: everything together with intervals, and the mean reciprocal rank of each step alone."""
-
-    def cell(scores: list[float]) -> str:
-        return f"{scores[0]:.3f} ({scores[1]:.3f} … {scores[2]:.3f})"
-
-    together = results.tasks["all"]
-    lines = [
-        f"# Patch retrieval with `{served['name']}`",
+def write(output: Path) -> None:
+    """results.md and the plots of every part that ``output`` holds."""
+    parts = runs.stored(output)
+    sections = {"retrieval": retrieval, "probe": probe, "matching": matching, "cost": cost}
+    text = []
+    for name, section in sections.items():
+        if name in parts:
+            text += section(parts[name])
+    served = next(iter(parts.values()))["model"]
+    head = [
+        f"# What `{served['name']}` is worth",
         "",
-        f"Which of {plan.patches} patches of the held-out photographs is this a transformed copy of? {len(plan.seeds)} seeds; "
-        "95 % bootstrap intervals over the queries. "
-        f"Computed by a server ({served['isa']}, accuracy {served['accuracy']}), weights `{str(served['sha256'])[:12]}`.",
-        "",
-        "| method | mean reciprocal rank | top-1 |",
-        "|---|---|---|",
-        *(f"| {name} | {cell(scores['mrr'])} | {cell(scores['top1'])} |" for name, scores in together.items()),
-        "",
-        "Mean reciprocal rank where one step alone is applied:",
-        "",
+        f"Computed by a server ({served['isa']}, accuracy {served['accuracy']}), weights "
+        f"`{str(served['sha256'])[:12]}`; intervals hold 95 %. [README.md](../../README.md) says what was done.",
     ]
-    steps = [task for task in results.tasks if task != "all"]
+    (output / "results.md").write_text("\n".join(head + text) + "\n", encoding="utf-8")
+    if "retrieval" in parts:
+        plots.gain(parts["retrieval"], parts.get("cost"), output / "gain.svg")
+        plots.steps(parts["retrieval"], output / "steps.svg")
+    if "matching" in parts:
+        plots.matching(parts["matching"], output / "matching.svg")
+
+
+def cell(scores: list[float]) -> str:
+    return f"{scores[0]:.3f} ({scores[1]:.3f} … {scores[2]:.3f})"
+
+
+def retrieval(results: dict) -> list[str]:
+    """Everything together with intervals, single steps, and the settings."""
+    plan, together = results["plan"], results["tasks"]["all"]
+    lines = [
+        "", "## Patch retrieval", "",
+        f"Which of {plan['patches']} patches of the held-out photographs is this a transformed copy of? "
+        f"Seeds {', '.join(map(str, plan['seeds']))}, all steps of T_α together; bootstrap over the queries. "
+        "\"With surroundings\": the descriptor may read 74 × 74 pixels of the photograph around the patch, "
+        "transformed alike for queries; the other rows see 32 × 32.",
+        "", "| method | mean reciprocal rank | over g's | top-1 | displacement |", "|---|---|---|---|---|",
+    ]
+    for name, scores in together.items():
+        lines.append(
+            f"| {name} | {cell(scores['mrr'])} | {cell(results['ratios'][name])} | {cell(scores['top1'])} "
+            f"| {results['displacement'][name]:.2f} |"
+        )
+    steps = [task for task in results["tasks"] if task != "all"]
     if steps:
-        methods = list(results.tasks[steps[0]])
+        lines += ["", "Mean reciprocal rank where one step alone is applied:", ""]
         lines += [f"| method | {' | '.join(steps)} |", "|---" * (len(steps) + 1) + "|"]
-        for name in methods:
-            values = " | ".join(f"{results.tasks[step][name]['mrr'][0]:.3f}" for step in steps)
+        for name in results["tasks"][steps[0]]:
+            values = " | ".join(f"{results['tasks'][step][name]['mrr'][0]:.3f}" for step in steps)
             lines.append(f"| {name} | {values} |")
-    lines += ["", "Settings of the baselines, chosen on the training photographs:", ""]
-    for name, choice in results.settings.items():
-        settings = ", ".join(f"{key} {value:.3g}" for key, value in choice["settings"].items())
-        lines.append(f"- {name}: {settings}, {choice['metric']} ({choice['mrr']:.3f} there)")
-    return "\n".join(lines) + "\n"
+    lines += ["", "Settings, chosen on the training photographs (mean reciprocal rank there):", ""]
+    for name, choice in results["settings"].items():
+        told = ["steps " + ", ".join(value) if key == "steps" else f"{key} {value:.3g}"
+                for key, value in choice["settings"].items()]
+        lines.append(f"- {name}: {', '.join([*told, choice['metric']])} ({choice['mrr']:.3f})")
+        best: dict[str, float] = {}
+        for score, _, tried in choice.get("tried", []):
+            best[", ".join(tried)] = max(score, best.get(", ".join(tried), 0))
+        lines += [f"  - {steps}: {score:.3f}" for steps, score in best.items()]
+    return lines + ["", "![What ĝ buys](gain.svg)", *(["", "![Single steps](steps.svg)"] if steps else [])]
 
 
-def _plot(results: Results, output: Path) -> None:
-    import matplotlib
+def probe(results: dict) -> list[str]:
+    """Accuracy of each representation on each task, what pooled features are above it by, and the layers' shares."""
+    plan, tasks = results["plan"], results["tasks"]
+    lines = [
+        "", "## Linear probe", "",
+        "Accuracy of a linear SVM on labelled grey images of scikit-learn and scikit-image, "
+        f"{len(plan['seeds'])} splits; scaling, C and the settings of raw pixels and HOG by cross-validation on the "
+        "part to learn from; bootstrap over what was judged.",
+        "", f"| representation | {' | '.join(tasks)} |", "|---" * (len(tasks) + 1) + "|",
+    ]
+    for name in next(iter(tasks.values())):
+        lines.append(f"| {name} | {' | '.join(cell(rows[name]['accuracy']) for rows in tasks.values())} |")
+    lines += [
+        "", "What every layer together is above the others by, on the same images:", "",
+        f"| representation | {' | '.join(tasks)} |", "|---" * (len(tasks) + 1) + "|",
+    ]
+    for name in next(iter(tasks.values())):
+        if any(rows[name]["below pooled"][0] for rows in tasks.values()):
+            lines.append(f"| {name} | {' | '.join(cell(rows[name]['below pooled']) for rows in tasks.values())} |")
+    layers = list(next(iter(results["shares"].values())))
+    lines += [
+        "", "Share of ‖w‖² that each layer gets where all are given, at the model's `feature_scales`:", "",
+        f"| task | {' | '.join(layers)} |", "|---" * (len(layers) + 1) + "|",
+        *(f"| {task} | {' | '.join(f'{100 * share[name]:.0f} %' for name in layers)} |"
+          for task, share in results["shares"].items()),
+    ]
+    return lines
 
-    matplotlib.use("agg")
-    from matplotlib import pyplot
 
-    together = {name: scores["mrr"] for name, scores in results.tasks["all"].items()}
-    fixed = {name: scores for name, scores in together.items() if not name.startswith("ĝ")}
-    averaged = {int(re.search(r"\d+", name)[0]): s for name, s in together.items() if name.startswith("ĝ")}
+def matching(results: dict) -> list[str]:
+    """Mean average precision over all pairs, and what is chosen."""
+    kinds = list(next(iter(results["scores"].values()))["kinds"])
+    lines = [
+        "", "## Descriptor matching", "",
+        "Average precision of greedy matching between held-out photographs and distorted copies, "
+        f"{results['pairs']} pairs with {results['regions']:.0f} matchable regions on average; bootstrap over pairs.",
+        "", f"| method | mean average precision | above SIFT | {' | '.join(kinds)} |", "|---" * (len(kinds) + 3) + "|",
+    ]
+    for name, score in results["scores"].items():
+        each = " | ".join(f"{sum(v.values()) / len(v):.3f}" for v in (score["kinds"][kind] for kind in kinds))
+        lines.append(f"| {name} | {cell(score['mean'])} | {cell(score['above SIFT'])} | {each} |")
+    lines += ["", "Settings, chosen on photographs of the training split (mean average precision there):", ""]
+    for name, choice in results["settings"].items():
+        turned = "turned by their orientation" if choice["oriented"] else "upright"
+        lines.append(
+            f"- {name}: {choice['multiple']:g} key point sizes, {turned}, {choice['metric']} "
+            f"({choice['average_precision']:.3f})"
+        )
+    return lines + ["", "![Average precision by strength](matching.svg)"]
 
-    def errors(scores):
-        return [[s[0] - s[1] for s in scores], [s[2] - s[0] for s in scores]]
 
-    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
-    axes.errorbar(list(averaged), [s[0] for s in averaged.values()], errors(averaged.values()), marker="o", label="ĝ, K draws")
-    for index, (name, scores) in enumerate(fixed.items()):
-        axes.axhline(scores[0], linestyle="--", linewidth=1, color=f"C{index + 1}", label=name)
-    axes.set(xscale="log", xlabel="K", ylabel="mean reciprocal rank", ylim=(0, 1), xticks=list(averaged))
-    axes.get_xaxis().set_major_formatter("{x:.0f}")
-    axes.minorticks_off()
-    axes.legend(fontsize="small", ncols=2)
-    figure.savefig(output / "samples.svg")
-
-    steps = [task for task in results.tasks if task != "all"]
-    figure, axes = pyplot.subplots(figsize=(9, 4), layout="constrained")
-    methods = list(results.tasks[steps[0]]) if steps else []
-    for index, name in enumerate(methods):
-        scores = [results.tasks[step][name]["mrr"] for step in steps]
-        places = [place + (index - (len(methods) - 1) / 2) * 0.8 / len(methods) for place in range(len(steps))]
-        axes.bar(places, [s[0] for s in scores], 0.8 / len(methods), yerr=errors(scores), label=name)
-    axes.set(ylabel="mean reciprocal rank", ylim=(0, 1))
-    axes.set_xticks(range(len(steps)), steps)
-    axes.legend(fontsize="small", ncols=2)
-    figure.savefig(output / "steps.svg")
-    pyplot.close("all")
+def cost(results: dict) -> list[str]:
+    """Microseconds for a patch, by K."""
+    times = results["microseconds"]
+    counts = list(times["ĝ with surroundings"])
+    lines = [
+        "", "## Time", "",
+        f"Microseconds a patch, through the Python client on the server's machine, {results['threads']} threads; "
+        f"g takes {times['g']['1']:.0f}.",
+        "", f"| K | {' | '.join(counts)} |", "|---" * (len(counts) + 1) + "|",
+    ]
+    return lines + [
+        f"| {name} | {' | '.join(f'{values[count]:.0f}' for count in counts)} |"
+        for name, values in times.items() if name != "g"
+    ]

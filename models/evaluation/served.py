@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from exemplar_client import Client, export
+from safetensors import safe_open
 
 START_TIMEOUT = 120
 """Seconds that a server may take until it listens."""
@@ -19,15 +20,6 @@ START_TIMEOUT = 120
 
 class ServerError(Exception):
     """A server did not start."""
-
-
-def queries(client: Client, contexts: np.ndarray, model: str, seed: int, steps: list[str] | None) -> np.ndarray:
-    """T_α of each context's patch, uint8 [n, h, w, C], with a draw of its own each: number i for patch i."""
-    patches = [
-        client.transform(context, sample=index, seed=seed, steps=steps, model=model).patches[0, 0]
-        for index, context in enumerate(contexts)
-    ]
-    return np.stack(patches)
 
 
 def write_random(folder: Path, output: Path, seed: int) -> Path:
@@ -52,10 +44,9 @@ def write_random(folder: Path, output: Path, seed: int) -> Path:
 
 
 def _shapes(folder: Path) -> dict[str, list[int]]:
-    """The shapes of the tensors of model.safetensors, from its header."""
-    with (folder / "model.safetensors").open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+    """The shapes of the tensors of model.safetensors."""
+    with safe_open(folder / "model.safetensors", "numpy") as tensors:
+        return {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}
 
 
 def layer_scales(client: Client, patches: np.ndarray, model: str) -> dict[str, float]:

@@ -15,17 +15,18 @@ SIDES = (32.0, 40.0, 50.0, 62.5)  # In source pixels, resampled to PATCH.
 
 @dataclass
 class Exemplars:
-    """``contexts`` uint8 [N, 74, 74, 3], each with its 32×32 patch in the centre; ``origin`` one row a patch:
-    photograph, x and y of the centre, source side."""
+    """``contexts`` uint8 [N, 74, 74, 3] or as large as asked for, each with its 32×32 patch in the centre; ``origin``
+    one row a patch: photograph, x and y of the centre, source side."""
 
     contexts: np.ndarray
     origin: list[tuple[str, float, float, float]]
 
 
 def select(
-    chosen: tuple[photographs.Photograph, ...], count: int, distance: float, seed: int
+    chosen: tuple[photographs.Photograph, ...], count: int, distance: float, seed: int, context: int = CONTEXT
 ) -> Exemplars:
-    """Draws ``count`` exemplars.
+    """Draws ``count`` exemplars, each with ``context`` × ``context`` pixels around its centre; more of them change
+    nothing within.
 
     Positions are drawn with probability proportional to the mean squared gradient over the patch (Dosovitskiy et al.
     2014, section 3.1). Two exemplars of one photograph whose scales are within a factor of 1.5 keep at least
@@ -45,7 +46,7 @@ def select(
                 "ask for fewer exemplars or a smaller --distance"
             )
         for x, y, side in places:
-            contexts.append(_context(image, x, y, side))
+            contexts.append(_context(image, x, y, side, context))
             origin.append((photograph.name, x, y, side))
     order = generator.permutation(count)
     return Exemplars(np.stack(contexts)[order], [origin[index] for index in order])
@@ -82,12 +83,12 @@ def _places(image: np.ndarray, quota: int, distance: float, generator: np.random
     return places
 
 
-def _context(image: np.ndarray, x: float, y: float, side: float) -> np.ndarray:
-    """uint8 [74, 74, 3] around (x, y), resampled so that ``side`` source pixels become 32, reflected at the edges."""
+def _context(image: np.ndarray, x: float, y: float, side: float, size: int = CONTEXT) -> np.ndarray:
+    """uint8 [size, size, 3] around (x, y), resampled so that ``side`` source pixels become 32; edges are mirrors."""
     step = side / PATCH
-    offsets = (np.arange(CONTEXT) - (CONTEXT - 1) / 2) * step
+    offsets = (np.arange(size) - (size - 1) / 2) * step
     # Halve the detail that a coarser grid cannot hold: a box of the step's width, by averaging sub-samples.
-    total = np.zeros((CONTEXT, CONTEXT, 3), np.float64)
+    total = np.zeros((size, size, 3), np.float64)
     samples = (np.arange(3) - 1) * step / 3 if step > 1 else np.zeros(1)
     for dy in samples:
         for dx in samples:
