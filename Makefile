@@ -69,6 +69,10 @@ soak: build ## Load the release server with good and bad clients for MINUTES=30 
 bench: toolchain ## Measure kernels and networks against the peak and against peers; QUICK=1: two minutes; ARGS=--help
 	@benchmarks/run $(if $(QUICK),--quick) $(ARGS)
 
+.PHONY: bench-serving
+bench-serving: build ## Measure the server beside ONNX Runtime behind mosec, and what it promises; QUICK=1: 90 seconds; ARGS=--help
+	@benchmarks/serving $(if $(QUICK),--quick) $(ARGS)
+
 .PHONY: train
 train: $(TRAINING_VENV)/ready ## Train models/$(MODEL) by its recipe, or go on where it stopped; MODEL=small ARGS='--steps 40000'
 	@cd models && exec $(abspath $(TRAINING_VENV))/bin/python -m training train --model $(MODEL) $(ARGS)
