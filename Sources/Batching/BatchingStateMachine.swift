@@ -92,14 +92,17 @@ where Instant.Duration == Duration {
         guard !isDraining || isAccepted else { return .draining }
         if let deadline, deadline <= now { return .expired }
         let count = job.patchCount
-        guard count > 0, waiting.patchCount + count <= limits.queue else {
-            return .refused(retryAfter: timeToCompute(waiting.patchCount))
-        }
+        if let retryAfter = refusal(of: count) { return .refused(retryAfter: retryAfter) }
         lastID += 1
         waiting.append(job: lastID, of: job.connection, key: job.key, patchCount: count)
         records[lastID] = Record(job: job, deadline: deadline, unfinished: count)
         if let deadline { earliest = earliest.map { min($0, deadline) } ?? deadline }
         return .admitted(wake: min(idleWorkerCount, count))
+    }
+
+    /// In what time there should be room for so many patches; nil where there is now.
+    public func refusal(of patchCount: Int) -> Duration? {
+        patchCount > 0 && waiting.patchCount + patchCount <= limits.queue ? nil : timeToCompute(waiting.patchCount)
     }
 
     /// What a worker that computes nothing does next.

@@ -217,11 +217,7 @@ extension Server {
             connection.inFlight += 1
             connection.owedByteCount += task.replyByteCount
         case .refused(let retryAfter):
-            let milliseconds = Int((retryAfter / .milliseconds(1)).rounded(.up))
-            let error = ResponseError(
-                .overloaded, "The queue of \(configuration.queue) patches is full; try again in \(milliseconds) ms.",
-                data: [.init("retry_after_ms", .int(milliseconds))])
-            answer(.failure(error), task.address, connection)
+            answer(.failure(handler.overloaded(retryAfter: retryAfter)), task.address, connection)
         case .expired: answer(.failure(.deadlineExceeded), task.address, connection)
         case .draining:
             answer(.failure(ResponseError(.draining, "The server is shutting down.")), task.address, connection)

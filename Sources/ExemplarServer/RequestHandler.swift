@@ -28,6 +28,8 @@ struct RequestHandler {
     let configuration: ServerConfiguration
     let threads: Int
     let memory: MemoryBudget
+    /// In what time the queue should have room for so many patches; nil where it has now.
+    let refusal: @Sendable (_ patchCount: Int) -> Duration?
     /// The bytes of the token that clients must send; nil without one.
     let token: [UInt8]?
 
@@ -77,6 +79,14 @@ struct RequestHandler {
         } catch {
             return .failure(error)
         }
+    }
+
+    /// The queue is full.
+    func overloaded(retryAfter: Duration) -> ResponseError {
+        let milliseconds = Int((retryAfter / .milliseconds(1)).rounded(.up))
+        return ResponseError(
+            .overloaded, "The queue of \(configuration.queue) patches is full; try again in \(milliseconds) ms.",
+            data: [.init("retry_after_ms", .int(milliseconds))])
     }
 
     /// A name as it goes into an error: not at any length that a client may choose.
