@@ -78,7 +78,12 @@ where Instant.Duration == Duration {
     public var nextDeadline: Instant? { earliest }
 
     /// When the batch that runs longest was started, if any runs.
-    public var oldestStart: Instant? { running.values.map(\.started).min() }
+    public var oldestStart: Instant? {
+        var oldest: Instant?
+        // A loop: the library's key paths look their types up at each call, which every request would pay for.
+        for run in running.values where oldest.map({ run.started < $0 }) ?? true { oldest = run.started }
+        return oldest
+    }
 
     /// Whether the last job of a drained batcher has left and no worker computes.
     public var isDrained: Bool { isDraining && records.isEmpty && running.isEmpty }

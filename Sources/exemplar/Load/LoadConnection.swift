@@ -57,8 +57,11 @@ final class LoadConnection {
     }
 
     /// Takes the replies that have come.
+    ///
+    /// - Parameter window: the time in which replies count as throughput.
     func receive(
-        through chunk: UnsafeMutableRawBufferPointer, in window: Range<ContinuousClock.Instant>, _ tally: inout LoadTally
+        through chunk: UnsafeMutableRawBufferPointer, in window: Range<ContinuousClock.Instant>,
+        _ tally: inout LoadTally
     ) {
         do {
             while try socket.fill(&framer, through: chunk) {
