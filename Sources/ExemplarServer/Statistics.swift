@@ -94,7 +94,8 @@ extension Statistics {
         guard let figures = AllocatorStatistics.current() else { return .null }
         return [
             "allocated": .int(figures.allocated), "active": .int(figures.active), "resident": .int(figures.resident),
-            "retained": .int(figures.retained),
+            "retained": .int(figures.retained), "total_bytes": .int(figures.totalBytes),
+            "total_allocations": .int(figures.totalCount),
         ]
     }
 }

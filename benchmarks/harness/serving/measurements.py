@@ -117,12 +117,13 @@ class Measurements:
         before = server.call("stats")
         self._loads.measure(server, self._seconds, 32)
         after = server.call("stats")
-        if not after.get("allocator") or "requested" not in after["allocator"]:
+        if not after.get("allocator") or "total_bytes" not in after["allocator"]:
             self._results["notes"].append("This build's allocator does not tell what was allocated.")
             return
         requests = after["requests"]["embed"] - before["requests"]["embed"]
         self._results["allocations"] = {
-            name: (after["allocator"][name] - before["allocator"][name]) / requests for name in ("requested", "requests")
+            name: (after["allocator"][name] - before["allocator"][name]) / requests
+            for name in ("total_bytes", "total_allocations")
         }
 
     def restarts(self, server: Exemplar, start: Callable[[], Exemplar]) -> None:

@@ -48,7 +48,7 @@ def promises(results: dict) -> list[Promise]:
         found.append(Promise(text, f"{seconds:.2f} s", seconds <= 1))
     if "allocations" in results:
         figures = results["allocations"]
-        measured = f"{figures['requested']:,.0f} bytes in {figures['requests']:.1f} allocations"
+        measured = f"{figures['total_bytes']:,.0f} bytes in {figures['total_allocations']:.1f} allocations"
         found.append(Promise("Allocated for a request of one patch, by the whole process", measured, None))
     return found
 
