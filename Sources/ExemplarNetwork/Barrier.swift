@@ -4,8 +4,8 @@ import Synchronization
 
 /// Where threads wait for one another, again and again.
 ///
-/// Whoever waits spins, since what is waited for is often nearer than a thread's way to sleep and back, and then blocks.
-/// Unchecked: `mutex` and `condition` are made for many threads.
+/// Whoever waits spins, since what is waited for is often nearer than a thread's way to sleep and back, and then
+/// blocks. Unchecked: `mutex` and `condition` are made for many threads.
 final class Barrier: @unchecked Sendable {
     private let count: Int
     private let arrived = Atomic<Int>(0)
@@ -18,7 +18,7 @@ final class Barrier: @unchecked Sendable {
         /// Some microseconds: nobody knows when the others come.
         case idle = 200
         /// Some hundred microseconds: the others are on their way. A core that sleeps may take 80 µs to wake, so that
-        /// whoever slept at one meeting would come late to the next, and the other sleep there, to the end of the network.
+        /// whoever slept at one meeting would come late to the next, and the other sleep there, to the network's end.
         case working = 8000
     }
 

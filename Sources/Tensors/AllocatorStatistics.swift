@@ -12,8 +12,8 @@ public struct AllocatorStatistics: Sendable, Equatable {
     public var resident: Int
     /// Given back to the system but kept as address space.
     public var retained: Int
-    /// Bytes and number of all allocations since the start, freed or not, by their size classes. A thread's last ones are
-    /// missing until its cache is next tidied.
+    /// Bytes and number of all allocations since the start, freed or not, by their size classes. A thread's last ones
+    /// are missing until its cache is next tidied.
     public var totalBytes: Int
     public var totalCount: Int
 

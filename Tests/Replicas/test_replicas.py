@@ -160,7 +160,8 @@ class ReplicasTests(unittest.TestCase):
         self.front, state = free_ports(2)
         file = self.folder / "haproxy.cfg"
         file.write_text(self.configuration(state))
-        self.haproxy = subprocess.Popen(["haproxy", "-f", str(file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.haproxy = subprocess.Popen(["haproxy", "-f", str(file)], **quiet)
         self.addCleanup(self.haproxy.wait)
         self.addCleanup(self.haproxy.kill)
         draw = random.Random(SEED)
@@ -217,7 +218,8 @@ class ReplicasTests(unittest.TestCase):
         wait_until(is_back, "the replica that came back gets connections")
         clients.stop()
         self.assertEqual(clients.failures, [])
-        print(f"{signal.Signals(number).name}: {clients.answered} answers, all right; {clients.repeated} requests repeated")
+        name = signal.Signals(number).name
+        print(f"{name}: {clients.answered} answers, all right; {clients.repeated} requests repeated; seed {SEED}")
 
     def test_killed(self):
         self.survive(signal.SIGKILL)

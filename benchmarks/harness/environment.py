@@ -1,4 +1,4 @@
-"""The Python environment of the benchmarks: .build/bench-venv, made at the first run; what a pin names is installed once."""
+"""The Python environment of the benchmarks, .build/bench-venv: made at the first run, each pin installed once."""
 
 from __future__ import annotations
 

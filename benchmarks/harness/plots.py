@@ -101,7 +101,8 @@ def offered_load(curves: dict[str, dict]) -> str:
     colours = dict(zip(curves, (OURS[0], PEERS[0], *PEERS[2:])))
     for name, curve in curves.items():
         for key, style in (("p50", {"marker": "o"}), ("p99", {"marker": "^", "linestyle": "--"})):
-            points = [(point["rate"], point["latency_ms"][key]) for point in curve["points"] if point["latency_ms"][key]]
+            points = [(point["rate"], point["latency_ms"][key]) for point in curve["points"]]
+            points = [point for point in points if point[1]]
             if points:
                 axes.plot(*zip(*points), color=colours[name], markersize=4, label=f"{name}, {key}", **style)
         axes.axvline(curve["capacity"], color=colours[name], linewidth=0.8, linestyle=":")

@@ -1,8 +1,9 @@
 """python -m peers.mosec_service --port PORT: ONNX Runtime behind mosec, for benchmarks/serving.
 
-One patch a request, as raw uint8 pixels; the reply is the embedding as raw float32. What mosec is to do comes as JSON in
-the environment, because mosec's own parser reads the command line: `EXEMPLAR_PEER`, with `file` (the ONNX network),
-`workers` (processes), `threads` (of ONNX Runtime in each), `batch` (the largest), and `wait` (milliseconds for it to fill).
+One patch a request, as raw uint8 pixels; the reply is the embedding as raw float32. What mosec is to do comes as JSON
+in the environment, because mosec's own parser reads the command line: `EXEMPLAR_PEER`, with `file` (the ONNX network),
+`workers` (processes), `threads` (of ONNX Runtime in each), `batch` (the largest), and `wait` (milliseconds for it to
+fill).
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ struct LoadReport {
     /// From the end of the warm-up to the last reply that counts.
     var elapsed: Duration
 
-    /// Patches a second whose replies came while the run was measured: under overload those are of requests that were sent
-    /// before, as long as the queue is.
+    /// Patches a second whose replies came while the run was measured: under overload those are of requests that were
+    /// sent before, as long as the queue is.
     var goodput: Double { Double(tally.succeededInWindow) * Double(plan.patches) / (plan.duration / .seconds(1)) }
 
     private static let quantiles = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)]

@@ -14,8 +14,8 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="benchmarks/serving",
         description="Measures `exemplar serve` beside ONNX Runtime behind mosec, on the same network, patches and "
-        "machine: patches/s and latency in interleaved rounds, latency against offered load, and what the server promises "
-        "under overload, with idle connections, and when it is killed.",
+        "machine: patches/s and latency in interleaved rounds, latency against offered load, and what the server "
+        "promises under overload, with idle connections, and when it is killed.",
         epilog="Exit status: 0 measured, whatever was reached; 1 could not measure; 2 bad arguments; 130 interrupted.",
     )
     parser.add_argument("--only", choices=PARTS, help="leave the other parts out")
@@ -25,7 +25,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--binary", type=Path, default=REPOSITORY / ".build" / "release" / "exemplar", metavar="FILE")
     parser.add_argument("--model", type=Path, default=REPOSITORY / "models" / "medium", metavar="FOLDER")
     parser.add_argument("--summary", type=Path, metavar="FILE.md", help="also write the report there, and FILE.svg")
-    parser.add_argument("--from", type=Path, dest="source", metavar="serving.json", help="report an earlier run instead")
+    parser.add_argument("--from", type=Path, dest="source", metavar="serving.json", help="report an earlier run")
     arguments = parser.parse_args()
     arguments.rounds = arguments.rounds or (1 if arguments.quick else 5)
     arguments.seconds = arguments.seconds or (0.8 if arguments.quick else 2)

@@ -28,7 +28,7 @@ class Measurements:
         self._model = arguments.model
 
     def rounds(self, contenders: dict[str, Server], worker: Worker, cores: list[int]) -> None:
-        """Everybody at each number of connections, exemplar at batch load, and its network alone, one after the other."""
+        """Everybody at each number of connections, exemplar at batch load, its network alone: one after the other."""
         runs: dict[str, list[dict]] = {}
         names = list(contenders)
         for index in range(self._count):
@@ -54,7 +54,8 @@ class Measurements:
         """Whole batches all the time: the processor's time of a patch, whatever the client takes beside it."""
         before = server.call("stats")["patches"]
         found = self._loads.measure(server, self._seconds, connections=4, pipeline=4, patches=BATCH // 4)
-        return found | {"server_seconds_per_patch": found["server_seconds"] / (server.call("stats")["patches"] - before)}
+        patches = server.call("stats")["patches"] - before
+        return found | {"server_seconds_per_patch": found["server_seconds"] / patches}
 
     def offered(self, servers: dict[str, Server]) -> None:
         """Latency and goodput in an open loop, as a part of what each server can do."""

@@ -97,7 +97,7 @@ def _idle(idle: dict) -> Promise:
     change = statistics.median(
         pair["beside"]["patches_per_second"] / pair["alone"]["patches_per_second"] - 1 for pair in idle["pairs"]
     )
-    text = f"With {idle['connections']:,} connections open, 32 of them busy, patches/s are those of 32 alone, within 5 %"
+    text = f"With {idle['connections']:,} connections, 32 of them busy, patches/s are those of 32 alone, within 5 %"
     return Promise(text, f"{change:+.1%}", abs(change) <= 0.05)
 
 

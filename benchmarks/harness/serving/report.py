@@ -28,10 +28,10 @@ def _method(results: dict) -> str:
     settings = results["settings"]
     rounds = f"{settings['rounds']} interleaved round{'s' * (settings['rounds'] > 1)}"
     text = (
-        f"`exemplar serve` with models/{results['model']} and its defaults, beside ONNX Runtime behind mosec with the same "
-        "weights in float32; one patch a request unless said, the same patches for both, and each server's client on the "
-        f"same cores. Medians of {rounds}, {settings['seconds']:g} s of each server in each; ratios are taken within a "
-        "round. One server runs at a time, the others are stopped. Their embeddings are compared first."
+        f"`exemplar serve` with models/{results['model']} and its defaults, beside ONNX Runtime behind mosec with the "
+        "same weights in float32; one patch a request unless said, the same patches for both, and each server's client "
+        f"on the same cores. Medians of {rounds}, {settings['seconds']:g} s of each server in each; ratios are taken "
+        "within a round. One server runs at a time, the others are stopped. Their embeddings are compared first."
     )
     if results["quick"]:
         text += " **A quick run: it shows that everything works, and its figures are rough.**"
@@ -61,8 +61,8 @@ def _rounds(results: dict) -> list[str]:
     rows.sort(key=lambda row: -int(row[1]))
     header = ["server", "connections", "patches/s", "p50 ms", "p99 ms", "× mosec", "client's cores", "server's cores"]
     text = (
-        "A closed loop: each connection waits for its reply and asks again. What the clients take of the cores is in the "
-        "table, in % of one: without a client, no server could gain more than that."
+        "A closed loop: each connection waits for its reply and asks again. What the clients take of the cores is in "
+        "the table, in % of one: with a client that took nothing, no server could gain more."
     )
     return ["## Throughput and latency", text, markdown_table(header, rows), _network(runs)]
 
@@ -91,9 +91,9 @@ def _offered(results: dict, plot: str) -> list[str]:
             rows.append([*row, *latency, number(refused) if refused else ""])
     capacities = ", ".join(f"{name} {number(curve['capacity'])}" for name, curve in results["offered"].items())
     text = (
-        "An open loop: requests come as those of independent clients (exponential gaps), and latency counts from the time "
-        "at which each was due. The load is a part of what each server reaches in a closed loop behind which requests "
-        f"always wait, in patches/s: {capacities}. Beyond it latencies grow as long as the measurement goes on."
+        "An open loop: requests come as those of independent clients (exponential gaps), and latency counts from the "
+        "time at which each was due. The load is a part of what each server reaches in a closed loop behind which "
+        f"requests always wait, in patches/s: {capacities}. Beyond it latencies grow as long as the measurement goes on."
     )
     header = ["server", "offered", "requests/s", "answered/s", "p50 ms", "p99 ms", "not answered"]
     return ["## Latency against offered load", text, f"![p50 and p99 against offered load]({plot})"] + [

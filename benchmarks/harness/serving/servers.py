@@ -1,4 +1,4 @@
-"""The servers that are measured: each a group of processes on a free port, stopped (SIGSTOP) while another is measured."""
+"""The servers that are measured: each a group of processes on a free port, stopped while another is measured."""
 
 from __future__ import annotations
 
@@ -107,7 +107,8 @@ class Exemplar(Server):
     def call(self, method: str, **params: object) -> dict:
         """:raises ServerError: with the server's error."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
-            connection.sendall(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode() + b"\n")
+            message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+            connection.sendall(json.dumps(message).encode() + b"\n")
             with connection.makefile("rb") as lines:
                 reply = json.loads(lines.readline())
         if "error" in reply:
@@ -138,8 +139,8 @@ class MosecSettings:
 class Mosec(Server):
     """ONNX Runtime behind mosec: peers/mosec_service.py."""
 
-    def __init__(self, name: str, network: Path, settings: MosecSettings, log: Path) -> None:
-        self.settings = settings
+    def __init__(self, name: str, network: Path, settings: MosecSettings, patch: np.ndarray, log: Path) -> None:
+        self.settings, self._patch = settings, patch
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -161,7 +162,7 @@ class Mosec(Server):
 
     def _has_workers(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        connection.request("POST", "/inference", body=bytes(3 * 32 * 32))
+        connection.request("POST", "/inference", body=self._patch.tobytes())
         return connection.getresponse().status == 200
 
     def embed(self, patches: np.ndarray) -> np.ndarray:

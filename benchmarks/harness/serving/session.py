@@ -95,7 +95,8 @@ class Session:
         progress = Progress(4 * len(choices) + 40 + 40 + 20)
         progress.show("starting the servers")
         exemplar = self._exemplar("exemplar", arguments.model)
-        wide = self._exemplar("exemplar, F32 weights", model_folder.write_float32(arguments.model, self._folder / "F32"))
+        float32 = model_folder.write_float32(arguments.model, self._folder / "F32")
+        wide = self._exemplar("exemplar, F32 weights", float32)
         wanted = self._stage.only(exemplar).embed(patches)
         contenders: dict[str, Server] = {"exemplar": exemplar, "exemplar, F32 weights": wide}
         if find_spec("mosec") and find_spec("onnx") and find_spec("onnxruntime"):
@@ -141,7 +142,8 @@ class Session:
             for setting in settings:
                 progress.show(f"trying mosec: {setting}, {connections} connections")
                 try:
-                    server = self._stage.add(Mosec("mosec", file, setting, self._folder / f"mosec-{len(tried)}.log"))
+                    log = self._folder / f"mosec-{len(tried)}.log"
+                    server = self._stage.add(Mosec("mosec", file, setting, patches[0], log))
                 except ServerError as error:
                     self._results["notes"].append(f"{error} ({setting}).")
                     continue
