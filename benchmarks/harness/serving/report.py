@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .. import plots
 from ..report import markdown_table, number
+from .measurements import BATCH
 from .promises import median, promises, ratio
 
 
@@ -33,6 +34,10 @@ def _method(results: dict) -> str:
         f"on the same cores. Medians of {rounds}, {settings['seconds']:g} s of each server in each; ratios are taken "
         "within a round. One server runs at a time, the others are stopped. Their embeddings are compared first."
     )
+    runs = results.get("rounds", {}).get(f"network, {BATCH}", [])
+    if runs and min(run["share"] for run in runs) < 0.9:
+        share = min(run["share"] for run in runs)
+        text += f" **The machine was busy: others left the network down to {share:.0%} of its cores. Measure again.**"
     if results["quick"]:
         text += " **A quick run: it shows that everything works, and its figures are rough.**"
     return text
