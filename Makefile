@@ -37,7 +37,7 @@ serve: build ## Build if needed and serve models/ on 127.0.0.1:7350; ARGS='--por
 	@exec $(BINARY) serve --models $(MODELS) $(ARGS)
 
 .PHONY: test
-test: test-swift test-optimized $(if $(wildcard clients/python/pyproject.toml),test-python) ## Run every test: Swift, the Python client, the documented examples
+test: test-swift test-optimized $(if $(wildcard clients/python/pyproject.toml),test-python) test-replicas ## Run every test: Swift, the Python client, the documented examples, two replicas
 
 .PHONY: test-swift
 test-swift: toolchain ## Run the Swift tests; ARGS='--filter JSONRPC' chooses
@@ -50,6 +50,10 @@ test-optimized: toolchain ## Run the tests of the network as it is shipped: opti
 .PHONY: test-python
 test-python: build $(VENV)/ready ## Run the Python client's tests, and the documents' examples, on the release binary
 	@EXEMPLAR_BINARY=$(abspath $(BINARY)) $(PYTHON) -m pytest -p no:cacheprovider -rs clients/python
+
+.PHONY: test-replicas
+test-replicas: build ## Kill and drain one of two servers behind HAProxy under load; skipped where there is no haproxy
+	@EXEMPLAR_BINARY=$(abspath $(BINARY)) python3 -m unittest discover --start-directory Tests/Replicas
 
 $(VENV)/ready: clients/python/pyproject.toml
 	@.ci/install-dependencies test
@@ -73,6 +77,10 @@ faults: build ## Make system calls of the release server fail, one kind after th
 .PHONY: bench
 bench: toolchain ## Measure kernels and networks against the peak and against peers; QUICK=1: two minutes; ARGS=--help
 	@benchmarks/run $(if $(QUICK),--quick) $(ARGS)
+
+.PHONY: bench-serving
+bench-serving: build ## Measure the server beside ONNX Runtime behind mosec, and what it promises; QUICK=1: 90 seconds; ARGS=--help
+	@benchmarks/serving $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: train
 train: $(TRAINING_VENV)/ready ## Train models/$(MODEL) by its recipe, or go on where it stopped; MODEL=small ARGS='--steps 40000'

@@ -89,7 +89,14 @@ where Instant.Duration == Duration {
     public var nextDeadline: Instant? { earliest }
 
     /// When the batch that has got on least recently did so, if any runs. Those that wait for another do not count.
-    public var oldestProgress: Instant? { running.values.compactMap(\.progressed).min() }
+    public var oldestProgress: Instant? {
+        var oldest: Instant?
+        // A loop: the library's key paths look their types up at each call, which every request would pay for.
+        for run in running.values {
+            if let progressed = run.progressed, oldest.map({ progressed < $0 }) ?? true { oldest = progressed }
+        }
+        return oldest
+    }
 
     /// Whether the last job of a drained batcher has left and no worker computes.
     public var isDrained: Bool { isDraining && records.isEmpty && running.isEmpty }
@@ -103,14 +110,17 @@ where Instant.Duration == Duration {
         guard !isDraining || isAccepted else { return .draining }
         if let deadline, deadline <= now { return .expired }
         let count = job.patchCount
-        guard count > 0, waiting.patchCount + count <= limits.queue else {
-            return .refused(retryAfter: timeToCompute(waiting.patchCount))
-        }
+        if let retryAfter = refusal(of: count) { return .refused(retryAfter: retryAfter) }
         lastID += 1
         waiting.append(job: lastID, of: job.connection, key: job.key, patchCount: count)
         records[lastID] = Record(job: job, deadline: deadline, unfinished: count)
         if let deadline { earliest = earliest.map { min($0, deadline) } ?? deadline }
         return .admitted(wake: min(idleWorkerCount, count))
+    }
+
+    /// In what time there should be room for so many patches; nil where there is now.
+    public func refusal(of patchCount: Int) -> Duration? {
+        patchCount > 0 && waiting.patchCount + patchCount <= limits.queue ? nil : timeToCompute(waiting.patchCount)
     }
 
     /// What a worker that computes nothing does next.

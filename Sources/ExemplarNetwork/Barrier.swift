@@ -4,8 +4,8 @@ import Synchronization
 
 /// Where threads wait for one another, again and again.
 ///
-/// Whoever waits spins for a few microseconds, since what is waited for is often nearer than a thread's way to sleep and
-/// back, and then blocks. Unchecked: `mutex` and `condition` are made for many threads.
+/// Whoever waits spins, since what is waited for is often nearer than a thread's way to sleep and back, and then
+/// blocks. Unchecked: `mutex` and `condition` are made for many threads.
 final class Barrier: @unchecked Sendable {
     private let count: Int
     private let arrived = Atomic<Int>(0)
@@ -14,7 +14,15 @@ final class Barrier: @unchecked Sendable {
     private let condition: UnsafeMutablePointer<pthread_cond_t>
 
     /// Looks at the phase before blocking, some tens of cycles apart.
-    private static let spins = 200
+    enum Patience: Int {
+        /// Some microseconds: nobody knows when the others come.
+        case idle = 200
+        /// Some hundred microseconds: the others are on their way. A core that sleeps may take 80 µs to wake, so that
+        /// whoever slept at one meeting would come late to the next, and the other sleep there, to the network's end.
+        case working = 8000
+    }
+
+    private static let spinsPerYield = 64
 
     /// - Parameter count: the threads that meet.
     init(count: Int) {
@@ -34,7 +42,7 @@ final class Barrier: @unchecked Sendable {
     }
 
     /// Returns once all have called it. What each wrote before is seen by all afterwards.
-    func wait() {
+    func wait(_ patience: Patience) {
         let current = phase.load(ordering: .acquiring)
         guard arrived.add(1, ordering: .acquiringAndReleasing).newValue < count else {
             arrived.store(0, ordering: .relaxed)
@@ -45,9 +53,10 @@ final class Barrier: @unchecked Sendable {
             pthread_cond_broadcast(condition)
             return
         }
-        for _ in 0..<Self.spins {
+        for spin in 0..<patience.rawValue {
             guard phase.load(ordering: .acquiring) == current else { return }
-            exemplar_pause()
+            // Whom this thread waits for may be waiting for its core.
+            if spin % Self.spinsPerYield == Self.spinsPerYield - 1 { sched_yield() } else { exemplar_pause() }
         }
         pthread_mutex_lock(mutex)
         while phase.load(ordering: .acquiring) == current { pthread_cond_wait(condition, mutex) }

@@ -36,10 +36,10 @@ public final class Crew: Sendable {
         for member in 1..<self.count {
             let isStarted = startThread { [meeting, slot] in
                 while true {
-                    meeting.wait()
+                    meeting.wait(.idle)
                     if slot.isDisbanded { return }
                     slot.work?.run(member: member)
-                    meeting.wait()
+                    meeting.wait(.working)
                 }
             }
             guard isStarted else { throw ModelError("Cannot start a thread for a part of a layer.") }
@@ -50,7 +50,7 @@ public final class Crew: Sendable {
     /// Ends the assistants.
     deinit {
         slot.isDisbanded = true
-        if count > 1, slot.isComplete { meeting.wait() }
+        if count > 1, slot.isComplete { meeting.wait(.idle) }
     }
 
     /// Makes the calling thread the caller until `release`; false where another is.
@@ -65,14 +65,14 @@ public final class Crew: Sendable {
     /// Runs `work` on every member and returns when all have.
     func run(_ work: any Work) {
         slot.work = work
-        meeting.wait()
+        meeting.wait(.working)
         work.run(member: 0)
-        meeting.wait()
+        meeting.wait(.working)
         slot.work = nil
     }
 
     /// Where the members of a running work wait for one another.
-    func meet() { meeting.wait() }
+    func meet() { meeting.wait(.working) }
 }
 
 /// One member's part of what a crew does.

@@ -77,6 +77,13 @@ extension ImageOrder: BatchJob {
 }
 
 extension ResponseError {
+    /// Something is full; `sentence` gets the milliseconds after which to try again, which clients are told apart too.
+    static func overloaded(_ retryAfter: Duration, _ sentence: (Int) -> String) -> ResponseError {
+        let milliseconds = Int((retryAfter / .milliseconds(1)).rounded(.up))
+        return ResponseError(
+            .overloaded, sentence(milliseconds), data: [.init("retry_after_ms", .int(milliseconds))])
+    }
+
     static let deadlineExceeded = ResponseError(
         .deadlineExceeded, "The deadline passed before the answer was there; allow more time or send less at once.")
 }

@@ -29,6 +29,8 @@ struct RequestHandler {
     let threads: Int
     let memory: MemoryBudget
     let passes: ImagePasses
+    /// In what time the queue should have room for so many patches; nil where it has now.
+    let refusal: @Sendable (_ patchCount: Int) -> Duration?
     /// The bytes of the token that clients must send; nil without one.
     let token: [UInt8]?
 
@@ -78,6 +80,11 @@ struct RequestHandler {
         } catch {
             return .failure(error)
         }
+    }
+
+    /// The queue is full.
+    func overloaded(retryAfter: Duration) -> ResponseError {
+        .overloaded(retryAfter) { "The queue of \(configuration.queue) patches is full; try again in \($0) ms." }
     }
 
     /// A name as it goes into an error: not at any length that a client may choose.

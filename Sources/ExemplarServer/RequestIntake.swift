@@ -60,7 +60,7 @@ extension Server {
         case .images(let order):
             // An order that waits for the decoder is in flight, and its reply is not known yet.
             settle(images.submit(order), of: order.address, owed: 0, connection) { retryAfter in
-                "Too many images wait to be decoded; try again in \(retryAfter) ms."
+                .overloaded(retryAfter) { "Too many images wait to be decoded; try again in \($0) ms." }
             }
         }
     }
@@ -69,8 +69,8 @@ extension Server {
         _ task: InferenceTask, _ deadline: ContinuousClock.Instant?, _ connection: Connection, isAccepted: Bool = false
     ) {
         let admission = batcher.admit(InferenceJob(task: task), deadline: deadline, isAccepted: isAccepted)
-        settle(admission, of: task.address, owed: task.replyByteCount, connection) { retryAfter in
-            "The queue of \(configuration.queue) patches is full; try again in \(retryAfter) ms."
+        settle(admission, of: task.address, owed: task.replyByteCount, connection) {
+            handler.overloaded(retryAfter: $0)
         }
     }
 
@@ -78,20 +78,17 @@ extension Server {
     ///
     /// - Parameters:
     ///   - owed: bytes of the reply, at most.
-    ///   - refusal: the sentence for a queue that is full, from the milliseconds to wait.
+    ///   - refusal: the error for a queue that is full, from the time to wait.
     private func settle<Job, Instant>(
         _ admission: BatchingStateMachine<Job, Instant>.Admission, of address: ReplyAddress, owed: Int,
-        _ connection: Connection, refusal: (Int) -> String
+        _ connection: Connection, refusal: (Duration) -> ResponseError
     ) {
         switch admission {
         case .admitted:
             connection.inFlight += 1
             connection.owedByteCount += owed
         case .refused(let retryAfter):
-            let milliseconds = Int((retryAfter / .milliseconds(1)).rounded(.up))
-            let error = ResponseError(
-                .overloaded, refusal(milliseconds), data: [.init("retry_after_ms", .int(milliseconds))])
-            answer(.failure(error), address, connection)
+            answer(.failure(refusal(retryAfter)), address, connection)
         case .expired: answer(.failure(.deadlineExceeded), address, connection)
         case .draining: answer(.failure(ResponseError(.draining, "The server is shutting down.")), address, connection)
         }

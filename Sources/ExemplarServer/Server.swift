@@ -76,13 +76,15 @@ public final class Server {
         cores = .current()
         let threads = configuration.threads ?? cores.count
         let token = try configuration.tokenFile.map(readToken)
-        handler = RequestHandler(
-            configuration: configuration, threads: threads, memory: memory, passes: passes, token: token)
         outbox = try Outbox()
         images = ImageDecoding(outbox: outbox)
-        batcher = InferenceBatcher(
+        let batcher = InferenceBatcher(
             limits: BatchingLimits(maxBatch: configuration.maxBatch, queue: configuration.queue, workers: threads),
             now: { .now })
+        self.batcher = batcher
+        handler = RequestHandler(
+            configuration: configuration, threads: threads, memory: memory, passes: passes,
+            refusal: { count in batcher.read { $0.refusal(of: count) } }, token: token)
         let observer = ServerObserver(
             statistics: statistics, batcher: batcher, connectionLimit: configuration.maxConnections)
         self.observer = observer

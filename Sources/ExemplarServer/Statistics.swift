@@ -117,7 +117,8 @@ extension Statistics {
         guard let figures = allocatorFigures.value() else { return .null }
         return [
             "allocated": .int(figures.allocated), "active": .int(figures.active), "resident": .int(figures.resident),
-            "retained": .int(figures.retained),
+            "retained": .int(figures.retained), "total_bytes": .int(figures.totalBytes),
+            "total_allocations": .int(figures.totalCount),
         ]
     }
 }

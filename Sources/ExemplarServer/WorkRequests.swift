@@ -90,6 +90,8 @@ extension RequestHandler {
             let entry = InputBlock.Entry(height: shape.height, width: shape.width)
             let units = InferenceTask.units(of: entry, draws: work.draws, model: work.served.model)
             try checkFit(work, inputs.entries.count, units: units, "patches")
+            // Before anything is decoded: under overload most requests are refused, and what they take the others lack.
+            if let retryAfter = refusal(inputs.entries.count * units) { throw overloaded(retryAfter: retryAfter) }
             let byteCount = inputs.entries.count * shape.height * shape.width * shape.channels * type.byteCount
             let lease = try lease(work, inputs.entries.count, inputs: byteCount, units: units, address)
             let block = try InputBlock(inputs.entries, type: type, shape: shape)

@@ -12,6 +12,21 @@ public struct AllocatorStatistics: Sendable, Equatable {
     public var resident: Int
     /// Given back to the system but kept as address space.
     public var retained: Int
+    /// Bytes and number of all allocations since the start, freed or not, by their size classes. A thread's last ones
+    /// are missing until its cache is next tidied.
+    public var totalBytes: Int
+    public var totalCount: Int
+
+    public init(
+        allocated: Int, active: Int, resident: Int, retained: Int, totalBytes: Int = 0, totalCount: Int = 0
+    ) {
+        self.allocated = allocated
+        self.active = active
+        self.resident = resident
+        self.retained = retained
+        self.totalBytes = totalBytes
+        self.totalCount = totalCount
+    }
 
     /// The figures now; nil where the process runs on another allocator, as sanitizer builds do.
     public static func current() -> AllocatorStatistics? {
@@ -24,8 +39,12 @@ public struct AllocatorStatistics: Sendable, Equatable {
                 let resident: Int = control("stats.resident"),
                 let retained: Int = control("stats.retained")
             else { return nil }
+            let small = total(of: "stats.arenas.4096.bins.0.nrequests", "arenas.bin.0.size", classes: "arenas.nbins")
+            let large = total(
+                of: "stats.arenas.4096.lextents.0.nrequests", "arenas.lextent.0.size", classes: "arenas.nlextents")
             return AllocatorStatistics(
-                allocated: allocated, active: active, resident: resident, retained: retained)
+                allocated: allocated, active: active, resident: resident, retained: retained,
+                totalBytes: small.bytes + large.bytes, totalCount: small.count + large.count)
         #else
             return nil
         #endif
@@ -42,6 +61,39 @@ public struct AllocatorStatistics: Sendable, Equatable {
     }
 
     #if JEMALLOC
+        /// Over size classes: their number is in the second last place of the first name, the arena 4096 stands for all.
+        private static func total(
+            of requests: String, _ size: String, classes: StaticString
+        ) -> (bytes: Int, count: Int) {
+            guard var requestsPath = Path(requests), var sizePath = Path(size), let classes: UInt32 = control(classes)
+            else { return (0, 0) }
+            var total = (bytes: 0, count: 0)
+            for index in 0..<Int(classes) {
+                guard let count = requestsPath.value(at: index), let size = sizePath.value(at: index) else { continue }
+                total.count += count
+                total.bytes += count * size
+            }
+            return total
+        }
+
+        /// A name that was looked up once, to be asked for many indices.
+        private struct Path {
+            private var parts = [Int](repeating: 0, count: 8)
+            private var length = 8
+
+            init?(_ name: String) {
+                guard mallctlnametomib(name, &parts, &length) == 0, length >= 2 else { return nil }
+            }
+
+            /// The value where the last but one part of the name is `index`.
+            mutating func value(at index: Int) -> Int? {
+                parts[length - 2] = index
+                var value: UInt64 = 0
+                var size = MemoryLayout<UInt64>.size
+                return mallctlbymib(&parts, length, &value, &size, nil, 0) == 0 ? Int(clamping: value) : nil
+            }
+        }
+
         /// A static string, since turning any other into C's allocates, and the reading would count itself.
         private static func control<Value: BitwiseCopyable & FixedWidthInteger>(_ name: StaticString) -> Value? {
             var value: Value = 0

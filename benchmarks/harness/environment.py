@@ -1,11 +1,12 @@
-"""The Python environment of the benchmarks: .build/bench-venv, made at the first run and whenever a pin changes."""
+"""The Python environment of the benchmarks, .build/bench-venv: made at the first run, each pin installed once."""
 
 from __future__ import annotations
 
-import argparse
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -13,34 +14,44 @@ BENCHMARKS = REPOSITORY / "benchmarks"
 FOLDER = REPOSITORY / ".build" / "bench-venv"
 
 
-def enter(arguments: argparse.Namespace) -> None:
-    """Goes on in the environment's own Python, which this process becomes."""
+def enter(peers: Collection[str] | None) -> None:
+    """Goes on in the environment's own Python, which this process becomes.
+
+    :param peers: packages of peers/requirements.txt to have; None for all.
+    """
     python = FOLDER / "bin" / "python"
     if Path(sys.prefix).resolve() == FOLDER.resolve():
         return
-    files = [BENCHMARKS / "requirements.txt"]
-    if arguments.source is None and arguments.only in (None, "peers"):
-        files.append(BENCHMARKS / "peers" / "requirements.txt")
-    for file in files:
-        _install(python, file, is_needed=file == files[0])
+    _install(python, _lines(BENCHMARKS / "requirements.txt"), is_needed=True)
+    lines = _lines(BENCHMARKS / "peers" / "requirements.txt")
+    _install(python, [line for line in lines if peers is None or _package(line) in peers], is_needed=False)
     os.execv(python, [str(python), *sys.argv])
 
 
-def _install(python: Path, requirements: Path, is_needed: bool) -> None:
-    wanted = [line for line in requirements.read_text().splitlines() if line and not line.startswith("#")]
-    installed = FOLDER / f"installed-{requirements.parent.name}.txt"
-    if installed.exists() and installed.read_text() == requirements.read_text():
+def _lines(requirements: Path) -> list[str]:
+    return [line for line in requirements.read_text().splitlines() if line and not line.startswith("#")]
+
+
+def _package(line: str) -> str:
+    return re.match(r"[\w.-]*\w", line)[0]
+
+
+def _install(python: Path, lines: list[str], is_needed: bool) -> None:
+    installed = FOLDER / "installed.txt"
+    known = installed.read_text().splitlines() if installed.exists() else []
+    lines = [line for line in lines if line not in known]
+    if not lines:
         return
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(FOLDER)], check=True)
-    size = "" if is_needed else ", about 1.4 GB"
-    print(f"Installing into {FOLDER.relative_to(REPOSITORY)}, once{size}: {', '.join(wanted)}", file=sys.stderr)
-    for line in wanted:
+    size = ", about 1.4 GB" if any(_package(line) == "torch" for line in lines) else ""
+    print(f"Installing into {FOLDER.relative_to(REPOSITORY)}, once{size}: {', '.join(lines)}", file=sys.stderr)
+    for line in lines:
         if not any(_pip(python, choice.strip()) for choice in line.split("||")):
             if is_needed:
                 sys.exit(f"{line} could not be installed, and without it there is no report. Is there a network?")
             print(f"{line} could not be installed: that peer is left out.", file=sys.stderr)
-    installed.write_text(requirements.read_text())
+    installed.write_text("\n".join([*known, *lines]) + "\n")
 
 
 def _pip(python: Path, requirement: str) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .environment import REPOSITORY
 
-PACKAGES = ("torch", "onnxruntime", "openvino", "MNN", "onnx", "numpy")
+PACKAGES = ("torch", "onnxruntime", "openvino", "MNN", "mosec", "onnx", "numpy")
 
 
 def card(instruction_sets: list[str]) -> dict[str, str]:
@@ -23,7 +23,7 @@ def card(instruction_sets: list[str]) -> dict[str, str]:
         try:
             versions.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
-            versions.append(f"{name} not installed")
+            pass  # That peer is left out, or has no part in these benchmarks.
     governor = _read(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"))
     return {
         "CPU": _cpu_name(),

@@ -171,14 +171,19 @@ def write_folder(network: Network, parameters: dict[str, np.ndarray], folder: Pa
         "embedding": network.embedding,
     }
     (folder / "config.json").write_text(json.dumps(configuration))
+    write_tensors(parameters, folder / "model.safetensors")
+    return folder
+
+
+def write_tensors(tensors: dict[str, np.ndarray], file: Path) -> None:
+    """As safetensors."""
     header, offset = {}, 0
-    for name, tensor in parameters.items():
+    for name, tensor in tensors.items():
         kind = {"float32": "F32", "float16": "F16"}[tensor.dtype.name]
         header[name] = {"dtype": kind, "shape": tensor.shape, "data_offsets": [offset, offset + tensor.nbytes]}
         offset += tensor.nbytes
     text = json.dumps(header).encode()
-    with open(folder / "model.safetensors", "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for tensor in parameters.values():
-            file.write(tensor.tobytes())
-    return folder
+    with open(file, "wb") as out:
+        out.write(len(text).to_bytes(8, "little") + text)
+        for tensor in tensors.values():
+            out.write(tensor.tobytes())

@@ -95,6 +95,25 @@ def cost(cells: list[dict]) -> str:
     return _svg(figure)
 
 
+def offered_load(curves: dict[str, dict]) -> str:
+    """p50 and p99 of each server against the load that it is offered, in patches/s; its capacity as a line."""
+    figure, axes = pyplot.subplots(figsize=(7.5, 4.2))
+    colours = dict(zip(curves, (OURS[0], PEERS[0], *PEERS[2:])))
+    for name, curve in curves.items():
+        for key, style in (("p50", {"marker": "o"}), ("p99", {"marker": "^", "linestyle": "--"})):
+            points = [(point["rate"], point["latency_ms"][key]) for point in curve["points"]]
+            points = [point for point in points if point[1]]
+            if points:
+                axes.plot(*zip(*points), color=colours[name], markersize=4, label=f"{name}, {key}", **style)
+        axes.axvline(curve["capacity"], color=colours[name], linewidth=0.8, linestyle=":")
+    axes.set_yscale("log")
+    axes.set_xlim(left=0)
+    axes.set_xlabel("patches/s offered (dotted: capacity)")
+    axes.set_ylabel("latency, ms")
+    axes.legend(frameon=False)
+    return _svg(figure)
+
+
 def _colours(cells: list[dict]) -> dict[str, str]:
     contenders = {c["name"]: c["is_ours"] for cell in cells for c in cell["contenders"]}
     ours = [name for name, is_ours in contenders.items() if is_ours]

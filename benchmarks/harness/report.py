@@ -34,7 +34,7 @@ def write(results: dict, folder: Path) -> None:
         for name, svg in section.plots.items():
             (folder / f"{name}.svg").write_text(svg)
         images = [f"![{section.title}]({name}.svg)" for name in section.plots]
-        markdown += [f"## {section.title}", section.text, *images, _markdown_table(section.header, section.rows)]
+        markdown += [f"## {section.title}", section.text, *images, markdown_table(section.header, section.rows)]
         page += [f"<h2>{html.escape(section.title)}</h2>", f"<p>{html.escape(section.text)}</p>"]
         page += [f"<figure>{svg[svg.index('<svg') :]}</figure>" for svg in section.plots.values()]
         page.append(_html_table(section.header, section.rows))
@@ -51,12 +51,12 @@ def write_summary(results: dict, file: Path) -> None:
     if cells:
         plot.write_text(plots.patches_per_second(cells, min(cell["threads"] for cell in cells)))
         parts.append(f"![patches/s of each network and batch, ours and the peers']({plot.name})")
-        parts += ["Patches per second, the faster the better.", _markdown_table(*_overview(cells))]
-        parts += [ACCURACY, _markdown_table(*_accuracy(cells))]
+        parts += ["Patches per second, the faster the better.", markdown_table(*_overview(cells))]
+        parts += [ACCURACY, markdown_table(*_accuracy(cells))]
     averaging = _averaging(results)
     if averaging.rows:
-        parts += [averaging.text, _markdown_table(averaging.header, averaging.rows)]
-    parts.append(_markdown_table(["the machine", ""], _machine(results).rows))
+        parts += [averaging.text, markdown_table(averaging.header, averaging.rows)]
+    parts.append(markdown_table(["the machine", ""], _machine(results).rows))
     parts += [f"- {note}" for note in results["notes"]]
     parts.append("`make bench` measures again; [benchmarks/README.md](../benchmarks/README.md) says how.")
     file.write_text("\n\n".join(parts) + "\n")
@@ -101,9 +101,9 @@ def _kernels(results: dict) -> list[Section]:
             [
                 f"{k['kind']} {k['layer']}",
                 k["instruction_set"],
-                _number(k["microseconds"]["product"]),
-                _number(k["gflops"]),
-                _number(k["peak"]),
+                number(k["microseconds"]["product"]),
+                number(k["gflops"]),
+                number(k["peak"]),
                 f"{k['percent']:.0f} %",
                 f"{k['best']:.0f} %",
             ]
@@ -124,7 +124,7 @@ def _kernels(results: dict) -> list[Section]:
                 k["layer"],
                 k["algorithm"],
                 k["instruction_set"],
-                *(_number(value) for value in k["microseconds"].values()),
+                *(number(value) for value in k["microseconds"].values()),
                 f"{k['percent']:.0f} %",
                 f"{k['best']:.0f} %",
                 f"{k['effective']:.0f} ({100 * k['effective'] / k['peak']:.0f} %)",
@@ -153,9 +153,9 @@ def _networks(results: dict) -> list[Section]:
             [
                 f"{cell['network']}, batch {cell['batch']}, {_threads(cell['threads'])}",
                 c["name"] + (" (wrong)" if c.get("wrong") else ""),
-                _number(c["patches_per_second"]),
-                _number(c["ms"]),
-                _number(c["gflops"]),
+                number(c["patches_per_second"]),
+                number(c["ms"]),
+                number(c["gflops"]),
                 f"{c['percent']:.0f} %",
                 f"{c['ratio']:.2f}" if "ratio" in c else "",
                 f"{c['difference']:.1e}",
@@ -199,7 +199,7 @@ def _overview(cells: list[dict]) -> tuple[list[str], list[list[str]]]:
         rates = {c["name"]: c for c in cell["contenders"]}
         row = [f"{cell['network']}, batch {cell['batch']}, {_threads(cell['threads'])}"]
         for name in names:
-            row.append(_number(rates[name]["patches_per_second"]) if name in rates else "")
+            row.append(number(rates[name]["patches_per_second"]) if name in rates else "")
         ratios = [rates.get("exemplar", {}).get(key) for key in ("ratio", "accurate_ratio")]
         rows.append(row + [f"{ratio:.2f}" if ratio else "" for ratio in ratios])
     return ["", *names, "exemplar ÷ best float32 peer", "÷ best as accurate"], rows
@@ -228,7 +228,7 @@ def _averaging(results: dict) -> Section:
         "64 rows, as of two patches averaged over K = 32 draws, with the shipped weights.",
         ["network", "a plain patch", "a draw", "draw ÷ plain"],
         [
-            [entry["network"], _number(entry["plain"]), _number(entry["drawn"]), f"{entry['ratio']:.2f}"]
+            [entry["network"], number(entry["plain"]), number(entry["drawn"]), f"{entry['ratio']:.2f}"]
             for entry in results.get("averaging", [])
         ],
     )
@@ -242,12 +242,12 @@ def _threads(count: int) -> str:
     return f"{count} thread{'s' * (count > 1)}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Three digits, and thousands set apart."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _markdown_table(header: list[str], rows: list[list[str]]) -> str:
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     if not rows:
         return ""
     lines = [header, ["---"] * len(header), *rows]

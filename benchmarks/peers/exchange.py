@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.model_folder import Preprocessing
 from harness.networks import Convolution, Network, Pool, normalised, random_parameters, random_patches
 
 FLOAT32 = "network.onnx"
@@ -14,12 +15,30 @@ QUANTISED = "network.int8.onnx"
 
 def write(network: Network, folder: Path) -> None:
     """Input `patches` [N, C, H, W], output `embeddings` [N, features]; nothing if the file is there."""
+    if not (folder / FLOAT32).exists():
+        save(network, random_parameters(network), folder / FLOAT32)
+
+
+def save(
+    network: Network, parameters: dict[str, np.ndarray], file: Path, preprocessing: Preprocessing | None = None
+) -> None:
+    """As `write`, with these parameters; with a preprocessing the input is `patches` [N, H, W, C] of uint8 pixels."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    if (folder / FLOAT32).exists():
-        return
     nodes, flow, linear = [], "patches", False
+    values = dict(parameters)
+    shape, kind = ["N", network.channels, network.side, network.side], TensorProto.FLOAT
+    if preprocessing is not None:
+        shape, kind = ["N", network.side, network.side, network.channels], TensorProto.UINT8
+        values["pixel.factor"], values["pixel.offset"] = preprocessing.factor, preprocessing.offset
+        nodes += [
+            helper.make_node("Cast", ["patches"], ["pixels"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["pixels", "pixel.factor"], ["scaled"]),
+            helper.make_node("Add", ["scaled", "pixel.offset"], ["normalised"]),
+            helper.make_node("Transpose", ["normalised"], ["maps"], perm=[0, 3, 1, 2]),
+        ]
+        flow = "maps"
     for layer in network.layers:
         tensors = [f"{layer.name}.weight", f"{layer.name}.bias"]
         if isinstance(layer, Pool):
@@ -41,17 +60,16 @@ def write(network: Network, folder: Path) -> None:
         flow = layer.name
     nodes[-1].output[0] = "embeddings"
     features = network.shapes()[-1][0].features
-    shape = ["N", network.channels, network.side, network.side]
     graph = helper.make_graph(
         nodes,
         network.name,
-        [helper.make_tensor_value_info("patches", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("patches", kind, shape)],
         [helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["N", features])],
-        [numpy_helper.from_array(value, key) for key, value in random_parameters(network).items()],
+        [numpy_helper.from_array(np.asarray(value, np.float32), key) for key, value in values.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
-    onnx.save(model, folder / FLOAT32)
+    onnx.save(model, file)
 
 
 def write_quantised(network: Network, folder: Path) -> None:

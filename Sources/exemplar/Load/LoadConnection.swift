@@ -57,22 +57,31 @@ final class LoadConnection {
     }
 
     /// Takes the replies that have come.
-    func receive(through chunk: UnsafeMutableRawBufferPointer, _ tally: inout LoadTally) {
+    ///
+    /// - Parameter window: the time in which replies count as throughput.
+    func receive(
+        through chunk: UnsafeMutableRawBufferPointer, in window: Range<ContinuousClock.Instant>,
+        _ tally: inout LoadTally
+    ) {
         do {
             while try socket.fill(&framer, through: chunk) {
                 let now = ContinuousClock.now
-                while let frame = framer.nextLine() { take(frame, now, &tally) }
+                while let frame = framer.nextLine() { take(frame, now, isInWindow: window.contains(now), &tally) }
             }
         } catch {
             isLost = true
         }
     }
 
-    private func take(_ frame: Frame, _ now: ContinuousClock.Instant, _ tally: inout LoadTally) {
+    private func take(
+        _ frame: Frame, _ now: ContinuousClock.Instant, isInWindow: Bool, _ tally: inout LoadTally
+    ) {
         // A line with no id of ours speaks of the connection, as one too many: it is about to end.
         guard case .line(let line) = frame, let reply = ScannedReply(line), let id = reply.id,
             let request = pending.removeValue(forKey: id)
         else { return }
-        if request.isCounted { tally.record(reply.code, latency: request.due.duration(to: now), at: now) }
+        tally.record(
+            reply.code, latency: request.due.duration(to: now), at: now, isCounted: request.isCounted,
+            isInWindow: isInWindow)
     }
 }

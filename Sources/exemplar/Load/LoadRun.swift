@@ -45,7 +45,7 @@ struct LoadRun {
             removeLost()
             now = .now
             if now >= end, connections.allSatisfy({ $0.inFlight == 0 }) || now >= end + plan.timeout { break }
-            wait(until: wakeUp(due, end: end, now), now)
+            wait(until: wakeUp(due, end: end, now), now, window: counting..<end)
             now = .now
             progress(start.duration(to: now))
         }
@@ -107,7 +107,9 @@ struct LoadRun {
     }
 
     /// Sleeps until a connection is ready or the time has come; takes what there is.
-    private mutating func wait(until time: ContinuousClock.Instant, _ now: ContinuousClock.Instant) {
+    private mutating func wait(
+        until time: ContinuousClock.Instant, _ now: ContinuousClock.Instant, window: Range<ContinuousClock.Instant>
+    ) {
         let left = max(.zero, now.duration(to: time)) / .nanoseconds(1)
         var polled = connections.map { connection in
             let events = CShort(POLLIN) | (connection.hasToSend ? CShort(POLLOUT) : 0)
@@ -115,7 +117,7 @@ struct LoadRun {
         }
         guard exemplar_poll(&polled, UInt(polled.count), Int64(left)) > 0 else { return }
         for (connection, entry) in zip(connections, polled) where entry.revents & ~CShort(POLLOUT) != 0 {
-            connection.receive(through: chunk, &tally)
+            connection.receive(through: chunk, in: window, &tally)
         }
         removeLost()
     }

@@ -13,16 +13,29 @@ struct LoadTally {
     var lostConnections = 0
     /// Of what succeeded: a refusal is quick, and would make an overloaded server look so.
     private(set) var latency = LatencyHistogram()
+    /// Of refusals because of too much load.
+    private(set) var refusal = LatencyHistogram()
     private(set) var lastReply: ContinuousClock.Instant?
+    /// Successful replies that came while the run was measured, whenever their requests were sent: throughput.
+    private(set) var succeededInWindow: UInt64 = 0
 
     var overloaded: UInt64 { errors[ErrorCode.overloaded.rawValue] ?? 0 }
     var otherErrors: UInt64 { errors.values.reduce(0, +) - overloaded }
 
     /// Takes note of a reply: `code` is an error's, nil for a result.
-    mutating func record(_ code: Int?, latency: Duration, at now: ContinuousClock.Instant) {
+    ///
+    /// - Parameters:
+    ///   - isCounted: whether its request was due while the run is measured.
+    ///   - isInWindow: whether the reply came in that time.
+    mutating func record(
+        _ code: Int?, latency: Duration, at now: ContinuousClock.Instant, isCounted: Bool, isInWindow: Bool
+    ) {
+        if isInWindow, code == nil { succeededInWindow += 1 }
+        guard isCounted else { return }
         lastReply = now
         if let code {
             errors[code, default: 0] += 1
+            if code == ErrorCode.overloaded.rawValue { refusal.record(latency) }
         } else {
             succeeded += 1
             self.latency.record(latency)
@@ -37,7 +50,9 @@ struct LoadReport {
     /// From the end of the warm-up to the last reply that counts.
     var elapsed: Duration
 
-    var goodput: Double { Double(tally.succeeded) * Double(plan.patches) / (elapsed / .seconds(1)) }
+    /// Patches a second whose replies came while the run was measured: under overload those are of requests that were
+    /// sent before, as long as the queue is.
+    var goodput: Double { Double(tally.succeededInWindow) * Double(plan.patches) / (plan.duration / .seconds(1)) }
 
     private static let quantiles = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)]
 
@@ -55,12 +70,16 @@ struct LoadReport {
             "requests  \(tally.succeeded) ok, \(tally.overloaded) overloaded, \(tally.otherErrors) other errors"
                 + (codes.isEmpty ? "" : " (\(codes))")
                 + ", \(tally.unanswered) unanswered, \(tally.unsent) not sent in time",
-            "goodput   \(Self.rounded(goodput)) patches/s over \(Self.rounded(elapsed / .seconds(1))) s",
+            "goodput   \(Self.rounded(goodput)) patches/s over \(Self.rounded(plan.duration / .seconds(1))) s",
         ]
         if tally.latency.count > 0 {
             let figures = Self.quantiles.map { "\($0.0) \(Self.milliseconds(tally.latency.quantile($0.1)))" }
             lines.append(
                 "latency   " + (figures + ["max \(Self.milliseconds(tally.latency.max))"]).joined(separator: "   "))
+        }
+        if tally.refusal.count > 0 {
+            let figures = Self.quantiles.map { "\($0.0) \(Self.milliseconds(tally.refusal.quantile($0.1)))" }
+            lines.append("refusals  " + figures.joined(separator: "   "))
         }
         if tally.lostConnections > 0 { lines.append("connections that broke: \(tally.lostConnections)") }
         return lines.map { $0 + "\n" }.joined()
@@ -88,18 +107,21 @@ struct LoadReport {
             .init("unanswered", count(tally.unanswered)), .init("unsent", count(tally.unsent)),
             .init("lost_connections", .int(tally.lostConnections)), .init("patches_per_second", .double(goodput)),
         ]
-        let quantiles = Self.quantiles.map {
-            JSONValue.Member($0.0.replacing(".", with: ""), milliseconds(tally.latency.quantile($0.1)))
+        func latencies(_ histogram: LatencyHistogram) -> JSONValue {
+            let quantiles = Self.quantiles.map {
+                JSONValue.Member($0.0.replacing(".", with: ""), milliseconds(histogram.quantile($0.1)))
+            }
+            return .object(
+                quantiles + [
+                    .init("max", milliseconds(histogram.count > 0 ? histogram.max : nil)),
+                    .init("mean", milliseconds(histogram.mean)),
+                ])
         }
-        let ends: [JSONValue.Member] = [
-            .init("max", milliseconds(tally.latency.count > 0 ? tally.latency.max : nil)),
-            .init("mean", milliseconds(tally.latency.mean)),
-        ]
         let codes = tally.errors.sorted { $0.key > $1.key }
         return .object(
             loop + [
                 .init("errors", .object(codes.map { .init(String($0.key), count($0.value)) })),
-                .init("latency_ms", .object(quantiles + ends)),
+                .init("latency_ms", latencies(tally.latency)), .init("refusal_ms", latencies(tally.refusal)),
             ])
     }
 

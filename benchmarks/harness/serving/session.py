@@ -1,0 +1,186 @@
+"""One session: servers, rounds, offered load, promises, report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from .. import machine, model_folder, networks
+from ..contender import Worker, WorkerError, our_worker
+from ..environment import BENCHMARKS
+from ..progress import Progress
+from . import measurements, report
+from .load import Loads, Stage
+from .servers import Exemplar, Mosec, MosecSettings, Server, ServerError
+
+RESULTS = BENCHMARKS / "results"
+TOLERANCE = 3e-4
+"""Of the relative RMS difference between the two servers' embeddings: both compute in float32, in another order."""
+
+# What mosec is tried with: where batches end, whether one worker has all threads, how long a batch may wait.
+CHOICES = (
+    MosecSettings(2, 1, 16, 1),
+    MosecSettings(1, 2, 32, 1),
+    MosecSettings(2, 1, 8, 1),
+    MosecSettings(2, 1, 16, 5),
+    MosecSettings(1, 2, 16, 1),
+    MosecSettings(1, 2, 8, 1),
+    MosecSettings(2, 1, 1, 1),
+)
+UNBATCHED = (MosecSettings(1, 2, 1, 1), MosecSettings(2, 1, 1, 1))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The exit status; --help says what each means."""
+    if arguments.source is not None:
+        try:
+            results = json.loads(arguments.source.read_text())
+        except (OSError, ValueError) as error:
+            print(f"{arguments.source} is no serving.json of an earlier run: {error}", file=sys.stderr)
+            return 1
+        return _write(results, arguments)
+    build = ["swift", "build", "--package-path", str(BENCHMARKS), "--configuration", "release", "--product", "bench"]
+    if subprocess.run(build, stdout=sys.stderr).returncode != 0:
+        return 1
+    results = {"quick": arguments.quick, "model": arguments.model.name, "notes": []}
+    results["settings"] = {"rounds": arguments.rounds, "seconds": arguments.seconds}
+    status, start = 0, time.monotonic()
+    # However the session ends, its servers end with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="exemplar-serving-") as folder:
+        session = Session(arguments, results, Path(folder))
+        try:
+            session.measure()
+        except KeyboardInterrupt:
+            print("\nInterrupted: reporting what was measured.", file=sys.stderr)
+            status = 130
+        except (ServerError, WorkerError) as error:
+            print(f"\n{error}", file=sys.stderr)
+            status = 1
+        finally:
+            session.close()
+    results["minutes"] = (time.monotonic() - start) / 60
+    return _write(results, arguments) or status
+
+
+class Session:
+    def __init__(self, arguments: argparse.Namespace, results: dict, folder: Path) -> None:
+        self._arguments, self._results, self._folder = arguments, results, folder
+        self._stage, self._peers = Stage(), []
+        self._worker: Worker | None = None
+
+    def close(self) -> None:
+        self._stage.close()
+        if self._worker is not None:
+            self._worker.close()
+
+    def measure(self) -> None:
+        arguments, results = self._arguments, self._results
+        cores = machine.physical_cores()
+        self._worker = our_worker(cores)
+        results["machine"] = machine.card(self._worker.ask("machine")["instruction_sets"])
+        model = model_folder.read(arguments.model)
+        patches = networks.random_patches(model.network, 64)
+        loads = Loads(arguments.binary, patches)
+        choices = CHOICES[:2] if arguments.quick else CHOICES
+        progress = Progress(4 * len(choices) + 40 + 40 + 20)
+        progress.show("starting the servers")
+        exemplar = self._exemplar("exemplar", arguments.model)
+        float32 = model_folder.write_float32(arguments.model, self._folder / "F32")
+        wide = self._exemplar("exemplar, F32 weights", float32)
+        wanted = self._stage.only(exemplar).embed(patches)
+        contenders: dict[str, Server] = {"exemplar": exemplar, "exemplar, F32 weights": wide}
+        if find_spec("mosec") and find_spec("onnx") and find_spec("onnxruntime"):
+            self._add_peers(contenders, model, choices, loads, progress, wanted, patches)
+        else:
+            results["notes"].append("mosec or ONNX Runtime is not installed: there is no peer to compare with.")
+        measure = measurements.Measurements(arguments, results, self._stage, loads, progress)
+        if arguments.only in (None, "rounds"):
+            measure.rounds(contenders, self._worker, cores)
+        if arguments.only in (None, "offered"):
+            measure.offered({name: contenders[name] for name in ("exemplar", "mosec") if name in contenders})
+        if arguments.only in (None, "promises"):
+            measure.idle_connections(exemplar)
+            measure.overload(exemplar)
+            measure.allocations(exemplar)
+            measure.restarts(exemplar, lambda: self._exemplar("exemplar", arguments.model))
+        progress.end()
+
+    def _exemplar(self, name: str, model: Path) -> Exemplar:
+        log = self._folder / f"{model.name}.log"
+        return self._stage.add(Exemplar(name, self._arguments.binary, model, log))
+
+    def _add_peers(
+        self,
+        contenders: dict[str, Server],
+        model: model_folder.ModelFolder,
+        choices: tuple[MosecSettings, ...],
+        loads: Loads,
+        progress: Progress,
+        wanted: np.ndarray,
+        patches: np.ndarray,
+    ) -> None:
+        """mosec as it is fastest at 32 connections, and as it answers one soonest without batching."""
+        from peers import exchange  # Needs onnx.
+
+        file = self._folder / "network.onnx"
+        exchange.save(model.network, model.parameters, file, model.preprocessing)
+        tried = []
+        seconds = min(1.5, self._arguments.seconds)
+
+        def best(settings: tuple[MosecSettings, ...], connections: int, key) -> Server | None:
+            kept, figure = None, None
+            for setting in settings:
+                progress.show(f"trying mosec: {setting}, {connections} connections")
+                try:
+                    log = self._folder / f"mosec-{len(tried)}.log"
+                    server = self._stage.add(Mosec("mosec", file, setting, patches[0], log))
+                except ServerError as error:
+                    self._results["notes"].append(f"{error} ({setting}).")
+                    continue
+                self._stage.only(server)
+                off = float(np.linalg.norm(server.embed(patches) - wanted) / np.linalg.norm(wanted))
+                if not off <= TOLERANCE:
+                    raise ServerError(f"mosec and exemplar do not agree: {off:.1e} apart, more than {TOLERANCE:.0e}")
+                found = loads.measure(server, seconds, connections)
+                tried.append({"settings": str(setting), "connections": connections, "difference": off, **found})
+                progress.advance(4)
+                if figure is None or key(found) < figure:
+                    if kept is not None:
+                        self._stage.remove(kept)
+                    kept, figure = server, key(found)
+                else:
+                    self._stage.remove(server)
+            return kept
+
+        batching = best(choices, 32, lambda found: -found["patches_per_second"])
+        unbatched = best(UNBATCHED[: 1 if self._arguments.quick else 2], 1, lambda found: found["latency_ms"]["p50"])
+        self._results["tried"] = tried
+        for name, server in (("mosec", batching), ("mosec, no batching", unbatched)):
+            if server is not None:
+                server.name = name
+                contenders[name] = server
+                self._results.setdefault("configurations", {})[name] = str(server.settings)
+
+
+def _write(results: dict, arguments: argparse.Namespace) -> int:
+    try:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "serving.json").write_text(json.dumps(results, indent=1))
+        report.write(results, RESULTS / "serving.md")
+        if arguments.summary:
+            report.write(results, arguments.summary)
+    except OSError as error:
+        print(f"The report could not be written: {error}", file=sys.stderr)
+        return 1
+    print((RESULTS / "serving.md").read_text())
+    return 0
