@@ -52,6 +52,9 @@ public struct BatchingLimits: Sendable, Equatable {
     public var queue: Int
     /// The threads that compute.
     public var workers: Int
+    /// The smallest batch whose patches cost hardly more than a large one's, weights read once for all of them: up to
+    /// it a worker leaves nothing that waits to those that are busy.
+    public var payingBatch = 8
 
     /// Numbers below 1 count as 1.
     public init(maxBatch: Int, queue: Int, workers: Int) {

@@ -1,7 +1,7 @@
 /// Decides which patches run when: a value that is told what happened and answers what to do, and does nothing itself.
 ///
 /// Work is admitted or refused by one count, the patches that wait. A worker that gets free takes what waits at that
-/// moment, at most `maxBatch` patches of one key and no more than its part of what the idle workers will share: one
+/// moment, at most `maxBatch` patches of one key and no more than its part of what the workers will share: one
 /// client meets the latency of a batch of one, and under load batches form by themselves. There is no waiting for
 /// more. A large job is cut where the batches end.
 ///
@@ -127,8 +127,7 @@ where Instant.Duration == Duration {
     public mutating func next(at now: Instant) -> Step {
         guard !isSharing, let next = waiting.nextKey else { return .wait }
         let isShared = running.isEmpty && limits.workers > 1 && waiting.patchCount <= next.sharedBatch
-        let idle = isShared ? 1 : max(1, idleWorkerCount)
-        let share = min(limits.maxBatch, (waiting.patchCount + idle - 1) / idle)
+        let share = isShared ? min(limits.maxBatch, waiting.patchCount) : share
         guard let (key, portions) = waiting.take(atMost: share) else { return .wait }
         let slices = portions.compactMap { portion in
             records[portion.job].map { Slice(job: $0.job, patches: portion.patches, id: portion.job) }
@@ -144,6 +143,14 @@ where Instant.Duration == Duration {
     /// Takes note that a running batch gets on, or waits for another one to end.
     public mutating func progress(_ batch: Batch<Job, Instant>, isWaiting: Bool = false, at now: Instant) {
         running[batch.id]?.progressed = isWaiting ? nil : now
+    }
+
+    /// Patches that a worker takes now: its part of what the idle ones will share; beyond a batch that pays, its part
+    /// among all, so that the next worker that gets free has something to take.
+    private var share: Int {
+        func part(among workers: Int) -> Int { (waiting.patchCount + workers - 1) / workers }
+        let idle = max(1, idleWorkerCount)
+        return min(limits.maxBatch, max(part(among: limits.workers), min(part(among: idle), limits.payingBatch)))
     }
 
     /// Takes note that a batch is computed. Its jobs that have no other patches to wait for leave.

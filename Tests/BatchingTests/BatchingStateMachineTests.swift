@@ -73,6 +73,17 @@ import Testing
             machine.admit(TestJob(3), deadline: nil, at: start) == .refused(retryAfter: .milliseconds(50)))
     }
 
+    /// Whoever gets free takes what pays, and of more than that its part: the next to get free finds something, too.
+    @Test func beyondABatchThatPaysTheBusyGetTheirPart() {
+        for (waiting, taken) in [(7, 7), (8, 8), (9, 8), (16, 8), (17, 9), (31, 16), (200, 64)] {
+            var machine = machine(maxBatch: 64, queue: 256, workers: 2)
+            admit([TestJob(1)], to: &machine)
+            #expect(next(&machine)?.patchCount == 1)
+            admit([TestJob(2, patches: waiting)], to: &machine)
+            #expect(next(&machine)?.patchCount == taken, "\(waiting)")
+        }
+    }
+
     @Test func aLargeJobIsCutAtTheLargestBatchAndCompletesOnce() {
         var machine = machine(maxBatch: 4)
         admit([TestJob(1, patches: 9)], to: &machine)

@@ -74,7 +74,10 @@ struct NaiveBatcher {
     /// The patches of the next batch, dealt out one at a time, in the order job by job within a connection.
     mutating func next(worker: Int) -> [Patch]? {
         guard !isSharing, let first = connectionTurns.first, let key = keyTurns[first]?.first else { return nil }
-        var room = min(limits.maxBatch, (waiting.count + idle - 1) / idle)
+        let mine = Int((Double(waiting.count) / Double(idle)).rounded(.up))
+        let everyones = Int((Double(waiting.count) / Double(limits.workers)).rounded(.up))
+        // What waits is dealt out among the idle; beyond a batch that pays, among all.
+        var room = min(limits.maxBatch, mine <= limits.payingBatch ? mine : max(limits.payingBatch, everyones))
         if computing.isEmpty, limits.workers > 1, waiting.count <= key.sharedBatch {
             isSharing = true
             room = min(limits.maxBatch, waiting.count)

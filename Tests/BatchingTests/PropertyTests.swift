@@ -7,9 +7,10 @@ import Testing
     @Test(arguments: 0..<40)
     func randomHistoriesAgreeWithTheNaiveBatcher(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
-        let limits = BatchingLimits(
+        var limits = BatchingLimits(
             maxBatch: .random(in: 1...9, using: &random), queue: .random(in: 1...60, using: &random),
             workers: .random(in: 1...4, using: &random))
+        limits.payingBatch = .random(in: 1...6, using: &random)
         var machine = Machine(limits: limits)
         var naive = NaiveBatcher(limits: limits)
         var batches: [Int: TestBatch] = [:]
