@@ -114,7 +114,8 @@ def _kernels(results: dict) -> list[Section]:
     winograd = Section(
         "Winograd convolutions by phase",
         "µs for one patch of each phase, in place. % of peak is that of the tuple multiplication; effective GFLOP/s "
-        "count the operations of a direct convolution over all three phases.",
+        "count the operations of a direct convolution over all three phases. Products of one or three channels are made "
+        "inside the output transform, which then has to answer for both.",
         [
             *("layer", "algorithm", "instruction set", "input", "multiplication", "output", "% of peak", "best"),
             "effective GFLOP/s",

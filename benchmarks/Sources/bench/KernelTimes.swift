@@ -64,7 +64,6 @@ final class KernelTimes: @unchecked Sendable {
         let pooling = index(.pooling)
         var timed = table
         timed.multiplyPanel = { arguments in
-            self.tuples = max(self.tuples, arguments.tuples)
             // A 1×1 convolution of a network's few input channels only feeds the layer that is measured.
             let isPointwise = arguments.segmentCount == 1 && arguments.segments[0].length <= 16
             self.time(arguments.tuples > 1 ? tuples : isPointwise ? pointwise : product) {
@@ -73,7 +72,10 @@ final class KernelTimes: @unchecked Sendable {
         }
         timed.transformInput = { arguments in self.time(input) { table.transformInput(arguments) } }
         timed.transformNarrowInput = { arguments in self.time(input) { table.transformNarrowInput(arguments) } }
-        timed.transformOutput = { arguments in self.time(output) { table.transformOutput(arguments) } }
+        timed.transformOutput = { arguments in
+            self.tuples = max(self.tuples, arguments.shape.inputs * arguments.shape.inputs)
+            self.time(output) { table.transformOutput(arguments) }
+        }
         timed.maxPool = { arguments in self.time(pooling) { table.maxPool(arguments) } }
         return timed
     }
