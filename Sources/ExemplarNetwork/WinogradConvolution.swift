@@ -58,7 +58,7 @@ struct WinogradConvolution: Sendable {
         blockSize = Self.blockSize(
             algorithm, inChannels: inChannels, tiles: images * tileRows * tileColumns, kernels: kernels, caches: caches)
         // An odd number of cache lines: a power of two would put the tuples of a tile into one set of the cache.
-        func step(_ count: Int) -> Int { (count / KernelTable.lanes | 1) * KernelTable.lanes }
+        func step(_ count: Int) -> Int { (MapLayout.vectors(count) | 1) * KernelTable.lanes }
         inputTupleStep = step(blockSize * inputTileStep)
         productTupleStep = step(blockSize * kernels.tileVectors * KernelTable.lanes)
         let transforms = WinogradAlgorithm(algorithm)

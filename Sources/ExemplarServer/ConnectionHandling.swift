@@ -24,7 +24,10 @@ extension Server {
             }
         }
         accountInput(connection)
-        guard inputByteCount <= memory.capacities.lines || connection.accountedInput <= ServerConfiguration.fairOutput
+        // By what there is when one set of models serves: a reload closes nobody's connection.
+        guard
+            memory.lineByteCount <= memory.settledCapacities.lines
+                || connection.accountedInput <= ServerConfiguration.fairOutput
         else {
             log.warning("closing a connection: the lines that clients have begun take too much memory")
             remove(connection)
@@ -35,7 +38,8 @@ extension Server {
 
     /// Takes the requests of a turn, sends what can be sent, and decides what to watch for next.
     func advance(_ connection: Connection) {
-        var left = ServerConfiguration.linesPerTurn
+        // One that waits for its turn takes no lines, whatever else there is to do for it.
+        var left = connection.waitsForTurn ? 0 : ServerConfiguration.linesPerTurn
         takeLines(connection, &left)
         while true {
             guard let sent = connection.flush() else {
@@ -51,8 +55,10 @@ extension Server {
             guard sent > 0, !connection.isPaused, takeLines(connection, &left) else { break }
         }
         accountInput(connection)
-        connection.waitsForTurn = left == 0
-        if connection.waitsForTurn { backlog.append(connection.id.rawValue) }
+        if left == 0, !connection.waitsForTurn {
+            connection.waitsForTurn = true
+            backlog.append(connection.id.rawValue)
+        }
         if connection.isIdle, !connection.waitsForTurn,
             connection.isClosing || connection.hasEnded || drainDeadline != nil
         {
@@ -88,7 +94,10 @@ extension Server {
         let waiting = backlog
         backlog = []
         for token in waiting {
-            if let connection = connections[token], connection.waitsForTurn { advance(connection) }
+            if let connection = connections[token], connection.waitsForTurn {
+                connection.waitsForTurn = false
+                advance(connection)
+            }
         }
     }
 
@@ -132,7 +141,7 @@ extension Server {
     /// Takes note of the storage of a line that has not ended.
     private func accountInput(_ connection: Connection) {
         let capacity = connection.framer.capacity
-        inputByteCount += capacity - connection.accountedInput
+        memory.addLines(capacity - connection.accountedInput)
         connection.accountedInput = capacity
     }
 
@@ -140,7 +149,7 @@ extension Server {
     func remove(_ connection: Connection) {
         guard connections.removeValue(forKey: connection.id.rawValue) != nil else { return }
         memory.addWaiting(-connection.accountedOutput)
-        inputByteCount -= connection.accountedInput
+        memory.addLines(-connection.accountedInput)
         poller.remove(connection.descriptor)
         if connection.inFlight > 0 {
             _ = batcher.cancel(connection.id)

@@ -17,6 +17,11 @@ final class ImagePasses: @unchecked Sendable {
     private struct State {
         /// Bytes of the passes that run.
         var running = 0
+        /// Bytes of embedders that make way and are being freed.
+        var leaving = 0
+        /// Passes that wait for memory, the first that came in front: a small one does not overtake a large one for ever.
+        var queue: [UInt64] = []
+        var lastTicket: UInt64 = 0
         /// The last one last.
         var kept: [Kept] = []
 
@@ -31,7 +36,10 @@ final class ImagePasses: @unchecked Sendable {
         case after([Kept])
         case never
 
-        var isLater: Bool { if case .after = self { true } else { false } }
+        /// Bytes that are to be freed first.
+        var makingWay: Int? {
+            if case .after(let evicted) = self { evicted.reduce(0) { $0 + $1.embedder.byteCount } } else { nil }
+        }
     }
 
     private static let mostKept = 2
@@ -42,7 +50,7 @@ final class ImagePasses: @unchecked Sendable {
     init(budget: MemoryBudget) { self.budget = budget }
 
     /// Bytes held now, kept embedders among them.
-    var byteCount: Int { state.withLock { $0.running + $0.keptByteCount } }
+    var byteCount: Int { state.withLock { $0.running + $0.leaving + $0.keptByteCount } }
 
     /// Runs `body` with an embedder for one image of this size; waits until there is memory for it.
     ///
@@ -53,12 +61,20 @@ final class ImagePasses: @unchecked Sendable {
     ) throws(ModelError) {
         let model = ObjectIdentifier(served.model)
         let byteCount = try served.imageByteCount(height: height, width: width)
-        var start = begin(model, height: height, width: width, byteCount, willWait)
-        while start.isLater {
+        let ticket = state.withLock { state in
+            state.lastTicket += 1
+            return state.lastTicket
+        }
+        var start = begin(ticket, model, height: height, width: width, byteCount, willWait)
+        while let freed = start.makingWay {
             // What makes way is freed out of the lock, and before anything takes its place.
             start = .never
-            start = begin(model, height: height, width: width, byteCount, willWait)
+            state.withLock { $0.leaving -= freed }
+            state.notifyAll()
+            start = begin(ticket, model, height: height, width: width, byteCount, willWait)
         }
+        // The next that waits may fit beside this one.
+        state.notifyAll()
         switch start {
         case .with(let embedder):
             body(embedder)
@@ -79,7 +95,7 @@ final class ImagePasses: @unchecked Sendable {
 
     /// Takes the memory for a pass, or makes room for it; waits where there is none.
     private func begin(
-        _ model: ObjectIdentifier, height: Int, width: Int, _ byteCount: Int, _ willWait: () -> Void
+        _ ticket: UInt64, _ model: ObjectIdentifier, height: Int, width: Int, _ byteCount: Int, _ willWait: () -> Void
     ) -> Start {
         state.wait { state in
             let match = state.kept.lastIndex {
@@ -87,20 +103,33 @@ final class ImagePasses: @unchecked Sendable {
             }
             if let match {
                 state.running += byteCount
+                state.queue.removeAll { $0 == ticket }
                 return .with(state.kept.remove(at: match).embedder)
             }
             let capacity = budget.capacities.passes
-            guard byteCount <= capacity else { return .never }
+            guard byteCount <= capacity else {
+                state.queue.removeAll { $0 == ticket }
+                return .never
+            }
+            if let first = state.queue.first, first != ticket {
+                if !state.queue.contains(ticket) { state.queue.append(ticket) }
+                willWait()
+                return nil
+            }
             var evicted: [Kept] = []
-            while state.running + state.keptByteCount + byteCount > capacity, !state.kept.isEmpty {
-                evicted.append(state.kept.removeFirst())
+            while state.running + state.leaving + state.keptByteCount + byteCount > capacity, !state.kept.isEmpty {
+                let kept = state.kept.removeFirst()
+                state.leaving += kept.embedder.byteCount
+                evicted.append(kept)
             }
             guard evicted.isEmpty else { return .after(evicted) }
-            guard state.running + byteCount <= capacity else {
+            guard state.running + state.leaving + byteCount <= capacity else {
+                if state.queue.isEmpty { state.queue.append(ticket) }
                 willWait()
                 return nil
             }
             state.running += byteCount
+            state.queue.removeAll { $0 == ticket }
             return .withNew
         }
     }
@@ -115,6 +144,9 @@ final class ImagePasses: @unchecked Sendable {
 
     /// Whether any embedder is kept.
     var hasKept: Bool { state.withLock { !$0.kept.isEmpty } }
+
+    /// Memory has become free elsewhere: those that wait for it look again.
+    func capacityGrew() { state.notifyAll() }
 
     /// Frees what is kept; with `stale`, only what nobody has used for a while.
     func forget(stale now: ContinuousClock.Instant? = nil) {

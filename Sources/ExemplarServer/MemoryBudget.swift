@@ -19,6 +19,8 @@ final class MemoryBudget: Sendable {
     private let held = Atomic<Int>(0)
     /// Replies that wait for their clients.
     private let waiting = Atomic<Int>(0)
+    /// Storage of lines that have not ended.
+    private let lines = Atomic<Int>(0)
 
     /// - Parameter chosen: `--memory-limit`.
     init(chosen: Int?) {
@@ -87,7 +89,8 @@ final class MemoryBudget: Sendable {
         var limit = MemoryLimit.current(chosen: chosen)
         limitByteCount.store(limit.byteCount, ordering: .relaxed)
         limit.taken =
-            models.load(ordering: .relaxed) + held.load(ordering: .relaxed) + waitingByteCount + passes
+            models.load(ordering: .relaxed) + held.load(ordering: .relaxed) + waitingByteCount + lineByteCount
+            + passes
         return limit
     }
 
@@ -104,6 +107,12 @@ final class MemoryBudget: Sendable {
 
     /// Takes note that the waiting replies have grown by so much, or shrunk.
     func addWaiting(_ byteCount: Int) { waiting.add(byteCount, ordering: .relaxed) }
+
+    /// Takes note that the storage of unended lines has grown by so much, or shrunk.
+    func addLines(_ byteCount: Int) { lines.add(byteCount, ordering: .relaxed) }
+
+    /// Bytes of storage of lines that have not ended.
+    var lineByteCount: Int { lines.load(ordering: .relaxed) }
 
     /// Bytes of replies that wait for their clients.
     var waitingByteCount: Int { waiting.load(ordering: .relaxed) }

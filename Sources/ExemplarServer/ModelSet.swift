@@ -65,7 +65,11 @@ struct ModelMemory: Sendable {
     let budget: MemoryBudget
     let passes: ImagePasses
 
-    var limit: MemoryLimit { budget.limit(passes: passes.byteCount) }
+    /// What is only kept for later images makes way.
+    var limit: MemoryLimit {
+        passes.forget()
+        return budget.limit(passes: passes.byteCount)
+    }
 
     func take(_ byteCount: Int) -> MemoryBudget.Lease { budget.addModel(byteCount) }
 }
@@ -106,6 +110,7 @@ extension ModelSet {
         _ = startThread {
             passes.forget()
             bin.empty()
+            passes.capacityGrew()
         }
     }
 }

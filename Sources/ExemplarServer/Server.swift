@@ -44,8 +44,6 @@ public final class Server {
     let passes: ImagePasses
     /// Connections that have had their turn and have more lines.
     var backlog: [UInt64] = []
-    /// Bytes of storage for lines that have not ended, all connections together.
-    var inputByteCount = 0
     var listeners: [Token: Listener] = [:]
     /// Set while the process is out of descriptors: when to accept again.
     var acceptAgain: ContinuousClock.Instant?

@@ -46,6 +46,8 @@ final class Worker: Sendable {
                 }
             }
             for job in finished.expired { outbox.post(.expired(job.task)) }
+            // Nothing to deliver, but that the worker is idle may be what a drain or a kept embedder waits for.
+            if finished.completed.isEmpty, finished.expired.isEmpty { outbox.wakeUp.signal() }
         }
     }
 
@@ -63,7 +65,7 @@ final class Worker: Sendable {
             var computed = 0
             for slice in batch.slices {
                 for image in slice.job.task.images(in: slice.patches) {
-                    computeImage(image, slice.job.task, batch)
+                    computeImage(image, slice, batch)
                     computed += slice.job.task.unitCount(ofInput: image)
                 }
             }
@@ -103,13 +105,16 @@ final class Worker: Sendable {
     }
 
     private func computeImage(
-        _ index: Int, _ task: InferenceTask, _ batch: Batch<InferenceJob, ContinuousClock.Instant>
+        _ index: Int, _ slice: Slice<InferenceJob>, _ batch: Batch<InferenceJob, ContinuousClock.Instant>
     ) {
+        let task = slice.job.task
         let input = task.input(index)
         do throws(ModelError) {
             try passes.with(task.served, height: input.height, width: input.width) {
                 batcher.progress(batch, isWaiting: true)
             } _: { embedder in
+                // While it waited for memory its client may have gone, or its deadline.
+                guard batcher.isWanted(slice) else { return }
                 embedder.observer = PassProgress(batcher, batch)
                 defer { embedder.observer = nil }
                 let crew = crew?.take() == true ? crew : nil

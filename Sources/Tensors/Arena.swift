@@ -28,7 +28,7 @@ public final class Arena: Sendable {
     }
 
     /// Memory for `count` floats, 64-byte aligned and followed by a readable tail of `Slab.tailCount` floats, so that
-    /// kernels may read whole vectors. Pages that are never touched are never resident.
+    /// kernels may read whole vectors. Pages that are never touched are never resident, huge ones among them.
     ///
     /// Large slabs are asked for in huge pages: hardware prefetching stops at the end of a page, and the planes of
     /// transformed tiles are more than the translation buffer has entries for. The same bits come without them, later.
