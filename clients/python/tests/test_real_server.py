@@ -214,6 +214,37 @@ def test_the_same_seed_gives_the_same_bits_however_the_input_is_split(real_serve
     assert not np.array_equal(client.embed(array, average=16, seed=found.seed ^ 1), found.embeddings)
 
 
+def test_an_echoed_seed_gives_the_same_bits_under_load(real_server, client, contexts):
+    skip_unless_served(real_server, "embed", transform=SAMPLE)
+    array, stop, failures = contexts(6), threading.Event(), []
+
+    def load(number):
+        try:
+            with Client(*real_server, timeout=60) as other:
+                rounds = 0
+                while not stop.is_set() or rounds == 0:
+                    other.embed(array[: 1 + (number + rounds) % 6], average=1 + rounds % 9, seed=number)
+                    other.embed(array, sample=rounds, seed=number)
+                    rounds += 1
+        except Exception as error:
+            failures.append(error)
+
+    found = [client.embed_with_info(patch, average=12) for patch in array]
+    threads = [threading.Thread(target=load, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(5):
+            for patch, answer in zip(array, found):
+                again = client.embed(patch, average=12, seed=answer.seed)
+                np.testing.assert_array_equal(again, answer.embeddings)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not failures
+
+
 def test_a_tolerance_stops_early(real_server, client, contexts):
     skip_unless_served(real_server, "embed", transform=SAMPLE)
     array = contexts(4)
