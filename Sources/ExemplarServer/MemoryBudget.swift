@@ -4,6 +4,8 @@ import Synchronization
 /// What the server may do with the process's memory, so that the sum of everything that clients can make it hold stays
 /// within the limit: weights and the workers' maps first, and of what they leave a quarter for requests and replies, a
 /// quarter for lines that have not ended, and the rest for the forward passes of images (`ImagePasses`).
+///
+/// Models count once they are in memory: what passes take while others are loaded may go beyond the limit for that time.
 final class MemoryBudget: Sendable {
     /// Requests, and lines, take no more than this however much memory there is.
     private static let mostForRequests = 1 << 30

@@ -34,7 +34,7 @@ LIMITS = {"ours": 1e-4, "fast": 1e-3, "float32": 2e-4}
 large network; a peer that computed in float16 or bfloat16 unasked would be beyond 2e-4."""
 
 AS_ACCURATE = 5e-6
-"""What our default promises of the same difference: a peer beyond it buys speed with accuracy."""
+"""What our default should keep to of the same difference: a peer beyond it buys speed with accuracy."""
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from . import averaging, comparison, kernels, machine, report
+from . import averaging, beginning, comparison, kernels, machine, report
 from .contender import WorkerError, our_worker
 from .environment import BENCHMARKS
 from .progress import Progress
@@ -21,14 +20,9 @@ RESULTS = BENCHMARKS / "results"
 def run(arguments: argparse.Namespace) -> int:
     """The exit status; --help says what each means."""
     if arguments.source is not None:
-        try:
-            results = json.loads(arguments.source.read_text())
-        except (OSError, ValueError) as error:
-            print(f"{arguments.source} is no results.json of an earlier run: {error}", file=sys.stderr)
-            return 1
-        return _write(results, arguments)
-    build = ["swift", "build", "--package-path", str(BENCHMARKS), "--configuration", "release", "--product", "bench"]
-    if subprocess.run(build, stdout=sys.stderr).returncode != 0:
+        results = beginning.earlier(arguments.source)
+        return 1 if results is None else _write(results, arguments)
+    if not beginning.build_worker():
         return 1
     cores = machine.physical_cores()
     for threads in [count for count in arguments.threads if count > len(cores)]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import machine, model_folder, networks
+from .. import beginning, machine, model_folder, networks
 from ..contender import Worker, WorkerError, our_worker
 from ..environment import BENCHMARKS
 from ..progress import Progress
@@ -42,14 +41,9 @@ UNBATCHED = (MosecSettings(1, 2, 1, 1), MosecSettings(2, 1, 1, 1))
 def run(arguments: argparse.Namespace) -> int:
     """The exit status; --help says what each means."""
     if arguments.source is not None:
-        try:
-            results = json.loads(arguments.source.read_text())
-        except (OSError, ValueError) as error:
-            print(f"{arguments.source} is no serving.json of an earlier run: {error}", file=sys.stderr)
-            return 1
-        return _write(results, arguments)
-    build = ["swift", "build", "--package-path", str(BENCHMARKS), "--configuration", "release", "--product", "bench"]
-    if subprocess.run(build, stdout=sys.stderr).returncode != 0:
+        results = beginning.earlier(arguments.source)
+        return 1 if results is None else _write(results, arguments)
+    if not beginning.build_worker():
         return 1
     results = {"quick": arguments.quick, "model": arguments.model.name, "notes": []}
     results["settings"] = {"rounds": arguments.rounds, "seconds": arguments.seconds}
