@@ -26,6 +26,8 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--learning-rate", type=float, default=0.05, help="the highest, after the warm-up")
         command.add_argument("--seed", type=int, default=1406)
         command.add_argument("--threads", type=int, default=0, help="0: as many as torch takes")
+        command.add_argument(
+            "--device", choices=("auto", "cpu", "cuda"), default="auto", help="to train on; auto: cuda if there is one")
         command.add_argument("--folder", type=Path, help="checkpoints (default: models/training/runs/MODEL)")
         command.add_argument("--output", type=Path, help="model folder (default: models/MODEL)")
     return result
@@ -53,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     output = options.output or here.parent / options.model
     try:
         if options.command == "train":
-            train.run(configuration, folder)
+            train.run(configuration, folder, train.choose_device(options.device))
         from . import evaluate, export
 
         if options.command == "evaluate":
@@ -68,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(json.dumps(figures, indent=2))
             return 0
         export.write(configuration, folder, output)
-    except (train.CheckpointError, photographs.PhotographError) as error:
+    except (train.CheckpointError, train.DeviceError, photographs.PhotographError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -117,8 +118,8 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
     whole = train.run(TINY, tmp_path / "whole").state_dict()
     save = train.save
 
-    def interrupted(configuration, folder, network, optimiser, step, seconds):
-        save(configuration, folder, network, optimiser, step, seconds)
+    def interrupted(configuration, folder, network, optimiser, step, *rest):
+        save(configuration, folder, network, optimiser, step, *rest)
         if step == 2:
             raise KeyboardInterrupt
 
@@ -132,7 +133,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
 
 def test_another_configurations_checkpoint_is_refused(tmp_path, capsys):
     network = train.ExemplarNetwork("small", 12, 0.5)
-    train.save(TINY, tmp_path, network, torch.optim.SGD(network.parameters(), lr=0.1), 1, 1.0)
+    train.save(TINY, tmp_path, network, torch.optim.SGD(network.parameters(), lr=0.1), 1, 1.0, "a machine")
     assert main(["export", "--exemplars", "13", "--folder", str(tmp_path), "--output", str(tmp_path / "m")]) == 1
     assert "another configuration" in capsys.readouterr().err
     (tmp_path / "checkpoint.pt").write_bytes(b"damaged")
@@ -147,7 +148,7 @@ def test_the_exported_folder_loads_back(tmp_path, monkeypatch, model, dimensions
         "mean_of_samples": {}})
     configuration = train.Configuration(model=model, exemplars=12, steps=5, seed=3)
     network = train.ExemplarNetwork(model, 12, 0.5)
-    train.save(configuration, tmp_path, network, torch.optim.SGD(network.parameters(), lr=0.1), 1, 1.0)
+    train.save(configuration, tmp_path, network, torch.optim.SGD(network.parameters(), lr=0.1), 1, 1.0, "a machine")
     export.write(configuration, tmp_path, tmp_path / model)
     config = json.loads((tmp_path / model / "config.json").read_text())
     weights, golden = (load_file(tmp_path / model / f"{name}.safetensors") for name in ("model", "golden"))
@@ -164,4 +165,18 @@ def test_the_exported_folder_loads_back(tmp_path, monkeypatch, model, dimensions
         assert error <= 2e-5 * golden[name].square().mean().sqrt()
     kept = load_file(tmp_path / model / "exemplars.safetensors")
     assert kept["patches"].shape == (12, 74, 74, 3) and kept["index"].dtype == torch.int32
-    assert "Half-trained: step 1 of 5" in (tmp_path / model / "README.md").read_text()
+    card = (tmp_path / model / "README.md").read_text()
+    assert "Half-trained: step 1 of 5" in card and "on a machine." in card
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert train.choose_device("auto").type == "cpu"
+    assert main(["train", "--device", "cuda"]) == 1
+    assert "--device cpu" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_no_number_leaves_no_checkpoint(tmp_path):
+    with pytest.raises(train.CheckpointError, match="lower --learning-rate"):
+        train.run(dataclasses.replace(TINY, learning_rate=1e30), tmp_path)
+    assert not (tmp_path / "checkpoint.pt").exists()

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import platform
 import sys
 import time
 from dataclasses import dataclass
@@ -37,6 +38,10 @@ class Configuration:
     ranges: transformations.Ranges = transformations.Ranges()
 
 
+class DeviceError(Exception):
+    """A device that is not there."""
+
+
 class CheckpointError(Exception):
     """A checkpoint that is damaged or belongs to another configuration."""
 
@@ -53,7 +58,7 @@ class Data:
     origin: list
 
     @staticmethod
-    def load(configuration: Configuration) -> "Data":
+    def load(configuration: Configuration, device: torch.device = torch.device("cpu")) -> "Data":
         chosen = exemplars.select(
             photographs.TRAINING, configuration.exemplars, configuration.distance, configuration.seed
         )
@@ -62,7 +67,8 @@ class Data:
         centre = contexts[:, :, margin:-margin, margin:-margin].double() / 255
         pixels = centre.permute(0, 2, 3, 1).reshape(-1, 3)
         mean, components = transformations.principal_components(pixels)
-        return Data(contexts, pixels.mean(0), pixels.std(0), mean, components, chosen.origin)
+        tensors = (contexts, pixels.mean(0), pixels.std(0), mean, components)
+        return Data(*(tensor.to(device) for tensor in tensors), chosen.origin)
 
     def patches(self, index: torch.Tensor, alpha: transformations.Parameters) -> torch.Tensor:
         """T_α of the exemplars ``index``, normalised for the network, rounded to 8 bits as the server sees them."""
@@ -90,13 +96,40 @@ def step_generator(configuration: Configuration, step: int) -> torch.Generator:
     return torch.Generator().manual_seed((configuration.seed << 32) + step)
 
 
-def run(configuration: Configuration, folder: Path, checkpoint_seconds: float = 60) -> ExemplarNetwork:
-    """Trains to the end of the schedule, from ``folder``'s checkpoint if it holds one."""
-    print(f"seed {configuration.seed}, {json.dumps(dataclasses.asdict(configuration))}", file=sys.stderr)
-    data = Data.load(configuration)
+def choose_device(name: str) -> torch.device:
+    """``auto`` is the accelerator where torch sees one, else the processor.
+
+    :raises DeviceError: torch does not see what was asked for.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("torch sees no CUDA device here: use --device cpu, or a torch that was built for it")
+    return torch.device(name)
+
+
+def machine(device: torch.device) -> str:
+    """Where a run took place, for the model's card."""
+    if device.type == "cuda":
+        return f"one {torch.cuda.get_device_name(device)}"
+    vectors = torch.backends.cpu.get_cpu_capability()
+    return f"a processor ({platform.machine()}, {vectors}, {torch.get_num_threads()} threads)"
+
+
+def run(
+    configuration: Configuration, folder: Path, device: torch.device = torch.device("cpu"),
+    checkpoint_seconds: float = 60,
+) -> ExemplarNetwork:
+    """Trains to the end of the schedule, from ``folder``'s checkpoint if it holds one.
+
+    α and the exemplars' numbers are drawn on the processor, so that a step sees the same of them on every device.
+    """
+    settings = json.dumps(dataclasses.asdict(configuration))
+    print(f"seed {configuration.seed}, on {machine(device)}, {settings}", file=sys.stderr)
+    data = Data.load(configuration, device)
     torch.manual_seed(configuration.seed)
     network = ExemplarNetwork(configuration.model, configuration.exemplars, configuration.dropout)
-    network = network.to(memory_format=torch.channels_last)
+    network = network.to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(
         network.parameters(), lr=configuration.learning_rate, momentum=configuration.momentum, nesterov=True,
         weight_decay=configuration.weight_decay,
@@ -104,51 +137,56 @@ def run(configuration: Configuration, folder: Path, checkpoint_seconds: float = 
     start, seconds = restore(configuration, folder, network, optimiser)
     network.train()
     began = reported = saved = time.monotonic()
-    loss_mean, correct, seen = 0.0, 0, 0
+    # Sums stay on the device: to read one is to wait for it.
+    loss_sum, correct, seen = torch.zeros((), device=device), torch.zeros((), device=device), 0
     for step in range(start, configuration.steps):
         generator = step_generator(configuration, step)
         torch.manual_seed((configuration.seed << 32) + step + (1 << 20))  # Dropout draws from the global generator.
-        index = torch.randint(configuration.exemplars, (configuration.batch,), generator=generator)
-        alpha = transformations.draw(configuration.batch, configuration.ranges, generator)
+        index = torch.randint(configuration.exemplars, (configuration.batch,), generator=generator).to(device)
+        alpha = transformations.draw(configuration.batch, configuration.ranges, generator).to(device)
         patches = data.patches(index, alpha).contiguous(memory_format=torch.channels_last)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(configuration, step)
-        with torch.autocast("cpu", torch.bfloat16, enabled=configuration.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=configuration.bfloat16):
             logits = network(patches)
         loss = torch.nn.functional.cross_entropy(logits.float(), index)
-        if not torch.isfinite(loss):
-            raise CheckpointError(f"the loss is {loss.item()} at step {step}: lower --learning-rate")
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), configuration.clip)
         optimiser.step()
-        loss_mean += loss.item() * len(index)
-        correct += (logits.argmax(1) == index).sum().item()
+        loss_sum += loss.detach() * len(index)
+        correct += (logits.argmax(1) == index).sum()
         seen += len(index)
         now = time.monotonic()
-        if now - reported >= 10 or step + 1 == configuration.steps:
+        is_last = step + 1 == configuration.steps
+        if now - reported >= 10 or now - saved >= checkpoint_seconds or is_last:
+            # Not a number once is not a number for ever: a check now and then, before a checkpoint, loses nothing.
+            loss_mean = loss_sum.item() / seen
+            if not math.isfinite(loss_mean):
+                raise CheckpointError(f"the loss is {loss_mean} at step {step}: lower --learning-rate")
             rate = (step + 1 - start) * configuration.batch / (now - began)
             left = (configuration.steps - step - 1) * configuration.batch / rate
             print(
-                f"step {step + 1}/{configuration.steps}  loss {loss_mean / seen:.3f}  top-1 {correct / seen:.1%}  "
-                f"bound {math.log(configuration.exemplars) - loss_mean / seen:.2f} of "
+                f"step {step + 1}/{configuration.steps}  loss {loss_mean:.3f}  top-1 {correct.item() / seen:.1%}  "
+                f"bound {math.log(configuration.exemplars) - loss_mean:.2f} of "
                 f"{math.log(configuration.exemplars):.2f} nats (with dropout)  {rate:.0f} samples/s  "
                 f"{left / 60:.1f} min left",
                 file=sys.stderr, flush=True,
             )
-            reported, loss_mean, correct, seen = now, 0.0, 0, 0
-        if now - saved >= checkpoint_seconds or step + 1 == configuration.steps:
-            save(configuration, folder, network, optimiser, step + 1, seconds + now - began)
+            loss_sum, correct, seen, reported = torch.zeros_like(loss_sum), torch.zeros_like(correct), 0, now
+        if now - saved >= checkpoint_seconds or is_last:
+            elapsed = seconds + time.monotonic() - began
+            save(configuration, folder, network, optimiser, step + 1, elapsed, machine(device))
             saved = now
     return network
 
 
-def save(configuration, folder: Path, network, optimiser, step: int, seconds: float) -> None:
+def save(configuration, folder: Path, network, optimiser, step: int, seconds: float, machine: str) -> None:
     """Writes the checkpoint beside the old one and renames it, so that a killed run leaves a whole one."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "checkpoint.partial"
     torch.save(
-        {"configuration": dataclasses.asdict(configuration), "step": step, "seconds": seconds,
+        {"configuration": dataclasses.asdict(configuration), "step": step, "seconds": seconds, "machine": machine,
          "network": network.state_dict(), "optimiser": optimiser.state_dict()},
         partial,
     )
@@ -161,7 +199,7 @@ def read_checkpoint(configuration: Configuration, folder: Path) -> dict | None:
     if not path.exists():
         return None
     try:
-        checkpoint = torch.load(path, weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         found = checkpoint["configuration"]
     except Exception as error:
         raise CheckpointError(f"{path} cannot be read ({error}): delete it to start afresh") from error

@@ -42,6 +42,10 @@ class Parameters:
     offset: torch.Tensor
     hue: torch.Tensor
 
+    def to(self, device: torch.device) -> "Parameters":
+        """The same α on another device."""
+        return Parameters(**{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
+
 
 def draw(count: int, ranges: Ranges, generator: torch.Generator) -> Parameters:
     """α for ``count`` patches: offsets, angles and translations uniform, factors and powers log-uniform."""
@@ -70,7 +74,7 @@ def geometry(contexts: torch.Tensor, alpha: Parameters, side: int = PATCH) -> to
     """[B, 3, H, W] in [0, 1] to [B, 3, side, side]:
     source(p) = c_source + side · t + R(θ)(p − c_patch) / s, pixel centres, x right, y down."""
     height, width = contexts.shape[-2:]
-    axis = torch.arange(side, dtype=contexts.dtype) - (side - 1) / 2
+    axis = torch.arange(side, dtype=contexts.dtype, device=contexts.device) - (side - 1) / 2
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     cosine = (torch.cos(alpha.rotation) / alpha.scale)[:, None, None]
     sine = (torch.sin(alpha.rotation) / alpha.scale)[:, None, None]
