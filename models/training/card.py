@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from . import exemplars, photographs, train
@@ -73,3 +74,20 @@ the held-out photographs was not measured here. Six photographs are little; two 
 tissue, are unlike everyday scenes. One run, one seed (it sets the exemplars and
 the first weights; the draws of α depend on the step alone). Not for recognising people, nor for medical use.
 """
+
+
+def merged(new: str, old: str, digest: str) -> tuple[str, list[str]]:
+    """``new`` with the sections that ``old`` has from elsewhere, an evaluation's above all, and ``old``'s limits; if
+    ``old`` speaks of other weights than ``digest``, ``new`` as it is, and the titles of what is lost."""
+    head, *sections = re.split(r"^(?=## )", new, flags=re.MULTILINE)
+    kept = re.split(r"^(?=## )", old, flags=re.MULTILINE)[1:]
+    own = {_title(section) for section in sections}
+    foreign = [section for section in kept if _title(section) not in own]
+    if digest not in old:
+        return new, [_title(section) for section in foreign]
+    limits = [section for section in kept if _title(section) == "Limits"] or sections[-1:]
+    return head + "".join(sections[:-1] + foreign + limits), []
+
+
+def _title(section: str) -> str:
+    return section.partition("\n")[0].removeprefix("## ").strip()

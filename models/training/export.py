@@ -46,7 +46,13 @@ def write(configuration: train.Configuration, folder: Path, output: Path) -> Non
         "random": evaluate.surrogate(evaluate.untrained(configuration), data, configuration, draws=4),
     }
     digest = hashlib.sha256((output / "model.safetensors").read_bytes()).hexdigest()
-    (output / "README.md").write_text(card.text(configuration, checkpoint, data, figures, digest))
+    readme = output / "README.md"
+    text = card.text(configuration, checkpoint, data, figures, digest)
+    if readme.exists():
+        text, dropped = card.merged(text, readme.read_text(), digest)
+        if dropped:
+            print(f"{readme}: {', '.join(dropped)} spoke of other weights and are gone: evaluate anew", file=sys.stderr)
+    readme.write_text(text)
     for path in output.iterdir():
         path.chmod(0o644)  # safetensors writes files for their owner alone; a server runs as another user.
     print(f"wrote {output}", file=sys.stderr)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from . import evaluate, exemplars, export, photographs, reference, train, transformations
+from . import card, evaluate, exemplars, export, photographs, reference, train, transformations
 from .__main__ import main
 
 TINY = train.Configuration(exemplars=12, steps=5, batch=8, warm_up=2, seed=3)
@@ -165,8 +165,8 @@ def test_the_exported_folder_loads_back(tmp_path, monkeypatch, model, dimensions
         assert error <= 2e-5 * golden[name].square().mean().sqrt()
     kept = load_file(tmp_path / model / "exemplars.safetensors")
     assert kept["patches"].shape == (12, 74, 74, 3) and kept["index"].dtype == torch.int32
-    card = (tmp_path / model / "README.md").read_text()
-    assert "Half-trained: step 1 of 5" in card and "on a machine." in card
+    written = (tmp_path / model / "README.md").read_text()
+    assert "Half-trained: step 1 of 5" in written and "on a machine." in written
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch, capsys):
@@ -180,3 +180,11 @@ def test_a_loss_that_is_no_number_leaves_no_checkpoint(tmp_path):
     with pytest.raises(train.CheckpointError, match="lower --learning-rate"):
         train.run(dataclasses.replace(TINY, learning_rate=1e30), tmp_path)
     assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_a_card_keeps_what_an_evaluation_wrote_about_the_same_weights():
+    new = "# m\nsha d1\n\n## Figures\nnew\n\n## Limits\nfew\n"
+    old = "# m\nsha d1\n\n## Figures\nold\n\n## Retrieval\n0.6\n\n## Limits\nmany\n"
+    assert card.merged(new, old, "d1") == (
+        "# m\nsha d1\n\n## Figures\nnew\n\n## Retrieval\n0.6\n\n## Limits\nmany\n", [])
+    assert card.merged(new, old, "d2") == (new, ["Retrieval"])
