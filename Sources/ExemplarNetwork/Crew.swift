@@ -80,9 +80,18 @@ struct CrewPart {
     let member: Int
     let count: Int
     let crew: Crew?
+    /// Whose memory this is about: scratch that no two members share.
+    let seat: Int
 
     /// All of it, for a thread by itself.
-    static let whole = CrewPart(member: 0, count: 1, crew: nil)
+    static let whole = alone(seat: 0)
+
+    /// All of something that no other member has a part in.
+    static func alone(seat: Int) -> CrewPart { CrewPart(member: 0, count: 1, crew: nil, seat: seat) }
+
+    static func shared(member: Int, crew: Crew) -> CrewPart {
+        CrewPart(member: member, count: crew.count, crew: crew, seat: member)
+    }
 
     /// This member's part of so many things, nearly equal to the others'.
     func range(of total: Int) -> Range<Int> {

@@ -23,6 +23,8 @@ public final class Embedder {
 
     /// The most threads that can share a batch.
     private let members: Int
+    /// Whether a crew can share a batch.
+    public var canBeShared: Bool { members > 1 }
     /// What the crew is at; nil between two calls.
     private var call: Call?
 
@@ -36,7 +38,7 @@ public final class Embedder {
     }
 
     let network: Network
-    let memory: MemoryPlan
+    let memory: EmbedderMemory
     let slab: Slab
     let outputs: Slab
 
@@ -77,7 +79,7 @@ public final class Embedder {
     /// Where everything lies, and how many floats the rows take.
     private static func plan(
         _ network: Network, maximumBatch: Int, members: Int
-    ) throws(ModelError) -> (MemoryPlan, outputCount: Int) {
+    ) throws(ModelError) -> (EmbedderMemory, outputCount: Int) {
         let (outputCount, overflows) = network.outputCount.multipliedReportingOverflow(by: maximumBatch)
         guard maximumBatch > 0, !overflows,
             let memory = network.plan.memory(maximumBatch: maximumBatch, members: max(1, members)),
@@ -116,32 +118,55 @@ public final class Embedder {
             base: UnsafePointer(outputs.base))
     }
 
+    /// Images that run together through the steps before `batchedFrom`, and the region that holds their maps.
+    struct Group {
+        let images: Range<Int>
+        var region = 0
+    }
+
     /// One member's part of a batch.
+    ///
+    /// Members that compute whole images, each in memory of its own, meet for the layers alone that read their weights
+    /// once for the whole batch. Otherwise every layer is split.
     private func compute(_ inputs: UnsafeBufferPointer<EmbedderInput>, _ selection: LayerSelection, _ part: CrewPart) {
         let count = min(inputs.count, maximumBatch)
         let plan = network.plan
         let dimension = network.dimension(of: selection)
         let last = selection.indices.last.map { $0 + 1 } ?? 0
         let grouped = min(plan.batchedFrom, last)
+        let isApart = memory.regions >= part.count && Self.computesApart(images: count, members: part.count)
+        let own = isApart ? CrewPart.alone(seat: part.seat) : part
+        let images = isApart ? part.range(of: count) : 0..<count
         // As few groups as possible, nearly equal.
-        let groups = max(1, (count + plan.groupSize - 1) / plan.groupSize)
-        let groupSize = max(1, (count + groups - 1) / groups)
-        for start in stride(from: 0, to: count, by: groupSize) {
+        let groups = max(1, (images.count + plan.groupSize - 1) / plan.groupSize)
+        let groupSize = max(1, (images.count + groups - 1) / groups)
+        for start in stride(from: images.lowerBound, to: images.upperBound, by: groupSize) {
             // The last map of one group may lie where the first of the next will.
-            if start > 0 { part.meet() }
-            let images = start..<min(start + groupSize, count)
-            for image in images where image % part.count == part.member {
-                network.filling.fill(plan.layouts[0].view(buffer(0, of: image)), from: inputs[image])
+            if start > images.lowerBound { own.meet() }
+            let group = Group(
+                images: start..<min(start + groupSize, images.upperBound), region: isApart ? part.seat : 0)
+            for image in group.images where image % own.count == own.member {
+                network.filling.fill(plan.layouts[0].view(buffer(0, of: image, in: group)), from: inputs[image])
             }
-            part.meet()
-            run(0..<grouped, images: images, selection, dimension: dimension, part)
+            own.meet()
+            run(0..<grouped, group, selection, dimension: dimension, own)
         }
-        run(grouped..<last, images: 0..<count, selection, dimension: dimension, part)
+        if isApart { part.meet() }
+        run(grouped..<last, Group(images: 0..<count), selection, dimension: dimension, part)
+    }
+
+    /// Whether members of a crew are better off with whole images, of which some may have one fewer than others, than with
+    /// parts of each layer: from two images a member on, which share the weights that they stream. The more members, the
+    /// dearer are their meetings in every layer, and the more idleness is worth their absence (two Zen 4 cores lose 5 to
+    /// 10 % of an even batch by splitting layers).
+    private static func computesApart(images: Int, members: Int) -> Bool {
+        let most = (images + members - 1) / members
+        return members > 1 && images >= 2 * members && 16 * most * members <= (16 + members) * images
     }
 
     /// Runs some steps one after another over the same images.
     private func run(
-        _ steps: Range<Int>, images: Range<Int>, _ selection: LayerSelection, dimension: Int, _ part: CrewPart
+        _ steps: Range<Int>, _ group: Group, _ selection: LayerSelection, dimension: Int, _ part: CrewPart
     ) {
         var index = steps.lowerBound
         while index < steps.upperBound {
@@ -149,60 +174,61 @@ public final class Embedder {
             if case .winograd(let convolution, let parameters) = network.plan.steps[index] {
                 let pools =
                     convolution.canPool && index + 1 < steps.upperBound && !selection.indices.contains(index)
-                run(convolution, parameters, index, pools: pools, images: images, part)
+                run(convolution, parameters, index, pools: pools, group, part)
                 if pools { index += 1 }
             } else {
-                run(index, images: images, part)
+                run(index, group, part)
             }
             part.meet()
             // The map stays as it is until the layer after the next, and all meet before that.
-            if part.member == 0 { gather(index, selection, images: images, dimension: dimension) }
+            if part.member == 0 { gather(index, selection, group, dimension: dimension, seat: part.seat) }
             index += 1
         }
     }
 
     /// Where the map that flows into step `index` lies, for one image.
-    func buffer(_ index: Int, of image: Int) -> UnsafeMutablePointer<Float> {
+    func buffer(_ index: Int, of image: Int, in group: Group) -> UnsafeMutablePointer<Float> {
         let plan = network.plan
-        let place = index < plan.batchedFrom ? image % plan.groupSize : image
-        let offset = memory.offsets[index] + place * plan.imageStride(of: index)
+        let place = index < plan.batchedFrom ? image - group.images.lowerBound : image
+        let offset = memory.offset(ofBuffer: index, region: group.region) + place * plan.imageStride(of: index)
         assert(offset >= 0 && offset + plan.layouts[index].count <= slab.count, "outside the slab")
         return slab.base + offset
     }
 
     private func run(
         _ convolution: WinogradConvolution, _ parameters: ExecutionPlan.Parameters, _ index: Int, pools: Bool,
-        images: Range<Int>, _ part: CrewPart
+        _ group: Group, _ part: CrewPart
     ) {
         let plan = network.plan
         let target = index + (pools ? 2 : 1)
         convolution.run(
             network.kernels, weights: network.parameters.base + parameters.weights,
-            bias: network.parameters.base + parameters.bias, images: images.count,
-            scratch: slab.base + (memory.offsets[plan.layouts.count] + part.member * plan.scratchStride), part: part,
+            bias: network.parameters.base + parameters.bias, images: group.images.count,
+            scratch: slab.base + (memory.scratch + part.seat * plan.scratchStride), part: part,
             pools: pools,
             rows: plan.layouts[index + 1].height, columns: plan.layouts[index + 1].width
         ) { image in
-            plan.layouts[index].view(buffer(index, of: images.lowerBound + image))
+            plan.layouts[index].view(buffer(index, of: group.images.lowerBound + image, in: group))
         } target: { image in
-            plan.layouts[target].view(buffer(target, of: images.lowerBound + image))
+            plan.layouts[target].view(buffer(target, of: group.images.lowerBound + image, in: group))
         } didBlock: {
-            if part.member == 0 { observer?.didAdvance() }
+            if part.seat == 0 { observer?.didAdvance() }
         }
     }
 
-    private func run(_ index: Int, images: Range<Int>, _ part: CrewPart) {
+    private func run(_ index: Int, _ group: Group, _ part: CrewPart) {
         let plan = network.plan
+        let images = group.images
         let source = plan.layouts[index]
         let target = plan.layouts[index + 1]
         switch plan.steps[index] {
         case .winograd(let convolution, let parameters):
-            run(convolution, parameters, index, pools: false, images: images, part)
+            run(convolution, parameters, index, pools: false, group, part)
         case .direct(let step):
             let rows = part.range(of: target.height)
             for image in images {
-                let input = UnsafePointer(buffer(index, of: image)) + (source.origin + step.windowOffset)
-                let output = buffer(index + 1, of: image) + target.origin
+                let input = UnsafePointer(buffer(index, of: image, in: group)) + (source.origin + step.windowOffset)
+                let output = buffer(index + 1, of: image, in: group) + target.origin
                 // All rows share each part of the weights, unless somebody waits to hear of them.
                 let most = observer == nil ? max(1, rows.count) : Self.observedRows
                 for start in stride(from: rows.lowerBound, to: rows.upperBound, by: most) {
@@ -218,24 +244,24 @@ public final class Embedder {
                             output: output + y * target.rowStride, outputStep: target.columnStride,
                             count: target.width)
                     }
-                    if part.member == 0 { observer?.didAdvance() }
+                    if part.seat == 0 { observer?.didAdvance() }
                 }
             }
         case .maxPool(let kernel, let stride, let padding):
             for image in images where image % part.count == part.member {
                 network.kernels.maxPool(
                     PoolArguments(
-                        input: source.view(buffer(index, of: image)),
-                        output: target.view(buffer(index + 1, of: image)),
+                        input: source.view(buffer(index, of: image, in: group)),
+                        output: target.view(buffer(index + 1, of: image, in: group)),
                         channels: source.columnStride,
                         kernelHeight: kernel.height, kernelWidth: kernel.width, strideHeight: stride.height,
                         strideWidth: stride.width, paddingHeight: padding.height, paddingWidth: padding.width))
             }
         case .linear(let product, let parameters):
             let row = DirectProduct.Row(
-                input: UnsafePointer(buffer(index, of: images.lowerBound)) + source.origin,
+                input: UnsafePointer(buffer(index, of: images.lowerBound, in: group)) + source.origin,
                 inputStep: plan.imageStride(of: index),
-                output: buffer(index + 1, of: images.lowerBound) + target.origin,
+                output: buffer(index + 1, of: images.lowerBound, in: group) + target.origin,
                 outputStep: plan.imageStride(of: index + 1), count: images.count)
             product.run(
                 network.kernels, weights: network.parameters.base + parameters.weights,
@@ -246,15 +272,18 @@ public final class Embedder {
 
     private func poison() {
         for offset in 0..<outputs.count { outputs.base[offset] = .nan }
-        let pooled = slab.base + memory.offsets[network.plan.layouts.count + 1]
-        for offset in 0..<network.plan.pooledCount { pooled[offset] = .nan }
+        for offset in 0..<network.plan.pooledStride * members { slab.base[memory.pooled + offset] = .nan }
         for (index, layout) in network.plan.layouts.enumerated() {
-            for image in 0..<network.plan.images(in: index, maximumBatch: maximumBatch) {
-                let map = layout.view(buffer(index, of: image))
-                for y in 0..<map.height {
-                    for x in 0..<map.width {
-                        let pixel = map.address + (y * map.rowStride + x * map.columnStride)
-                        for channel in 0..<layout.channels { pixel[channel] = .nan }
+            for region in 0..<(index < network.plan.batchedFrom ? memory.regions : 1) {
+                let group = Group(
+                    images: 0..<network.plan.images(in: index, maximumBatch: maximumBatch), region: region)
+                for image in group.images {
+                    let map = layout.view(buffer(index, of: image, in: group))
+                    for y in 0..<map.height {
+                        for x in 0..<map.width {
+                            let pixel = map.address + (y * map.rowStride + x * map.columnStride)
+                            for channel in 0..<layout.channels { pixel[channel] = .nan }
+                        }
                     }
                 }
             }
@@ -265,7 +294,7 @@ public final class Embedder {
 extension Embedder: Crew.Work {
     func run(member: Int) {
         guard let call else { return }
-        compute(call.inputs, call.selection, CrewPart(member: member, count: call.crew.count, crew: call.crew))
+        compute(call.inputs, call.selection, .shared(member: member, crew: call.crew))
     }
 }
 

@@ -3,15 +3,16 @@ import Tensors
 
 /// From maps to rows: each selected layer's output goes to its place in the rows, flattened or pooled.
 extension Embedder {
-    /// Writes the output of layer `index` into the rows of `images`, if the selection asks for it.
-    func gather(_ index: Int, _ selection: LayerSelection, images: Range<Int>, dimension: Int) {
+    /// Writes the output of layer `index` into the rows of a group's images, if the selection asks for it, by way of the
+    /// memory of the member in `seat`.
+    func gather(_ index: Int, _ selection: LayerSelection, _ group: Group, dimension: Int, seat: Int) {
         var offset = 0
         for selected in selection.indices {
             if selected == index {
                 let layout = network.plan.layouts[index + 1]
-                for image in images {
+                for image in group.images {
                     write(
-                        layout.view(buffer(index + 1, of: image)), of: index, selection.pooling,
+                        layout.view(buffer(index + 1, of: image, in: group)), of: index, selection.pooling, seat: seat,
                         into: outputs.base + (image * dimension + offset))
                 }
                 return
@@ -20,18 +21,21 @@ extension Embedder {
         }
     }
 
-    private func write(_ map: MapView, of index: Int, _ pooling: Pooling, into output: UnsafeMutablePointer<Float>) {
+    private func write(
+        _ map: MapView, of index: Int, _ pooling: Pooling, seat: Int, into output: UnsafeMutablePointer<Float>
+    ) {
         let channels = network.layers[index].output.channels
         switch pooling {
         case .none:
             flatten(map, channels: channels, scale: 1, into: output)
         case .quadrant:
             flatten(
-                maxima(of: map, side: 2), channels: channels, scale: network.featureScales[index], into: output)
+                maxima(of: map, side: 2, seat: seat), channels: channels, scale: network.featureScales[index],
+                into: output)
         case .max:
-            flatten(maxima(of: map, side: 1), channels: channels, scale: 1, into: output)
+            flatten(maxima(of: map, side: 1, seat: seat), channels: channels, scale: 1, into: output)
         case .mean:
-            let pooled = pooledMap(side: 1, channels: map.columnStride)
+            let pooled = pooledMap(side: 1, channels: map.columnStride, seat: seat)
             network.kernels.meanPool(
                 MeanArguments(input: map, output: pooled.address, channels: map.columnStride))
             flatten(pooled, channels: channels, scale: 1, into: output)
@@ -40,8 +44,8 @@ extension Embedder {
 
     /// The maxima of `side` × `side` parts of a map: max-pooling with windows of ⌈H / side⌉ rows every ⌊H / side⌋,
     /// which for sides of 1 and 2 end at the map's last row.
-    private func maxima(of map: MapView, side: Int) -> MapView {
-        let pooled = pooledMap(side: side, channels: map.columnStride)
+    private func maxima(of map: MapView, side: Int, seat: Int) -> MapView {
+        let pooled = pooledMap(side: side, channels: map.columnStride, seat: seat)
         network.kernels.maxPool(
             PoolArguments(
                 input: map, output: pooled, channels: map.columnStride, kernelHeight: (map.height + side - 1) / side,
@@ -50,10 +54,10 @@ extension Embedder {
         return pooled
     }
 
-    /// The part of the slab that pooled outputs pass through, as a map.
-    private func pooledMap(side: Int, channels: Int) -> MapView {
+    /// The part of the slab that a member's pooled outputs pass through, as a map.
+    private func pooledMap(side: Int, channels: Int, seat: Int) -> MapView {
         MapView(
-            address: slab.base + memory.offsets[network.plan.layouts.count + 1], height: side, width: side,
+            address: slab.base + (memory.pooled + seat * network.plan.pooledStride), height: side, width: side,
             rowStride: side * channels, columnStride: channels)
     }
 

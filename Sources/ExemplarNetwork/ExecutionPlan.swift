@@ -209,11 +209,11 @@ struct ExecutionPlan: Sendable {
         buffer < batchedFrom ? min(groupSize, maximumBatch) : maximumBatch
     }
 
-    /// Where each buffer, then the steps' scratch, then a pooled output lies in an embedder's slab; nil if the sizes
-    /// overflow.
+    /// Where everything lies in an embedder's slab; nil if the sizes overflow.
     ///
-    /// - Parameter members: threads that work on one batch, each with a scratch of its own.
-    func memory(maximumBatch: Int, members: Int = 1) -> MemoryPlan? {
+    /// - Parameter members: threads that work on one batch, each with a scratch of its own, and with a region of its own
+    ///   for maps if there can be two images for each.
+    func memory(maximumBatch: Int, members: Int = 1) -> EmbedderMemory? {
         let buffers = layouts.indices.map { buffer in
             let (count, overflow) = imageStride(of: buffer).multipliedReportingOverflow(
                 by: images(in: buffer, maximumBatch: maximumBatch))
@@ -229,22 +229,22 @@ struct ExecutionPlan: Sendable {
                 count: overflow ? Int.max : count,
                 lifetime: hasZeros || buffer == batchedFrom ? MemoryPlan.always : max(buffer - 2, 0)...buffer)
         }
-        let shared = [scratchStride * members, pooledCount].map {
+        let shared = [scratchStride * members, pooledStride * members].map {
             MemoryPlan.Request(count: $0, lifetime: MemoryPlan.always)
         }
-        return MemoryPlan(buffers + shared)
-    }
-
-    /// Whether a linear layer keeps float32 weights.
-    var hasWideLinearWeights: Bool {
-        steps.contains { if case .linear(let product, _) = $0 { product.weightType == .float32 } else { false } }
+        guard let region = MemoryPlan(Array(buffers[..<batchedFrom])),
+            let rest = MemoryPlan(Array(buffers[batchedFrom...]) + shared)
+        else { return nil }
+        return EmbedderMemory(
+            region: region, regions: members > 1 && maximumBatch >= 2 * members ? members : 1, rest: rest)
     }
 
     /// Floats from one member's scratch to the next.
     var scratchStride: Int { MapLayout.padded(scratchCount) }
 
-    /// Floats of the largest pooled output, as the kernels write it: four pixels of the widest map.
-    var pooledCount: Int { 4 * (layouts.map { MapLayout.padded($0.channels) }.max() ?? 0) }
+    /// Floats of the largest pooled output, as the kernels write it: four pixels of the widest map. A multiple of a
+    /// vector's.
+    var pooledStride: Int { 4 * (layouts.map { MapLayout.padded($0.channels) }.max() ?? 0) }
 }
 
 /// A layer with the shapes that flow in and out of it.

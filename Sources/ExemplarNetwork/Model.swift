@@ -168,13 +168,11 @@ public final class Model: Sendable {
     /// where a patch is too short for the meetings of a crew, tens of microseconds all together.
     ///
     /// Threads apart read every linear layer's weights each for itself, a crew reads them once. From a few patches a
-    /// thread on, the sooner the smaller the weights, the products take as long as reading, and both are level (two Zen 4
-    /// cores, float32 weights: medium and large 1.6 and 2.2 times as fast together at 2 patches, 1.2 and 1.4 times at 8, 1.0
-    /// and 1.1 times at 16; medium with F16 weights 1.4 times at 2 patches, 1.1 times at 4). Where the gain is small, apart
-    /// is better: one thread computes while the other's replies are on their way.
+    /// thread on the products take as long as reading, and both are level (docs/benchmarks.md says how many). Where the
+    /// gain is small, apart is better: one thread computes while the other's replies are on their way.
     public func sharedBatch(members: Int) -> Int {
         guard members > 1, plan.reduce(0, { $0 + $1.multiplyAdds }) >= 10_000_000 else { return 0 }
-        return network.plan.hasWideLinearWeights ? 4 * members : members
+        return 4 * members
     }
 
     /// Bytes of the packed weights.

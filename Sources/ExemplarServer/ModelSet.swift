@@ -28,8 +28,10 @@ final class ServedModel: Sendable {
         members = min(threads, ServerConfiguration.maxCrew)
         let sharedBatch = model.sharedBatch(members: members)
         self.sharedBatch = threads > members ? min(sharedBatch, 1) : sharedBatch
-        for _ in 0..<threads {
-            let embedder = try model.makeEmbedder(maximumBatch: maxBatch, members: members, memoryLimit: memory.limit)
+        for index in 0..<threads {
+            // There is one crew, so that one embedder with memory for all of its members is enough.
+            let embedder = try model.makeEmbedder(
+                maximumBatch: maxBatch, members: index == 0 ? members : 1, memoryLimit: memory.limit)
             leases.append(memory.take(embedder.byteCount))
             embedders.append(embedder)
         }
@@ -81,7 +83,8 @@ private struct Loan: @unchecked Sendable {
     init(_ embedder: Embedder) { self.embedder = embedder }
 }
 
-/// Embedders that no worker is using. There are as many as workers, and each worker uses one at a time.
+/// Embedders that no worker is using. There are as many as workers, and each worker uses one at a time; the first is the
+/// one that a crew can share.
 final class EmbedderPool: @unchecked Sendable {
     // Unchecked: an embedder belongs to whoever took it out.
     private let idle: Monitor<[Embedder]>
@@ -89,11 +92,15 @@ final class EmbedderPool: @unchecked Sendable {
     init(_ embedders: sending [Embedder]) { idle = Monitor(embedders) }
 
     /// Runs `body` with an embedder of its own.
-    func with<Result>(_ body: (Embedder) -> Result) -> Result {
-        let embedder = idle.wait { $0.popLast().map(Loan.init) }.embedder
+    ///
+    /// - Parameter isShared: takes the one that a crew can share, if it is idle; everybody else leaves it to the last.
+    func with<Result>(isShared: Bool = false, _ body: (Embedder) -> Result) -> Result {
+        let embedder = idle.wait { idle in
+            (isShared ? idle.first : idle.last).map { _ in Loan(isShared ? idle.removeFirst() : idle.removeLast()) }
+        }.embedder
         defer {
             let loan = Loan(embedder)
-            idle.withLock { $0.append(loan.embedder) }
+            idle.withLock { $0.insert(loan.embedder, at: loan.embedder.canBeShared ? 0 : $0.endIndex) }
             idle.notify()
         }
         return body(embedder)

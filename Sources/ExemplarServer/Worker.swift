@@ -95,7 +95,7 @@ final class Worker: Sendable {
         // A shared batch has the other workers' cores. The crew changes no bit, so that load changes no answer.
         let crew = batch.isShared && crew?.take() == true ? crew : nil
         defer { crew?.release() }
-        first.served.embedders.with { embedder in
+        first.served.embedders.with(isShared: crew != nil) { embedder in
             let rows = scratch.inputs.withUnsafeBufferPointer { embedder.embed($0, first.selection, crew: crew) }
             for (row, place) in scratch.places.enumerated() {
                 batch.slices[place.slice].job.task.take(rows[row], ofUnit: place.unit)

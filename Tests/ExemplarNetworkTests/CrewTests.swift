@@ -18,7 +18,8 @@ import Testing
                 let alone = try Embedder(network: network, maximumBatch: 30, poisoned: true)
                 let together = try Embedder(network: network, maximumBatch: 30, members: members, poisoned: true)
                 let all = LayerSelection(indices: network.layers.indices.filter { network.layers[$0].isSelectable })
-                for count in [1, 2, 30] {
+                // Split within layers; whole images, as many for each member or not.
+                for count in [1, 2, 5, 7, 12, 30] {
                     RandomPatches(configuration.input, count: count, seed: 6).withPixels { pixels in
                         let expected = alone.embed(pixels, all)
                         // Again and again: a race shows seldom.
