@@ -111,7 +111,7 @@ final class Worker: Sendable {
         let input = task.input(index)
         do throws(ModelError) {
             try passes.with(task.served, height: input.height, width: input.width) {
-                batcher.progress(batch, isWaiting: true)
+                batcher.progress(batch)
             } _: { embedder in
                 // While it waited for memory its client may have gone, or its deadline.
                 guard batcher.isWanted(slice) else { return }
