@@ -22,14 +22,14 @@ final class ServedModel: Sendable {
     init(
         folder: String, options: ModelOptions, threads: Int, maxBatch: Int, memory: ModelMemory
     ) throws(ModelError) {
-        model = try Model.load(folder: folder, options: options, memoryLimit: memory.limit)
+        model = try Model.load(folder: folder, options: options, memory: memory.limit)
         var leases = [memory.take(model.weightByteCount)]
         var embedders: [Embedder] = []
         members = min(threads, ServerConfiguration.maxCrew)
         let sharedBatch = model.sharedBatch(members: members)
         self.sharedBatch = threads > members ? min(sharedBatch, 1) : sharedBatch
         for _ in 0..<threads {
-            let embedder = try model.makeEmbedder(maximumBatch: maxBatch, members: members, memoryLimit: memory.limit)
+            let embedder = try model.makeEmbedder(maximumBatch: maxBatch, members: members, memory: memory.limit)
             leases.append(memory.take(embedder.byteCount))
             embedders.append(embedder)
         }
