@@ -60,9 +60,6 @@ where Instant.Duration == Duration {
         state.withLock { $0.machine.progress(batch, at: now) }
     }
 
-    /// Whether anybody still waits for this part of a running batch.
-    public func isWanted(_ slice: Slice<Job>) -> Bool { state.withLock { $0.machine.isWanted(slice) } }
-
     /// Takes note that a batch is computed; the jobs returned have left.
     ///
     /// - Parameter computed: patches of the batch that took time; without it, all.

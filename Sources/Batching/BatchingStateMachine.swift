@@ -186,9 +186,6 @@ where Instant.Duration == Duration {
         return min(limits.maxBatch, max(part(among: limits.workers), min(part(among: idle), limits.payingBatch)))
     }
 
-    /// Whether the slice's job has not expired or been cancelled meanwhile.
-    public func isWanted(_ slice: Slice<Job>) -> Bool { records[slice.id] != nil }
-
     /// Takes note that a batch is computed. Its jobs that have no other patches to wait for leave.
     ///
     /// - Parameter computed: patches of the batch that took time, from which their cost is learned; nil for all.

@@ -70,7 +70,6 @@ public final class Server {
         }
         parser = RequestParser(maxEntries: configuration.queue)
         memory = MemoryBudget(chosen: configuration.memoryLimit)
-        passes = ImagePasses(budget: memory)
         cores = .current()
         let threads = configuration.threads ?? cores.count
         let token = try configuration.tokenFile.map(readToken)
@@ -80,6 +79,7 @@ public final class Server {
             limits: BatchingLimits(maxBatch: configuration.maxBatch, queue: configuration.queue, workers: threads),
             now: { .now })
         self.batcher = batcher
+        passes = ImagePasses(budget: memory) { batcher.retry() }
         handler = RequestHandler(
             configuration: configuration, threads: threads, memory: memory, passes: passes,
             refusal: { count in batcher.read { $0.refusal(of: count) } }, token: token)
@@ -180,11 +180,12 @@ public final class Server {
         let (configuration, outbox, threads) = (configuration, outbox, handler.threads)
         let memory = ModelMemory(budget: memory, passes: passes)
         let isStarted = startThread {
-            memory.passes.forget()
             let result = Result { () throws(ModelError) in
                 try ModelSet.load(configuration, threads: threads, memory: memory)
             }
             outbox.post(.models(result))
+            // What could not be loaded is freed again.
+            memory.passes.capacityGrew()
         }
         if !isStarted { finishLoading(.failure(ModelError("Cannot start a thread to load the models"))) }
     }
@@ -240,7 +241,7 @@ public final class Server {
         log.info(
             "memory",
             [
-                .init("limit", .int(memory.limit(passes: 0).byteCount)), .init("models", .int(models?.byteCount ?? 0)),
+                .init("limit", .int(memory.holdings.limit)), .init("models", .int(models?.byteCount ?? 0)),
                 .init("requests", .int(capacities.requests)), .init("images", .int(capacities.passes)),
             ])
         guard capacities.requests < configuration.maxLineBytes else { return }
