@@ -22,19 +22,27 @@ final class MemoryBudget: Sendable {
     /// Unchecked: its bytes change with the budget's lock held.
     final class Lease: @unchecked Sendable {
         private let budget: MemoryBudget
-        private let part: WritableKeyPath<MemoryHoldings, Int>
+        fileprivate let part: MemoryHoldings.Part
         fileprivate var byteCount: Int
 
-        fileprivate init(_ budget: MemoryBudget, _ part: WritableKeyPath<MemoryHoldings, Int>, _ byteCount: Int) {
+        fileprivate init(_ budget: MemoryBudget, _ part: MemoryHoldings.Part, _ byteCount: Int) {
             self.budget = budget
             self.part = part
             self.byteCount = byteCount
         }
 
         deinit {
-            budget.state.withLock { $0[keyPath: part] -= byteCount }
+            budget.state.withLock { $0.add(-byteCount, to: part) }
+        }
+
+        fileprivate func shrink(_ holdings: inout MemoryHoldings, to byteCount: Int) {
+            holdings.add(byteCount - self.byteCount, to: part)
+            self.byteCount = byteCount
         }
     }
+
+    /// Gives back what a lease has beyond `byteCount` bytes.
+    func shrink(_ lease: Lease, to byteCount: Int) { state.withLock { lease.shrink(&$0, to: byteCount) } }
 
     /// What is held now, kind by kind.
     var holdings: MemoryHoldings { state.withLock { $0 } }
@@ -56,7 +64,7 @@ final class MemoryBudget: Sendable {
             try limit.check(byteCount, for: subject, advice: advice)
             holdings.models += byteCount
         }
-        return Lease(self, \.models, byteCount)
+        return Lease(self, .models, byteCount)
     }
 
     /// Takes note of which models serve from now on, by their bytes.
@@ -70,6 +78,7 @@ final class MemoryBudget: Sendable {
     ///   it `shrinks`: what makes way is still to be freed. They are left with nothing.
     func takePass(_ byteCount: Int, inPlaceOf others: [Lease] = []) -> Lease? {
         let size = state.withLock { holdings -> Int? in
+            assert(others.allSatisfy { $0.part == .passes }, "only a pass makes way for another")
             let freed = others.reduce(0) { $0 + $1.byteCount }
             let size = max(byteCount, freed)
             guard holdings.hasRoomForPass(size - freed) else { return nil }
@@ -77,15 +86,7 @@ final class MemoryBudget: Sendable {
             for other in others { other.byteCount = 0 }
             return size
         }
-        return size.map { Lease(self, \.passes, $0) }
-    }
-
-    /// Gives back what a pass's share has beyond `byteCount` bytes.
-    func shrink(_ lease: Lease, to byteCount: Int) {
-        state.withLock {
-            $0.passes -= lease.byteCount - byteCount
-            lease.byteCount = byteCount
-        }
+        return size.map { Lease(self, .passes, $0) }
     }
 
     // MARK: Requests
@@ -111,7 +112,7 @@ final class MemoryBudget: Sendable {
             holdings.requests += byteCount
             return true
         }
-        return hasRoom ? Lease(self, \.requests, byteCount) : nil
+        return hasRoom ? Lease(self, .requests, byteCount) : nil
     }
 }
 
@@ -133,6 +134,21 @@ struct MemoryHoldings: Sendable, Equatable {
     var passes = 0
 
     init(limit: Int) { self.limit = limit }
+
+    /// Who holds leases.
+    enum Part: Sendable {
+        case models
+        case requests
+        case passes
+    }
+
+    mutating func add(_ byteCount: Int, to part: Part) {
+        switch part {
+        case .models: models += byteCount
+        case .requests: requests += byteCount
+        case .passes: passes += byteCount
+        }
+    }
 
     var total: Int { models + requests + waiting + lines + passes }
 

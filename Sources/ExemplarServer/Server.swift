@@ -84,7 +84,7 @@ public final class Server {
             configuration: configuration, threads: threads, memory: memory, passes: passes,
             refusal: { count in batcher.read { $0.refusal(of: count) } }, token: token)
         let observer = ServerObserver(
-            statistics: statistics, batcher: batcher, connectionLimit: configuration.maxConnections)
+            statistics: statistics, batcher: batcher, memory: memory, connectionLimit: configuration.maxConnections)
         self.observer = observer
         metrics = try configuration.metricsPort.map { port throws(ServerError) in
             try HTTPEndpoint(host: configuration.host, port: port) { observer.answer($0) }

@@ -95,7 +95,8 @@ extension RequestHandler {
             // Before anything is decoded: under overload most requests are refused, and what they take the others lack.
             if let retryAfter = refusal(inputs.entries.count * units) { throw overloaded(retryAfter: retryAfter) }
             let byteCount = inputs.entries.count * shape.height * shape.width * shape.channels * type.byteCount
-            let lease = try lease(work, inputs.entries.count, inputs: byteCount, units: units, address)
+            let taken = self.byteCount(work, inputs.entries.count, inputs: byteCount, units: units, address)
+            let lease = try lease(taken, "patches")
             let block = try InputBlock(inputs.entries, type: type, shape: shape)
             let passByteCounts = passByteCount.map { Array(repeating: $0, count: block.entries.count) } ?? []
             return .work(
@@ -111,24 +112,26 @@ extension RequestHandler {
                     address: address, model: work.served.model, files: try files(inputs.entries), lease: fileLease,
                     maximumPixels: configuration.maxPixels, totalPixels: limit * patch.height * patch.width,
                     deadline: time, byteCount: byteCount
-                ) { block throws(ResponseError) in
-                    for entry in block.entries { try handler.checkSize(entry, work, "images") }
-                    let passByteCounts = try handler.passByteCounts(block.entries, work, "images")
-                    let units = block.entries.reduce(0) {
+                ) { sizes throws(ResponseError) in
+                    for entry in sizes.entries { try handler.checkSize(entry, work, "images") }
+                    let passByteCounts = try handler.passByteCounts(sizes.entries, work, "images")
+                    let units = sizes.entries.reduce(0) {
                         $0 + InferenceTask.units(of: $1, draws: work.draws, model: work.served.model)
                     }
                     guard units <= limit else { throw handler.tooMuch(units, "images") }
-                    let lease = try handler.lease(
-                        work, block.entries.count, inputs: block.byteCount, units: units, address)
-                    return work.task(block, passByteCounts: passByteCounts, address, arrival, lease)
+                    let taken = handler.byteCount(
+                        work, sizes.entries.count, inputs: sizes.pixels, units: units, address)
+                    let lease = try handler.lease(taken + sizes.decoding, beside: byteCount, "images")
+                    return { block in
+                        handler.memory.shrink(lease, to: taken)
+                        return work.task(block, passByteCounts: passByteCounts, address, arrival, lease)
+                    }
                 })
         }
     }
 
-    /// The memory that a task and its reply will take, before it is taken.
-    private func lease(
-        _ work: Work, _ count: Int, inputs: Int, units: Int, _ address: ReplyAddress
-    ) throws(ResponseError) -> MemoryBudget.Lease {
+    /// The memory that a task and its reply take.
+    private func byteCount(_ work: Work, _ count: Int, inputs: Int, units: Int, _ address: ReplyAddress) -> Int {
         let dimension = work.served.model.dimension(of: work.selection)
         var values = count * dimension * MemoryLayout<Float>.stride
         if let draws = work.draws, draws.count > 1 {
@@ -137,15 +140,18 @@ extension RequestHandler {
             values += min(units * count, threads * configuration.maxBatch) * dimension * MemoryLayout<Float>.stride
         }
         if case .patches = work.answer { values = count * units * work.served.model.configuration.input.count }
-        return try lease(inputs + values + work.replyByteCount(count, address) + address.id.json.count, "patches")
+        return inputs + values + work.replyByteCount(count, address) + address.id.json.count
     }
 
-    private func lease(_ byteCount: Int, _ parameter: String) throws(ResponseError) -> MemoryBudget.Lease {
+    /// - Parameter held: bytes that the request holds already.
+    private func lease(
+        _ byteCount: Int, beside held: Int = 0, _ parameter: String
+    ) throws(ResponseError) -> MemoryBudget.Lease {
         let capacity = memory.settledCapacities.requests
-        guard byteCount <= capacity else {
+        guard byteCount + held <= capacity else {
             throw .invalidParameter(
                 parameter,
-                "The request would take \(byteCount) bytes of memory, more than the \(capacity) that there are for all: "
+                "The request would take \(byteCount + held) bytes of memory, more than the \(capacity) that there are for all: "
                     + "send less at a time, or give the server more memory.")
         }
         if let lease = memory.take(byteCount) { return lease }

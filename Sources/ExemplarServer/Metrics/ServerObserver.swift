@@ -13,11 +13,13 @@ final class ServerObserver: Sendable {
     private let state = Monitor(State())
     private let statistics: Statistics
     private let batcher: InferenceBatcher
+    private let memory: MemoryBudget
     private let connectionLimit: Int
 
-    init(statistics: Statistics, batcher: InferenceBatcher, connectionLimit: Int) {
+    init(statistics: Statistics, batcher: InferenceBatcher, memory: MemoryBudget, connectionLimit: Int) {
         self.statistics = statistics
         self.batcher = batcher
+        self.memory = memory
         self.connectionLimit = connectionLimit
     }
 
@@ -39,7 +41,8 @@ final class ServerObserver: Sendable {
     func figures() -> ServerFigures {
         ServerFigures(
             version: Server.version, isReady: readiness == .ready, models: state.withLock { $0.models } ?? [],
-            statistics: statistics.current, load: LoadFigures(batcher), connectionLimit: connectionLimit,
+            statistics: statistics.current, load: LoadFigures(batcher), memory: memory.holdings,
+            connectionLimit: connectionLimit,
             allocator: .current(), controlGroup: .current(), process: .current())
     }
 

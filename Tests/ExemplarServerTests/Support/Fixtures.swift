@@ -2,6 +2,7 @@ import ExemplarNetwork
 import Glibc
 import JSONRPC
 import TestSupport
+import Transformations
 
 /// Networks small enough for a server of every test.
 extension Oracle {
@@ -28,7 +29,7 @@ extension Oracle {
     }
 
     /// 24 × 24 × 3 pixels and a map of 24 × 24 × 64 values, 147 kB: enough work and output to fill queues and buffers.
-    static func wide() -> Oracle {
+    static func wide(transformations: TransformationRanges? = nil) -> Oracle {
         .random(
             NetworkConfiguration(
                 name: "wide", input: .init(height: 24, width: 24, channels: 3),
@@ -45,7 +46,7 @@ extension Oracle {
                             outChannels: 64, kernel: Extent(5, 5), stride: Extent(2, 2), padding: Extent(2, 2),
                             activation: .relu)),
                     LayerConfiguration(name: "fc", kind: .linear(outFeatures: 8, activation: .none)),
-                ], embedding: "fc"),
+                ], embedding: "fc", transformations: transformations),
             seed: 6)
     }
 
