@@ -84,7 +84,8 @@ public final class Server {
             configuration: configuration, threads: threads, memory: memory, passes: passes,
             refusal: { count in batcher.read { $0.refusal(of: count) } }, token: token)
         let observer = ServerObserver(
-            statistics: statistics, batcher: batcher, memory: memory, connectionLimit: configuration.maxConnections)
+            statistics: statistics, batcher: batcher, memory: memory, connectionLimit: configuration.maxConnections,
+            progressTimeout: configuration.progressTimeout)
         self.observer = observer
         metrics = try configuration.metricsPort.map { port throws(ServerError) in
             try HTTPEndpoint(host: configuration.host, port: port) { observer.answer($0) }
@@ -103,7 +104,10 @@ public final class Server {
             throw ServerError(error.description)
         }
         for _ in 0..<threads {
-            try Worker(batcher: batcher, outbox: outbox, statistics: statistics, crew: crew, passes: passes).start()
+            try Worker(
+                batcher: batcher, outbox: outbox, statistics: statistics, crew: crew, passes: passes,
+                progressInterval: min(.seconds(1), configuration.progressTimeout / 4)
+            ).start()
         }
     }
 

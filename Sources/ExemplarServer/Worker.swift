@@ -13,9 +13,16 @@ final class Worker: Sendable {
     private let statistics: Statistics
     private let crew: Crew?
     private let passes: ImagePasses
+    private let progressInterval: Duration
 
-    /// - Parameter crew: shared by all workers, for batches that they compute together.
-    init(batcher: InferenceBatcher, outbox: Outbox, statistics: Statistics, crew: Crew?, passes: ImagePasses) {
+    /// - Parameters:
+    ///   - crew: shared by all workers, for batches that they compute together.
+    ///   - progressInterval: how often the pass over an image tells that it gets on.
+    init(
+        batcher: InferenceBatcher, outbox: Outbox, statistics: Statistics, crew: Crew?, passes: ImagePasses,
+        progressInterval: Duration
+    ) {
+        self.progressInterval = progressInterval
         self.batcher = batcher
         self.outbox = outbox
         self.statistics = statistics
@@ -130,7 +137,7 @@ final class Worker: Sendable {
                 )
             }
             try passes.run(pass, task.served) { embedder in
-                embedder.observer = PassProgress(batcher, batch)
+                embedder.observer = PassProgress(batcher, batch, interval: progressInterval)
                 defer { embedder.observer = nil }
                 let crew = crew?.take() == true ? crew : nil
                 defer { crew?.release() }
@@ -152,9 +159,13 @@ final class Worker: Sendable {
 private final class PassProgress: ForwardPassObserver {
     private let batcher: InferenceBatcher
     private let batch: Batch<InferenceJob, ContinuousClock.Instant>
+    private let interval: Duration
     private var last: ContinuousClock.Instant
 
-    init(_ batcher: InferenceBatcher, _ batch: Batch<InferenceJob, ContinuousClock.Instant>) {
+    init(
+        _ batcher: InferenceBatcher, _ batch: Batch<InferenceJob, ContinuousClock.Instant>, interval: Duration
+    ) {
+        self.interval = interval
         self.batcher = batcher
         self.batch = batch
         last = .now
@@ -163,7 +174,7 @@ private final class PassProgress: ForwardPassObserver {
 
     func didAdvance() {
         let now = ContinuousClock.now
-        guard last.duration(to: now) > .seconds(1) else { return }
+        guard last.duration(to: now) > interval else { return }
         last = now
         batcher.progress(batch)
     }

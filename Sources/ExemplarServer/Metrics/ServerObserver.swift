@@ -15,8 +15,14 @@ final class ServerObserver: Sendable {
     private let batcher: InferenceBatcher
     private let memory: MemoryBudget
     private let connectionLimit: Int
+    private let progressTimeout: Duration
 
-    init(statistics: Statistics, batcher: InferenceBatcher, memory: MemoryBudget, connectionLimit: Int) {
+    /// - Parameter progressTimeout: how long a batch may not get on before no more work should come.
+    init(
+        statistics: Statistics, batcher: InferenceBatcher, memory: MemoryBudget, connectionLimit: Int,
+        progressTimeout: Duration
+    ) {
+        self.progressTimeout = progressTimeout
         self.statistics = statistics
         self.batcher = batcher
         self.memory = memory
@@ -34,7 +40,7 @@ final class ServerObserver: Sendable {
         if isDraining { return .draining }
         if !isLoaded { return .loading }
         let oldest = batcher.read { $0.oldestProgress }
-        let isStalled = oldest.map { $0.duration(to: .now) > ServerConfiguration.progressTimeout } ?? false
+        let isStalled = oldest.map { $0.duration(to: .now) > progressTimeout } ?? false
         return isStalled ? .stalled : .ready
     }
 
