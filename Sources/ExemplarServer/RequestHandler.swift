@@ -34,6 +34,12 @@ struct RequestHandler {
     /// The bytes of the token that clients must send; nil without one.
     let token: [UInt8]?
 
+    /// The longest line of who has not shown the token: room for it with every byte escaped, and for nothing whose
+    /// reading costs anything.
+    var maxUnauthorizedLineBytes: Int {
+        min(configuration.maxLineBytes, ServerConfiguration.unauthorizedLineBytes + 6 * (token?.count ?? 0))
+    }
+
     func outcome(
         of request: Request, models: ModelSet?, readiness: Readiness, isAuthorized: Bool, address: ReplyAddress,
         arrival: ContinuousClock.Instant, statistics: () -> JSONValue

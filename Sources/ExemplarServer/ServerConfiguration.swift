@@ -60,8 +60,8 @@ public struct ServerConfiguration: Sendable {
         self.models = models
     }
 
-    /// The longest line before `auth` where there is a token: room for any token, and nothing that takes time to read.
-    static let maxUnauthorizedLineBytes = 32 << 10
+    /// The longest line before `auth` where there is a token, beside the token itself: room for the request around it.
+    static let unauthorizedLineBytes = 1024
     /// Lines of one connection that are handled before the others have their turn.
     static let linesPerTurn = 256
     /// Wrong tokens that a connection may send.
