@@ -213,11 +213,4 @@ import Testing
 
 extension Oracle {
     fileprivate var tinyLine: String { embedLine([3]) }
-
-    /// A line that asks for the embedding of one grey image.
-    fileprivate func imageLine(_ height: Int, _ width: Int) -> String {
-        let pixels = base64([UInt8](repeating: 128, count: height * width * 3))
-        return #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"patches":["\#(pixels)"],"#
-            + #""shape":[\#(height),\#(width),3],"pool":"max"}}"#
-    }
 }

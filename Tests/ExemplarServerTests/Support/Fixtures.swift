@@ -1,5 +1,6 @@
 import ExemplarNetwork
 import Glibc
+import Images
 import JSONRPC
 import TestSupport
 import Transformations
@@ -62,6 +63,25 @@ extension Oracle {
     func embedLine(id: String = "1", _ seeds: [UInt64] = [1], _ parameters: String = "") -> String {
         let patches = seeds.map { "\"\(base64(patch($0)))\"" }.joined(separator: ",")
         return #"{"jsonrpc":"2.0","id":\#(id),"method":"embed","params":{"patches":[\#(patches)]\#(parameters)}}"#
+    }
+}
+
+extension Oracle {
+    /// A line that asks for the embedding of one grey image, sent as its pixels.
+    func imageLine(_ height: Int, _ width: Int) -> String {
+        let pixels = base64([UInt8](repeating: 128, count: height * width * 3))
+        return #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"patches":["\#(pixels)"],"#
+            + #""shape":[\#(height),\#(width),3],"pool":"max"}}"#
+    }
+
+    /// The same, sent as a PNG.
+    func fileLine(_ height: Int, _ width: Int) throws -> String {
+        let pixels = [UInt8](repeating: 128, count: height * width * 3)
+        guard let image = Raster(height: height, width: width, channels: .rgb, pixels: pixels) else {
+            throw TestFailure("no image of \(height) × \(width)")
+        }
+        let file = base64(try image.png())
+        return #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"images":["\#(file)"],"pool":"max"}}"#
     }
 }
 
