@@ -35,7 +35,7 @@ where Instant.Duration == Duration {
     ///
     /// - Parameter reserve: takes what a piece of a job needs, or says that it is not there; called with the lock held.
     public func next(
-        reserve: (_ job: Job, _ piece: Range<Int>) -> Bool = { _, _ in true }
+        reserve: (_ job: Job, _ piece: Range<Int>) -> Bool = { _, _ in false }
     ) -> Batch<Job, Instant>? {
         let (batch, wakeAnother) = state.wait { state -> (Batch<Job, Instant>?, Bool)? in
             if state.isStopped { return (nil, false) }
@@ -73,12 +73,21 @@ where Instant.Duration == Duration {
     /// Lets the jobs go whose deadline has passed.
     public func expire() -> [Job] {
         let now = now()
-        return state.withLock { $0.machine.expire(at: now) }
+        let expired = state.withLock { $0.machine.expire(at: now) }
+        retryWithout(expired)
+        return expired
     }
 
     /// Lets all jobs of a connection go, and returns them.
     public func cancel(_ connection: ConnectionID) -> [Job] {
-        state.withLock { $0.machine.cancel(connection) }
+        let cancelled = state.withLock { $0.machine.cancel(connection) }
+        retryWithout(cancelled)
+        return cancelled
+    }
+
+    /// A piece that has left may have kept others from starting.
+    private func retryWithout(_ left: [Job]) {
+        if left.contains(where: { $0.key.runsInPieces }) { state.notifyAll() }
     }
 
     /// Takes no more work. What was admitted goes on.

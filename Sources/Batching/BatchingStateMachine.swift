@@ -130,9 +130,9 @@ where Instant.Duration == Duration {
     /// What a worker that computes nothing does next.
     ///
     /// - Parameter reserve: asked for what a piece of a job needs, once at most; where it says yes, the step runs that
-    ///   piece.
+    ///   piece. Whoever reserves nothing gets none.
     public mutating func next(
-        at now: Instant, reserve: (_ job: Job, _ piece: Range<Int>) -> Bool = { _, _ in true }
+        at now: Instant, reserve: (_ job: Job, _ piece: Range<Int>) -> Bool = { _, _ in false }
     ) -> Step {
         guard !isSharing else { return .wait }
         if let turn = heldTurn ?? waiting.nextTurn(), turn.key.runsInPieces, let job = records[turn.first.job]?.job {
@@ -144,9 +144,14 @@ where Instant.Duration == Duration {
             held = turn.first.job
         }
         guard let turn = waiting.nextTurn(passingOverPieces: held != nil) else { return .wait }
-        let isShared = running.isEmpty && limits.workers > 1 && batchable <= turn.key.sharedBatch
+        let isShared = canShare(turn.key)
         let share = isShared ? min(limits.maxBatch, batchable) : share
         return run(waiting.take(atMost: share, of: turn.key), turn.key, isShared: isShared, at: now)
+    }
+
+    /// Whether everything that waits and is no piece would be one batch for all workers together.
+    private func canShare(_ next: Job.Key) -> Bool {
+        running.isEmpty && limits.workers > 1 && batchable <= next.sharedBatch
     }
 
     /// The turn of the piece that could not start; nil once its job has left.

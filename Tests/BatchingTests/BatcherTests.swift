@@ -89,4 +89,31 @@ import Testing
         #expect(state.withLock { $0.completed.filter { $0 < 10 } } == [0, 1, 2])
         batcher.stop()
     }
+
+    /// The worker sleeps while the first piece does not fit, and nothing else happens but that its client leaves.
+    @Test func whoWaitedBehindAPieceThatLeavesStarts() {
+        typealias Instant = ContinuousClock.Instant
+        let batcher = Batcher<TestJob, Instant>(
+            limits: BatchingLimits(maxBatch: 8, queue: 1000, workers: 1), now: { ContinuousClock.now })
+        let state = Monitor((asked: [Int](), completed: [Int]()))
+        let isStarted = startThread {
+            func reserve(_ job: TestJob, _ piece: Range<Int>) -> Bool {
+                state.withLock { $0.asked.append(job.name) }
+                state.notifyAll()
+                return piece.count < 8
+            }
+            while let batch = batcher.next(reserve: reserve) {
+                let finished = batcher.finish(batch)
+                state.withLock { $0.completed += finished.completed.map(\.name) }
+                state.notifyAll()
+            }
+        }
+        #expect(isStarted)
+        _ = batcher.admit(TestJob(1, of: 1, key: "8", patches: 8), deadline: nil)
+        _ = batcher.admit(TestJob(2, of: 2, key: "3", patches: 3), deadline: nil)
+        state.wait { $0.asked.contains(1) ? () : nil }
+        #expect(batcher.cancel(ConnectionID(1)).map(\.name) == [1])
+        state.wait { $0.completed == [2] ? () : nil }
+        batcher.stop()
+    }
 }

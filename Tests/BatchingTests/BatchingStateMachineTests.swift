@@ -14,7 +14,7 @@ import Testing
 
     /// Job names with their patches, of the next batch.
     private func next(_ machine: inout Machine) -> TestBatch? {
-        guard case .run(let batch, _) = machine.next(at: start) else { return nil }
+        guard case .run(let batch, _) = machine.next(at: start, reserve: { _, _ in true }) else { return nil }
         return batch
     }
 
