@@ -83,7 +83,7 @@ import Testing
         let image = oracle.imageLine(120, 100)
         let expected = try client.ask(image).embeddings
         #expect(expected.count == 1)
-        let count = 20
+        let count = 12
         let writer = LineWriter(client, Array(repeating: image, count: count))
         var outcomes = 0
         var refusals = 0
@@ -111,6 +111,7 @@ import Testing
         server.send(SIGHUP)
         let line = try server.waitForLog(of: ["info reloaded", "the old ones go on"], skip: outcomes)
         #expect(line.contains("info reloaded"), "\(line)")
+        try good.waitForMemory { $0.models == before.models }
         #expect(try client.ask(image).embeddings == expected)
     }
 
