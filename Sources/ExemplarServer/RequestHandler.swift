@@ -28,7 +28,6 @@ struct RequestHandler {
     let configuration: ServerConfiguration
     let threads: Int
     let memory: MemoryBudget
-    let passes: ImagePasses
     /// In what time the queue should have room for so many patches; nil where it has now.
     let refusal: @Sendable (_ patchCount: Int) -> Duration?
     /// The bytes of the token that clients must send; nil without one.

@@ -81,7 +81,7 @@ public final class Server {
         self.batcher = batcher
         passes = ImagePasses(budget: memory) { batcher.retry() }
         handler = RequestHandler(
-            configuration: configuration, threads: threads, memory: memory, passes: passes,
+            configuration: configuration, threads: threads, memory: memory,
             refusal: { count in batcher.read { $0.refusal(of: count) } }, token: token)
         let observer = ServerObserver(
             statistics: statistics, batcher: batcher, memory: memory, connectionLimit: configuration.maxConnections,
