@@ -83,7 +83,8 @@ import Testing
         let image = oracle.imageLine(120, 100)
         let expected = try client.ask(image).embeddings
         #expect(expected.count == 1)
-        let count = 12
+        // Instrumented, each takes seconds.
+        let count = Patience.isInstrumented ? 4 : 12
         let writer = LineWriter(client, Array(repeating: image, count: count))
         var outcomes = 0
         var refusals = 0
