@@ -127,6 +127,7 @@ let package = Package(
             dependencies: [
                 "TestSupport", "exemplar", "Batching", "CPlatform", "ExemplarServer", "ExemplarClient",
                 "ExemplarNetwork", "Images", "JSONRPC", "KernelInterface", "Platform", "Safetensors", "Tensors",
+                "Transformations",
             ],
             swiftSettings: rules),
         .testTarget(

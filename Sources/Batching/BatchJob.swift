@@ -12,6 +12,9 @@ public protocol BatchKey: Hashable, Sendable {
     /// At most so many patches are done sooner when all workers compute them together, as one batch, than when each
     /// computes its part by itself: where every worker would read the same large weights for a few patches. 0: never.
     var sharedBatch: Int { get }
+    /// Whether its jobs are cut into pieces (`BatchJob.piece(at:)`), each a batch of its own that needs something which
+    /// may be lacking: memory, asked for when its turn comes.
+    var runsInPieces: Bool { get }
 }
 
 /// Work as the batcher sees it: how much, for whom, and what it may be batched with.
@@ -23,6 +26,18 @@ public protocol BatchJob: Sendable {
     var key: Key { get }
     /// Patches, 1 or more: the unit in which queues, batches and limits are counted.
     var patchCount: Int { get }
+
+    /// The piece that begins at `patch`, at least one patch; only asked where the key runs in pieces.
+    func piece(at patch: Int) -> Range<Int>
+}
+
+extension BatchKey {
+    public var runsInPieces: Bool { false }
+}
+
+extension BatchJob {
+    /// The rest of the job.
+    public func piece(at patch: Int) -> Range<Int> { patch..<patchCount }
 }
 
 /// A run of a job's patches.

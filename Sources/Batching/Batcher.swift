@@ -32,33 +32,33 @@ where Instant.Duration == Duration {
     }
 
     /// What a worker computes next; blocks until there is something. Nil when the worker should end.
-    public func next() -> Batch<Job, Instant>? {
+    ///
+    /// - Parameter reserve: takes what a piece of a job needs, or says that it is not there; called with the lock held.
+    public func next(
+        reserve: (_ job: Job, _ piece: Range<Int>) -> Bool = { _, _ in false }
+    ) -> Batch<Job, Instant>? {
         let (batch, wakeAnother) = state.wait { state -> (Batch<Job, Instant>?, Bool)? in
             if state.isStopped { return (nil, false) }
-            guard case .run(let batch, let wakeAnother) = state.machine.next(at: self.now()) else { return nil }
+            guard case .run(let batch, let wakeAnother) = state.machine.next(at: self.now(), reserve: reserve)
+            else { return nil }
             return (batch, wakeAnother)
         }
         if wakeAnother { state.notify() }
         return batch
     }
 
-    /// What a worker computes next, or nil where `next()` would block.
-    public func nextIfAny() -> Batch<Job, Instant>? {
-        let now = now()
-        return state.withLock { state in
-            guard case .run(let batch, _) = state.machine.next(at: now) else { return nil }
-            return batch
-        }
+    /// Makes idle workers look again: there is more of what pieces need.
+    public func retry() {
+        // With the lock: a worker that has just been told that there is nothing must be waiting before it is woken.
+        state.withLock { _ in }
+        state.notifyAll()
     }
 
-    /// Takes note that a running batch gets on, or waits for another one to end.
-    public func progress(_ batch: Batch<Job, Instant>, isWaiting: Bool = false) {
+    /// Takes note that a running batch gets on.
+    public func progress(_ batch: Batch<Job, Instant>) {
         let now = now()
-        state.withLock { $0.machine.progress(batch, isWaiting: isWaiting, at: now) }
+        state.withLock { $0.machine.progress(batch, at: now) }
     }
-
-    /// Whether anybody still waits for this part of a running batch.
-    public func isWanted(_ slice: Slice<Job>) -> Bool { state.withLock { $0.machine.isWanted(slice) } }
 
     /// Takes note that a batch is computed; the jobs returned have left.
     ///
@@ -73,12 +73,21 @@ where Instant.Duration == Duration {
     /// Lets the jobs go whose deadline has passed.
     public func expire() -> [Job] {
         let now = now()
-        return state.withLock { $0.machine.expire(at: now) }
+        let expired = state.withLock { $0.machine.expire(at: now) }
+        retryWithout(expired)
+        return expired
     }
 
     /// Lets all jobs of a connection go, and returns them.
     public func cancel(_ connection: ConnectionID) -> [Job] {
-        state.withLock { $0.machine.cancel(connection) }
+        let cancelled = state.withLock { $0.machine.cancel(connection) }
+        retryWithout(cancelled)
+        return cancelled
+    }
+
+    /// A piece that has left may have kept others from starting.
+    private func retryWithout(_ left: [Job]) {
+        if left.contains(where: { $0.key.runsInPieces }) { state.notifyAll() }
     }
 
     /// Takes no more work. What was admitted goes on.

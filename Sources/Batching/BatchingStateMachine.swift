@@ -8,6 +8,10 @@
 /// Few patches of a key that asks for it (`BatchKey.sharedBatch`) become one batch for all workers together, if all are
 /// idle; until it is finished no other starts.
 ///
+/// A piece (`BatchKey.runsInPieces`) starts only where whoever asks can reserve what it needs. One that cannot start is
+/// passed over by patches that need nothing, and by no other piece: it is offered what there is before anything else until
+/// it starts or leaves, so that small ones never keep a large one waiting for ever.
+///
 /// Every admitted job leaves exactly once: completed, expired or cancelled.
 public struct BatchingStateMachine<Job: BatchJob, Instant: InstantProtocol & Sendable>
 where Instant.Duration == Duration {
@@ -52,8 +56,8 @@ where Instant.Duration == Duration {
         let started: Instant
         let patchCount: Int
         let isShared: Bool
-        /// When it was last known to get on; nil while it waits for another.
-        var progressed: Instant?
+        /// When it was last known to get on.
+        var progressed: Instant
     }
 
     public let limits: BatchingLimits
@@ -63,6 +67,8 @@ where Instant.Duration == Duration {
     private var records: [UInt64: Record] = [:]
     private var running: [UInt64: Run] = [:]
     private var lastID: UInt64 = 0
+    /// The job whose piece had its turn and could not start. It may have left.
+    private var held: UInt64?
     private var isDraining = false
     /// No deadline is earlier. It may have left already: then the timer fires once for nothing.
     private var earliest: Instant?
@@ -88,13 +94,11 @@ where Instant.Duration == Duration {
     /// When `expire(at:)` has something to do, or somewhat earlier.
     public var nextDeadline: Instant? { earliest }
 
-    /// When the batch that has got on least recently did so, if any runs. Those that wait for another do not count.
+    /// When the batch that has got on least recently did so, if any runs.
     public var oldestProgress: Instant? {
         var oldest: Instant?
         // A loop: the library's key paths look their types up at each call, which every request would pay for.
-        for run in running.values {
-            if let progressed = run.progressed, oldest.map({ progressed < $0 }) ?? true { oldest = progressed }
-        }
+        for run in running.values where oldest.map({ run.progressed < $0 }) ?? true { oldest = run.progressed }
         return oldest
     }
 
@@ -124,11 +128,42 @@ where Instant.Duration == Duration {
     }
 
     /// What a worker that computes nothing does next.
-    public mutating func next(at now: Instant) -> Step {
-        guard !isSharing, let next = waiting.nextKey else { return .wait }
-        let isShared = running.isEmpty && limits.workers > 1 && waiting.patchCount <= next.sharedBatch
-        let share = isShared ? min(limits.maxBatch, waiting.patchCount) : share
-        guard let (key, portions) = waiting.take(atMost: share) else { return .wait }
+    ///
+    /// - Parameter reserve: asked for what a piece of a job needs, once at most; where it says yes, the step runs that
+    ///   piece. Whoever reserves nothing gets none.
+    public mutating func next(
+        at now: Instant, reserve: (_ job: Job, _ piece: Range<Int>) -> Bool = { _, _ in false }
+    ) -> Step {
+        guard !isSharing else { return .wait }
+        if let turn = heldTurn ?? waiting.nextTurn(), turn.key.runsInPieces, let job = records[turn.first.job]?.job {
+            let piece = job.piece(at: turn.first.patches.lowerBound).clamped(to: turn.first.patches)
+            if reserve(job, piece) {
+                held = nil
+                return run(waiting.takePiece(piece.count, of: turn.key, from: turn.connection), turn.key, at: now)
+            }
+            held = turn.first.job
+        }
+        guard let turn = waiting.nextTurn(passingOverPieces: held != nil) else { return .wait }
+        let isShared = canShare(turn.key)
+        let share = isShared ? min(limits.maxBatch, batchable) : share
+        return run(waiting.take(atMost: share, of: turn.key), turn.key, isShared: isShared, at: now)
+    }
+
+    /// Whether everything that waits and is no piece would be one batch for all workers together.
+    private func canShare(_ next: Job.Key) -> Bool {
+        running.isEmpty && limits.workers > 1 && batchable <= next.sharedBatch
+    }
+
+    /// The turn of the piece that could not start; nil once its job has left.
+    private var heldTurn: TurnQueue<Job.Key>.Turn? {
+        guard let held, let job = records[held]?.job, let first = waiting.first(of: job.key, from: job.connection)
+        else { return nil }
+        return TurnQueue.Turn(connection: job.connection, key: job.key, first: first)
+    }
+
+    private mutating func run(
+        _ portions: [TurnQueue<Job.Key>.Portion], _ key: Job.Key, isShared: Bool = false, at now: Instant
+    ) -> Step {
         let slices = portions.compactMap { portion in
             records[portion.job].map { Slice(job: $0.job, patches: portion.patches, id: portion.job) }
         }
@@ -140,21 +175,21 @@ where Instant.Duration == Duration {
         return .run(batch, wakeAnother: waiting.patchCount > 0 && idleWorkerCount > 0)
     }
 
-    /// Takes note that a running batch gets on, or waits for another one to end.
-    public mutating func progress(_ batch: Batch<Job, Instant>, isWaiting: Bool = false, at now: Instant) {
-        running[batch.id]?.progressed = isWaiting ? nil : now
+    /// Takes note that a running batch gets on.
+    public mutating func progress(_ batch: Batch<Job, Instant>, at now: Instant) {
+        running[batch.id]?.progressed = now
     }
+
+    /// Patches that wait and can run with others.
+    private var batchable: Int { waiting.patchCount - waiting.pieceCount }
 
     /// Patches that a worker takes now: its part of what the idle ones will share; beyond a batch that pays, its part
     /// among all, so that the next worker that gets free has something to take.
     private var share: Int {
-        func part(among workers: Int) -> Int { (waiting.patchCount + workers - 1) / workers }
+        func part(among workers: Int) -> Int { (batchable + workers - 1) / workers }
         let idle = max(1, idleWorkerCount)
         return min(limits.maxBatch, max(part(among: limits.workers), min(part(among: idle), limits.payingBatch)))
     }
-
-    /// Whether the slice's job has not expired or been cancelled meanwhile.
-    public func isWanted(_ slice: Slice<Job>) -> Bool { records[slice.id] != nil }
 
     /// Takes note that a batch is computed. Its jobs that have no other patches to wait for leave.
     ///

@@ -3,8 +3,9 @@
 /// Connections take turns. The one whose turn it is chooses the key of the next batch, by its own oldest turn among
 /// its keys; the others with patches of that key share the batch with it, in equal parts as far as they have enough.
 /// Whoever was served goes to the back, so a client with a thousand patches delays one with a single patch by one
-/// batch at most. Within one connection and key, patches keep their order.
-struct TurnQueue<Key: Hashable> {
+/// batch at most. Within one connection and key, patches keep their order. Pieces are taken one at a time, and never
+/// share a batch.
+struct TurnQueue<Key: BatchKey> {
     /// A run of patches of one job, taken out of the queue.
     struct Portion: Equatable {
         let job: UInt64
@@ -49,10 +50,13 @@ struct TurnQueue<Key: Hashable> {
 
     /// Patches in the queue.
     private(set) var patchCount = 0
+    /// Of these, patches of keys that run in pieces.
+    private(set) var pieceCount = 0
 
     mutating func append(job: UInt64, of connection: ConnectionID, key: Key, patchCount count: Int) {
         let portion = Portion(job: job, patches: 0..<count)
         patchCount += count
+        if key.runsInPieces { pieceCount += count }
         guard var own = lanes.removeValue(forKey: connection) else {
             ring.append(connection)
             lanes[connection] = [Lane(key: key, portions: [portion], patchCount: count)]
@@ -67,12 +71,40 @@ struct TurnQueue<Key: Hashable> {
         lanes[connection] = own
     }
 
-    /// The key of the patches that would be taken next.
-    var nextKey: Key? { ring.first.flatMap { lanes[$0]?.first?.key } }
+    /// Whose turn it is, and with which key.
+    struct Turn {
+        let connection: ConnectionID
+        let key: Key
+        /// The first of the connection's patches of that key.
+        let first: Portion
+    }
 
-    /// Takes at most `limit` patches of one key; nil when the queue is empty.
-    mutating func take(atMost limit: Int) -> (key: Key, portions: [Portion])? {
-        guard limit > 0, let key = nextKey else { return nil }
+    /// The next turn; with `passingOverPieces`, of a key that does not run in pieces. Nil where there is none.
+    func nextTurn(passingOverPieces: Bool = false) -> Turn? {
+        for connection in ring {
+            for lane in lanes[connection] ?? [] where !passingOverPieces || !lane.key.runsInPieces {
+                return Turn(connection: connection, key: lane.key, first: lane.portions[lane.head])
+            }
+        }
+        return nil
+    }
+
+    /// The first of a connection's patches of one key.
+    func first(of key: Key, from connection: ConnectionID) -> Portion? {
+        lanes[connection]?.first { $0.key == key }.map { $0.portions[$0.head] }
+    }
+
+    /// Takes the first `count` patches of one connection and key, which belong to one job.
+    mutating func takePiece(_ count: Int, of key: Key, from connection: ConnectionID) -> [Portion] {
+        var portions: [Portion] = []
+        take(count, of: key, from: connection, into: &portions)
+        forget(portions.reduce(0) { $0 + $1.patches.count }, key)
+        moveToBack([connection], key)
+        return portions
+    }
+
+    /// Takes at most `limit` patches of a key.
+    mutating func take(atMost limit: Int, of key: Key) -> [Portion] {
         var sharers: [(connection: ConnectionID, waiting: Int, share: Int)] = []
         for connection in ring {
             guard let lane = lanes[connection]?.first(where: { $0.key == key }) else { continue }
@@ -93,19 +125,25 @@ struct TurnQueue<Key: Hashable> {
         }
         var portions: [Portion] = []
         for sharer in sharers { take(sharer.share, of: key, from: sharer.connection, into: &portions) }
-        patchCount -= limit - left
+        forget(limit - left, key)
         moveToBack(Set(sharers.map(\.connection)), key)
-        return (key, portions)
+        return portions
+    }
+
+    private mutating func forget(_ count: Int, _ key: Key) {
+        patchCount -= count
+        if key.runsInPieces { pieceCount -= count }
     }
 
     /// Takes the given jobs of a connection out, wherever they stand; returns how many patches went.
     @discardableResult
     mutating func remove(jobs: Set<UInt64>, of connection: ConnectionID) -> Int {
         guard let own = lanes.removeValue(forKey: connection) else { return 0 }
-        var removed = 0
+        let before = patchCount
         var kept: [Lane] = []
         for lane in own {
             var portions: [Portion] = []
+            var removed = 0
             for portion in lane.portions[lane.head...] {
                 if jobs.contains(portion.job) {
                     removed += portion.patches.count
@@ -113,17 +151,17 @@ struct TurnQueue<Key: Hashable> {
                     portions.append(portion)
                 }
             }
+            forget(removed, lane.key)
             guard !portions.isEmpty else { continue }
             let count = portions.reduce(0) { $0 + $1.patches.count }
             kept.append(Lane(key: lane.key, portions: portions, patchCount: count))
         }
-        patchCount -= removed
         if kept.isEmpty {
             ring.removeAll { $0 == connection }
         } else {
             lanes[connection] = kept
         }
-        return removed
+        return before - patchCount
     }
 
     private mutating func take(

@@ -41,23 +41,24 @@ public final class Embedder {
     let memory: EmbedderMemory
     let slab: Slab
     let outputs: Slab
+    /// What the slabs take of the memory's source. After them, so that it is given back once they are gone.
+    private let share: (any MemoryShare)?
 
     /// - Parameters:
     ///   - members: the most threads that can share a batch.
     ///   - poisoned: whether memory starts as NaN where the plan does not ask for zeros, so that a test sees
     ///     a value that was never written.
-    ///   - memoryLimit: nil for the process's own, of which the weights are taken.
+    ///   - source: what the memory is taken from; nil for the process's own limit, of which the weights are taken.
     init(
-        network: Network, maximumBatch: Int, members: Int = 1, poisoned: Bool = false, memoryLimit: MemoryLimit? = nil
+        network: Network, maximumBatch: Int, members: Int = 1, poisoned: Bool = false,
+        from source: (any MemorySource)? = nil
     ) throws(ModelError) {
         let (memory, outputCount) = try Self.plan(network, maximumBatch: maximumBatch, members: members)
         let input = network.plan.layouts[0]
         inputShape = NetworkConfiguration.PatchShape(
             height: input.height, width: input.width, channels: input.channels)
-        var limit = memoryLimit ?? .current()
-        if memoryLimit == nil { limit.taken = network.parameters.byteCount }
         byteCount = (memory.count + outputCount) * MemoryLayout<Float>.stride
-        try limit.check(
+        share = try (source ?? network.ownLimit).take(
             byteCount,
             for: "Maps for a batch of \(maximumBatch) inputs of \(input.height) × \(input.width) × \(input.channels)",
             advice: "choose a smaller --max-batch, fewer --threads or smaller images")

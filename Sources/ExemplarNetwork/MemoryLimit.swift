@@ -1,9 +1,32 @@
 import Glibc
 import Platform
 
+/// A part of a `MemorySource`, given back when the last reference goes.
+public typealias MemoryShare = AnyObject & Sendable
+
+/// Where the memory of models comes from. It is asked before anything is allocated, and the share is held for as long as
+/// what was allocated.
+public protocol MemorySource: Sendable {
+    /// Takes `byteCount` bytes.
+    ///
+    /// - Parameters:
+    ///   - subject: what takes the memory, in the plural, the beginning of the error's sentence.
+    ///   - advice: what to do instead.
+    /// - Returns: the share; nil where nobody counts.
+    /// - Throws: `ModelError` where there is not so much.
+    func take(_ byteCount: Int, for subject: String, advice: String) throws(ModelError) -> (any MemoryShare)?
+}
+
+/// Memory that whoever asks has taken already.
+public struct TakenMemory: MemorySource {
+    public init() {}
+
+    public func take(_ byteCount: Int, for subject: String, advice: String) -> (any MemoryShare)? { nil }
+}
+
 /// How much memory this process may ever use: what is planned beyond it would end not in an error but in the kernel
 /// killing the process.
-public struct MemoryLimit: Sendable, Equatable {
+public struct MemoryLimit: MemorySource, Equatable {
     public var byteCount: Int
     var source: Source
     /// What others in the process hold of it, or may yet take.
@@ -39,11 +62,17 @@ public struct MemoryLimit: Sendable, Equatable {
         return limits.min { $0.byteCount < $1.byteCount } ?? limits[0]
     }
 
+    /// Only compares, as `check` does: what is taken of it is the caller's to know.
+    public func take(_ byteCount: Int, for subject: String, advice: String) throws(ModelError) -> (any MemoryShare)? {
+        try check(byteCount, for: subject, advice: advice)
+        return nil
+    }
+
     /// - Parameters:
     ///   - subject: what takes the memory, in the plural, the beginning of the error's sentence.
     ///   - advice: what to do instead.
     /// - Throws: `ModelError` naming all sizes, if `byteCount` bytes and what is taken are more than the limit.
-    func check(_ byteCount: Int, for subject: String, advice: String) throws(ModelError) {
+    public func check(_ byteCount: Int, for subject: String, advice: String) throws(ModelError) {
         guard byteCount > self.byteCount - taken else { return }
         let others = taken > 0 ? "which with the \(Self.text(taken)) that are taken already is " : ""
         throw ModelError(

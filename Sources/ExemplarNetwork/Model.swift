@@ -59,11 +59,12 @@ public final class Model: Sendable {
     /// Reads `folder`, validates it, packs the weights and reproduces the golden vectors, if there are any.
     ///
     /// - Parameters:
-    ///   - memoryLimit: what the weights must fit in.
+    ///   - memory: what the weights, and for its time the self-test, take their memory from; nil for the process's own
+    ///     limit.
     ///   - wrapped: kernels to run in place of the instruction set's own: the same, wrapped to be timed or recorded.
     /// - Throws: `ModelError`, one sentence that names the file, and the key or the tensor, and says what to do.
     public static func load(
-        folder: String, options: ModelOptions = ModelOptions(), memoryLimit: MemoryLimit = .current(),
+        folder: String, options: ModelOptions = ModelOptions(), memory: (any MemorySource)? = nil,
         kernels wrapped: KernelTable? = nil
     ) throws(ModelError) -> Model {
         let instructionSet = options.instructionSet ?? .best
@@ -79,14 +80,15 @@ public final class Model: Sendable {
                 AlgorithmChoice.winograd(
                     layer, accuracy: options.accuracy, costs: CostModel(options.optimize, images: images))
             },
-            parameters: files.weights, memoryLimit: memoryLimit)
+            parameters: files.weights, memory: memory ?? MemoryLimit.current())
         // The file's pages have served; the weights live in the packed slab.
         files.weights.releasePages()
         var selfTestError: Double?
         if let golden = files.golden {
             do {
                 selfTestError = try SelfTest.run(
-                    network, golden: golden, input: files.configuration.input, accuracy: options.accuracy)
+                    network, golden: golden, input: files.configuration.input, accuracy: options.accuracy,
+                    memory: memory)
             } catch {
                 throw ModelError("\(folder): \(error)")
             }
@@ -182,25 +184,28 @@ public final class Model: Sendable {
     ///
     /// - Parameters:
     ///   - members: the most threads of a crew that can share a batch.
-    ///   - memoryLimit: what it must fit in; nil for the process's own limit, of which the weights are taken.
+    ///   - memory: what it takes its memory from; nil for the process's own limit, of which the weights are taken.
     /// - Throws: `ModelError` if there is not so much memory.
     public func makeEmbedder(
-        maximumBatch: Int, members: Int = 1, memoryLimit: MemoryLimit? = nil
+        maximumBatch: Int, members: Int = 1, memory: (any MemorySource)? = nil
     ) throws(ModelError) -> Embedder {
-        try Embedder(network: network, maximumBatch: maximumBatch, members: members, memoryLimit: memoryLimit)
+        try Embedder(network: network, maximumBatch: maximumBatch, members: members, from: memory)
     }
 
     /// An embedder for one thread over images of `height` × `width`, at least the patch, in the network's fully
     /// convolutional form: a linear layer becomes a valid convolution whose window is the patch's map. The model's
     /// weights are shared; the memory is the embedder's own.
     ///
-    /// - Parameter members: the most threads of a crew that can share an image.
+    /// - Parameters:
+    ///   - members: the most threads of a crew that can share an image.
+    ///   - memory: what it takes its memory from; nil for the process's own limit, of which the weights are taken.
     /// - Throws: `ModelError` if the image is smaller than the patch or too large, or if there is not so much memory.
     public func makeEmbedder(
-        maximumBatch: Int, height: Int, width: Int, members: Int = 1
+        maximumBatch: Int, height: Int, width: Int, members: Int = 1, memory: (any MemorySource)? = nil
     ) throws(ModelError) -> Embedder {
         try Embedder(
-            network: network.resized(height: height, width: width), maximumBatch: maximumBatch, members: members)
+            network: network.resized(height: height, width: width), maximumBatch: maximumBatch, members: members,
+            from: memory)
     }
 
     /// Bytes that an embedder for such images would hold, without making it.

@@ -10,6 +10,8 @@ struct Network: Sendable {
     let kernels: KernelTable
     let filling: InputFilling
     let parameters: Slab
+    /// What `parameters` takes of the memory's source.
+    private let share: (any MemoryShare)?
     /// By layer: the factor of its quadrant features.
     let featureScales: [Float]
     /// Floats of the longest row that can be asked for: every selectable layer, or a pooling layer in the self-test.
@@ -20,10 +22,11 @@ struct Network: Sendable {
     /// - Parameters:
     ///   - algorithm: chooses for each layer, as `ExecutionPlan` says.
     ///   - file: the tensors by name. The weights of a linear layer are kept as they are stored where the kernels can.
+    ///   - memory: what the packed parameters are taken from.
     init(
         configuration: NetworkConfiguration, layers: [PlannedLayer], kernels: KernelTable,
         algorithm: (PlannedLayer, _ images: Int) -> WinogradShape?, parameters file: SafetensorsFile,
-        memoryLimit: MemoryLimit = .current()
+        memory: any MemorySource = MemoryLimit.current()
     ) throws(ModelError) {
         self.layers = layers
         self.kernels = kernels
@@ -40,7 +43,7 @@ struct Network: Sendable {
             algorithm: algorithm)
         featureScales = layers.map { configuration.featureScales[$0.configuration.name] ?? 1 }
         outputCount = Self.outputCount(layers)
-        try memoryLimit.check(
+        share = try memory.take(
             plan.parameterCount * MemoryLayout<Float>.stride, for: "The packed weights of \(configuration.name)",
             advice: "load a smaller model")
         do {
@@ -85,6 +88,13 @@ struct Network: Sendable {
         assert(network.plan.parameterCount == parameters.count, "another packing")
         network.outputCount = Self.outputCount(network.layers)
         return network
+    }
+
+    /// The process's own limit, of which the parameters are taken.
+    var ownLimit: MemoryLimit {
+        var limit = MemoryLimit.current()
+        limit.taken = parameters.byteCount
+        return limit
     }
 
     private static func outputCount(_ layers: [PlannedLayer]) -> Int {

@@ -11,10 +11,12 @@ enum SelfTest {
         accuracy == .fast ? 2e-3 : 2e-5
     }
 
+    /// - Parameter memory: what the maps of its batches are taken from.
     /// - Returns: the largest relative RMS error of a layer, 0 where the file has no outputs.
     /// - Throws: `ModelError` naming the layer that is off and by how much, or what is wrong with the file.
     static func run(
-        _ network: Network, golden: SafetensorsFile, input: NetworkConfiguration.PatchShape, accuracy: Accuracy
+        _ network: Network, golden: SafetensorsFile, input: NetworkConfiguration.PatchShape, accuracy: Accuracy,
+        memory: (any MemorySource)? = nil
     ) throws(ModelError) -> Double {
         guard let patches = golden.tensors["patches"], patches.type == .uint8, patches.shape.count == 4,
             Array(patches.shape[1...]) == [input.height, input.width, input.channels], patches.shape[0] > 0
@@ -24,7 +26,7 @@ enum SelfTest {
                     + "\(input.channels)]")
         }
         let count = patches.shape[0]
-        let embedder = try Embedder(network: network, maximumBatch: min(count, 16))
+        let embedder = try Embedder(network: network, maximumBatch: min(count, 16), from: memory)
         var largest = 0.0
         for name in golden.tensors.keys.sorted() where name != "patches" {
             guard let index = network.layers.firstIndex(where: { $0.configuration.name == name }) else {

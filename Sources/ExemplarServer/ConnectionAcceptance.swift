@@ -26,9 +26,7 @@ extension Server {
         let isAuthorized = handler.token == nil
         let connection = Connection(
             id: ConnectionID(lastToken), descriptor: descriptor,
-            maxLineBytes: isAuthorized
-                ? configuration.maxLineBytes
-                : min(configuration.maxLineBytes, ServerConfiguration.maxUnauthorizedLineBytes),
+            maxLineBytes: isAuthorized ? configuration.maxLineBytes : handler.maxUnauthorizedLineBytes,
             isAuthorized: isAuthorized, now: .now)
         guard connections.count < configuration.maxConnections else {
             statistics.update { $0.connectionsRefused += 1 }

@@ -24,11 +24,7 @@ extension Server {
             }
         }
         accountInput(connection)
-        // By what there is when one set of models serves: a reload closes nobody's connection.
-        guard
-            memory.lineByteCount <= memory.settledCapacities.lines
-                || connection.accountedInput <= ServerConfiguration.fairOutput
-        else {
+        guard memory.linesFit || connection.accountedInput <= ServerConfiguration.fairOutput else {
             log.warning("closing a connection: the lines that clients have begun take too much memory")
             remove(connection)
             return

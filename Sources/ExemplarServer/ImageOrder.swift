@@ -17,8 +17,18 @@ struct ImageOrder: Sendable {
     let deadline: ContinuousClock.Instant?
     /// Of the files and the id.
     let byteCount: Int
-    /// From decoded images to a task.
-    let makeTask: @Sendable (InputBlock) throws(ResponseError) -> InferenceTask
+    /// Checks the sizes that the headers say, and takes the memory for the pixels and for decoding one file at a time,
+    /// before any is decoded; then makes the task.
+    let prepare: @Sendable (_ sizes: Sizes) throws(ResponseError) -> @Sendable (InputBlock) -> InferenceTask
+
+    /// What decoding will take.
+    struct Sizes {
+        var entries: [InputBlock.Entry] = []
+        /// Bytes of all pixels, as the task holds them.
+        var pixels = 0
+        /// Bytes that decoding the file takes that needs most.
+        var decoding = 0
+    }
 
     private var tooManyPixels: ResponseError {
         .invalidParameter(
@@ -27,7 +37,7 @@ struct ImageOrder: Sendable {
                 + "fewer at a time, or raise the server's --queue.")
     }
 
-    /// Decodes every file; each is checked for its size before it is decoded.
+    /// Reads every file's header, takes the memory, and decodes.
     func task() throws(ResponseError) -> InferenceTask {
         let patch = model.configuration.input
         guard let channels = Raster.Channels(rawValue: patch.channels) else {
@@ -35,30 +45,50 @@ struct ImageOrder: Sendable {
                 .notSupported,
                 "\(model.configuration.name) takes \(patch.channels) channels, which image files do not have.")
         }
-        var images: [Raster] = []
+        let sizes = try sizes(channels)
+        let makeTask = try prepare(sizes)
+        let block = try InputBlock(sizes.entries, channels: channels) { index throws(ResponseError) in
+            do throws(ImageError) {
+                return try Raster(decoding: files[index], as: channels, maximumPixels: maximumPixels)
+            } catch {
+                throw bad(index, error.description)
+            }
+        }
+        return makeTask(block)
+    }
+
+    /// What the headers say.
+    private func sizes(_ channels: Raster.Channels) throws(ResponseError) -> Sizes {
+        let patch = model.configuration.input
+        var sizes = Sizes()
         var left = totalPixels
         for (index, file) in files.enumerated() {
-            func bad(_ reason: String) -> ResponseError {
-                ResponseError(.badImage, "Entry \(index) of `images`: \(reason)", data: [.init("index", .int(index))])
-            }
             guard left > 0 else { throw tooManyPixels }
-            let image: Raster
+            let header: ImageHeader
             do {
-                image = try Raster(decoding: file, as: channels, maximumPixels: min(maximumPixels, left))
+                header = try ImageHeader(of: file, maximumPixels: min(maximumPixels, left))
             } catch .tooLarge(_, let width, let height, _) where width <= maximumPixels / max(height, 1) {
                 throw tooManyPixels
             } catch {
-                throw bad(error.description)
+                throw bad(index, error.description)
             }
-            guard image.height >= patch.height, image.width >= patch.width else {
+            guard header.height >= patch.height, header.width >= patch.width else {
                 throw bad(
-                    "The image is \(image.width)×\(image.height) (width by height), smaller than the patch of "
+                    index,
+                    "The image is \(header.width)×\(header.height) (width by height), smaller than the patch of "
                         + "\(patch.width)×\(patch.height).")
             }
-            left -= image.height * image.width
-            images.append(image)
+            left -= header.height * header.width
+            sizes.entries.append(
+                InputBlock.Entry(height: header.height, width: header.width, offset: sizes.pixels))
+            sizes.pixels += header.height * header.width * channels.count
+            sizes.decoding = max(sizes.decoding, header.decodingByteCount(as: channels))
         }
-        return try makeTask(InputBlock(images))
+        return sizes
+    }
+
+    private func bad(_ index: Int, _ reason: String) -> ResponseError {
+        ResponseError(.badImage, "Entry \(index) of `images`: \(reason)", data: [.init("index", .int(index))])
     }
 }
 

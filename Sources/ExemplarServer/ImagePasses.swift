@@ -3,176 +3,147 @@ import ExemplarNetwork
 
 /// Memory for forward passes over images larger than the patch: gigabytes for a megapixel on a large network.
 ///
-/// A pass that finds no room waits for others to end; one that would never find room is refused before it is queued.
-/// The embedders of the last sizes are kept a while for images of the same size, unless somebody wants their memory.
+/// A pass is reserved before it starts; where there is no room now the batcher passes it over until there is, and one that
+/// would never find room is refused before it is queued. The embedders of the last sizes are kept a while for images of
+/// the same size, unless somebody wants their memory.
 ///
 /// Unchecked: an embedder belongs to whoever took it.
 final class ImagePasses: @unchecked Sendable {
-    private struct Kept {
-        let model: ObjectIdentifier
-        let embedder: Embedder
-        let since = ContinuousClock.now
-    }
+    /// The memory of one pass, reserved; then the embedder in it, which may be kept for the next. Belongs to the worker
+    /// that runs it.
+    final class Pass {
+        fileprivate let model: ObjectIdentifier
+        fileprivate let height: Int
+        fileprivate let width: Int
+        fileprivate let byteCount: Int
+        fileprivate let lease: MemoryBudget.Lease
+        fileprivate var embedder: Embedder?
+        /// What makes way, and is to be freed first.
+        fileprivate var leaving: [Pass]
+        /// When it was last used.
+        fileprivate var since = ContinuousClock.now
 
-    private struct State {
-        /// Bytes of the passes that run.
-        var running = 0
-        /// Bytes of embedders that make way and are being freed.
-        var leaving = 0
-        /// Passes that wait for memory, the first that came in front: a small one does not overtake a large one for ever.
-        var queue: [UInt64] = []
-        var lastTicket: UInt64 = 0
-        /// The last one last.
-        var kept: [Kept] = []
-
-        var keptByteCount: Int { kept.reduce(0) { $0 + $1.embedder.byteCount } }
-    }
-
-    /// How a pass begins.
-    private enum Start {
-        case with(Embedder)
-        case withNew
-        /// Once these are freed.
-        case after([Kept])
-        case never
-
-        /// Bytes that are to be freed first.
-        var makingWay: Int? {
-            if case .after(let evicted) = self { evicted.reduce(0) { $0 + $1.embedder.byteCount } } else { nil }
+        fileprivate init(
+            _ model: ObjectIdentifier, height: Int, width: Int, _ byteCount: Int, _ lease: MemoryBudget.Lease,
+            leaving: [Pass]
+        ) {
+            self.model = model
+            self.height = height
+            self.width = width
+            self.byteCount = byteCount
+            self.lease = lease
+            self.leaving = leaving
         }
+    }
+
+    enum Reservation {
+        case reserved(Pass)
+        /// Not now: `didRelease` tells when to ask again.
+        case wait
+        /// While models are being replaced there is not so much memory.
+        case never
     }
 
     private static let mostKept = 2
-
-    private let budget: MemoryBudget
-    private let state = Monitor(State())
-
-    init(budget: MemoryBudget) { self.budget = budget }
-
-    /// Bytes held now, kept embedders among them.
-    var byteCount: Int { state.withLock { $0.running + $0.leaving + $0.keptByteCount } }
-
-    /// Runs `body` with an embedder for one image of this size; waits until there is memory for it.
-    ///
-    /// - Parameter willWait: called before each wait.
-    /// - Throws: `ModelError` where there is not so much memory.
-    func with(
-        _ served: ServedModel, height: Int, width: Int, willWait: () -> Void, _ body: (Embedder) -> Void
-    ) throws(ModelError) {
-        let model = ObjectIdentifier(served.model)
-        let byteCount = try served.imageByteCount(height: height, width: width)
-        let ticket = state.withLock { state in
-            state.lastTicket += 1
-            return state.lastTicket
-        }
-        var start = begin(ticket, model, height: height, width: width, byteCount, willWait)
-        while let freed = start.makingWay {
-            // What makes way is freed out of the lock, and before anything takes its place.
-            start = .never
-            state.withLock { $0.leaving -= freed }
-            state.notifyAll()
-            start = begin(ticket, model, height: height, width: width, byteCount, willWait)
-        }
-        // The next that waits may fit beside this one.
-        state.notifyAll()
-        switch start {
-        case .with(let embedder):
-            body(embedder)
-            finish(Kept(model: model, embedder: embedder), byteCount, of: served)
-        case .withNew:
-            do throws(ModelError) {
-                let embedder = try served.makeImageEmbedder(height: height, width: width)
-                body(embedder)
-                finish(Kept(model: model, embedder: embedder), byteCount, of: served)
-            } catch {
-                finish(nil, byteCount, of: served)
-                throw error
-            }
-        case .after, .never:
-            throw ModelError("While models are being replaced there is no memory for an image of \(height) × \(width).")
-        }
-    }
-
-    /// Takes the memory for a pass, or makes room for it; waits where there is none.
-    private func begin(
-        _ ticket: UInt64, _ model: ObjectIdentifier, height: Int, width: Int, _ byteCount: Int, _ willWait: () -> Void
-    ) -> Start {
-        state.wait { state in
-            let match = state.kept.lastIndex {
-                $0.model == model && $0.embedder.inputShape.height == height && $0.embedder.inputShape.width == width
-            }
-            if let match {
-                state.running += byteCount
-                state.queue.removeAll { $0 == ticket }
-                return .with(state.kept.remove(at: match).embedder)
-            }
-            let capacity = budget.capacities.passes
-            guard byteCount <= capacity else {
-                state.queue.removeAll { $0 == ticket }
-                return .never
-            }
-            if let first = state.queue.first, first != ticket {
-                if !state.queue.contains(ticket) { state.queue.append(ticket) }
-                willWait()
-                return nil
-            }
-            var evicted: [Kept] = []
-            while state.running + state.leaving + state.keptByteCount + byteCount > capacity, !state.kept.isEmpty {
-                let kept = state.kept.removeFirst()
-                state.leaving += kept.embedder.byteCount
-                evicted.append(kept)
-            }
-            guard evicted.isEmpty else { return .after(evicted) }
-            guard state.running + state.leaving + byteCount <= capacity else {
-                if state.queue.isEmpty { state.queue.append(ticket) }
-                willWait()
-                return nil
-            }
-            state.running += byteCount
-            state.queue.removeAll { $0 == ticket }
-            return .withNew
-        }
-    }
-
     /// How long an embedder is kept that nobody uses.
     private static let patience = Duration.seconds(5)
 
+    private let budget: MemoryBudget
+    /// Called when there is more memory than before.
+    private let didRelease: @Sendable () -> Void
+    /// The one used last stands last.
+    private let kept = Monitor<[Pass]>([])
+
+    init(budget: MemoryBudget, didRelease: @escaping @Sendable () -> Void) {
+        self.budget = budget
+        self.didRelease = didRelease
+    }
+
+    /// Takes the memory for a pass over an image of this size, if there is so much now. Waits for nothing.
+    ///
+    /// - Parameter byteCount: what the pass takes, as `ServedModel.imageByteCount` says.
+    func reserve(_ served: ServedModel, height: Int, width: Int, _ byteCount: Int) -> Reservation {
+        let model = ObjectIdentifier(served.model)
+        return kept.withLock { kept in
+            let match = kept.lastIndex { $0.model == model && $0.height == height && $0.width == width }
+            if let match { return .reserved(kept.remove(at: match)) }
+            guard byteCount <= budget.capacities.passes else { return .never }
+            for count in 0...kept.count {
+                let leaving = Array(kept.prefix(count))
+                guard let lease = budget.takePass(byteCount, inPlaceOf: leaving.map(\.lease)) else { continue }
+                kept.removeFirst(count)
+                return .reserved(
+                    Pass(model, height: height, width: width, byteCount, lease, leaving: leaving))
+            }
+            return .wait
+        }
+    }
+
+    /// Runs `body` with the embedder of a pass that was reserved for this model.
+    ///
+    /// - Throws: `ModelError` where the system has not so much memory.
+    func run(_ pass: Pass, _ served: ServedModel, _ body: (Embedder) -> Void) throws(ModelError) {
+        if !pass.leaving.isEmpty {
+            pass.leaving = []
+            budget.shrink(pass.lease, to: pass.byteCount)
+            didRelease()
+        }
+        do throws(ModelError) {
+            try compute(pass, served, body)
+        } catch {
+            free([pass])
+            throw error
+        }
+        let surplus = kept.withLock { kept -> [Pass] in
+            pass.since = .now
+            // Nothing is kept for models that were replaced.
+            guard !served.isRetired else { return [pass] }
+            kept.append(pass)
+            return kept.count > Self.mostKept ? [kept.removeFirst()] : []
+        }
+        // What is kept makes way for whoever waits.
+        if surplus.isEmpty { didRelease() } else { free(surplus) }
+    }
+
+    /// A call of its own, so that the pass alone holds the embedder when it returns.
+    private func compute(_ pass: Pass, _ served: ServedModel, _ body: (Embedder) -> Void) throws(ModelError) {
+        let embedder: Embedder
+        if let own = pass.embedder {
+            embedder = own
+        } else {
+            embedder = try served.makeImageEmbedder(height: pass.height, width: pass.width)
+            pass.embedder = embedder
+        }
+        body(embedder)
+    }
+
+    /// Tells that there is more memory than before, freed elsewhere.
+    func capacityGrew() { didRelease() }
+
     /// Whether an embedder is kept that nobody has used for a while.
     func hasStale(_ now: ContinuousClock.Instant) -> Bool {
-        state.withLock { $0.kept.contains { $0.since + Self.patience <= now } }
+        kept.withLock { $0.contains { $0.since + Self.patience <= now } }
     }
 
     /// Whether any embedder is kept.
-    var hasKept: Bool { state.withLock { !$0.kept.isEmpty } }
-
-    /// Memory has become free elsewhere: those that wait for it look again.
-    func capacityGrew() { state.notifyAll() }
+    var hasKept: Bool { kept.withLock { !$0.isEmpty } }
 
     /// Frees what is kept; with `stale`, only what nobody has used for a while.
     func forget(stale now: ContinuousClock.Instant? = nil) {
-        let kept = state.withLock { state in
-            let gone = state.kept.filter { kept in now.map { kept.since + Self.patience <= $0 } ?? true }
-            state.kept.removeAll { kept in gone.contains { $0.embedder === kept.embedder } }
-            return gone.map(\.embedder).map(Unshared.init)
+        let gone = kept.withLock { kept in
+            let gone = kept.filter { pass in now.map { pass.since + Self.patience <= $0 } ?? true }
+            kept.removeAll { pass in gone.contains { $0 === pass } }
+            return gone
         }
-        state.notifyAll()
-        withExtendedLifetime(kept) {}
+        if !gone.isEmpty { free(gone) }
     }
 
-    private func finish(_ finished: Kept?, _ byteCount: Int, of served: ServedModel) {
-        let evicted = state.withLock { state -> [Unshared] in
-            state.running -= byteCount
-            guard let finished, !served.isRetired else { return [] }
-            state.kept.append(finished)
-            guard state.kept.count > Self.mostKept else { return [] }
-            return [Unshared(embedder: state.kept.removeFirst().embedder)]
+    /// First the memory, then its place in the budget; out of the lock, since unmapping takes its time.
+    private func free(_ gone: [Pass]) {
+        for pass in gone {
+            pass.embedder = nil
+            budget.shrink(pass.lease, to: 0)
         }
-        state.notifyAll()
-        withExtendedLifetime(evicted) {}
-    }
-
-    /// An embedder on its way out of the lock.
-    private struct Unshared: @unchecked Sendable {
-        let embedder: Embedder
+        didRelease()
     }
 }

@@ -27,6 +27,8 @@ final class InferenceTask: @unchecked Sendable {
     let draws: Draws?
     let arrival: ContinuousClock.Instant
     let inputs: InputBlock
+    /// What the network's maps of each image take; empty where batches of patches run.
+    let passByteCounts: [Int]
     let dimension: Int
     /// Of the reply, at most or nearly so.
     let replyByteCount: Int
@@ -54,8 +56,10 @@ final class InferenceTask: @unchecked Sendable {
 
     init(
         address: ReplyAddress, served: ServedModel, selection: LayerSelection, answer: Answer, draws: Draws?,
-        arrival: ContinuousClock.Instant, inputs: InputBlock, replyByteCount: Int, lease: MemoryBudget.Lease
+        arrival: ContinuousClock.Instant, inputs: InputBlock, passByteCounts: [Int], replyByteCount: Int,
+        lease: MemoryBudget.Lease
     ) {
+        self.passByteCounts = passByteCounts
         self.lease = lease
         self.replyByteCount = replyByteCount
         self.address = address
@@ -91,24 +95,26 @@ final class InferenceTask: @unchecked Sendable {
         return (entry.height * entry.width + patch.height * patch.width - 1) / (patch.height * patch.width)
     }
 
-    /// The units of one input.
-    func unitCount(ofInput index: Int) -> Int { unitStarts[index + 1] - unitStarts[index] }
-
     /// All units.
     var unitCount: Int { unitStarts.last ?? 0 }
 
     /// Whether the network runs over whole images, one at a time, instead of batches of patches.
-    var isOverImages: Bool {
-        let patch = served.model.configuration.input
-        return draws == nil && inputs.entries.contains { $0.height != patch.height || $0.width != patch.width }
-    }
+    var isOverImages: Bool { !passByteCounts.isEmpty }
 
     // MARK: For the workers
 
-    /// The images whose first unit lies in `units`: each is computed by one worker, whoever has its other units.
-    func images(in units: Range<Int>) -> [Int] {
-        inputs.entries.indices.filter { units.contains(unitStarts[$0]) }
+    /// The image that has this unit.
+    func image(ofUnit unit: Int) -> Int {
+        var (low, high) = (0, inputs.entries.count)
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if unitStarts[middle] <= unit { low = middle } else { high = middle }
+        }
+        return low
     }
+
+    /// From a unit to the end of its image.
+    func restOfImage(from unit: Int) -> Range<Int> { unit..<unitStarts[image(ofUnit: unit) + 1] }
 
     /// The whole input `index` as it is.
     func input(_ index: Int) -> EmbedderInput {
@@ -307,12 +313,18 @@ struct InferenceJob: BatchJob {
         let selection: LayerSelection
         let kind: Kind
         let sharedBatch: Int
+
+        /// Images run one at a time, each in memory of its own.
+        var runsInPieces: Bool { kind == .images }
     }
 
     let task: InferenceTask
 
     var connection: ConnectionID { task.address.connection }
     var patchCount: Int { task.unitCount }
+
+    func piece(at unit: Int) -> Range<Int> { task.restOfImage(from: unit) }
+
     var key: Key {
         var kind = task.isOverImages ? Key.Kind.images : .patches
         if case .patches = task.answer { kind = .pixels }

@@ -30,24 +30,27 @@ final class InputBlock: @unchecked Sendable {
         PatchPixels(address: base + entries[entry].offset, format: format)
     }
 
-    /// Images that are decoded already.
-    init(_ images: [Raster]) {
-        var count = 0
-        var entries: [Entry] = []
-        for image in images {
-            entries.append(Entry(height: image.height, width: image.width, offset: count))
-            count += image.pixels.count
-        }
-        let base = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1), alignment: 16)
-        for (entry, image) in zip(entries, images) {
-            image.pixels.withUnsafeBytes { pixels in
+    /// Images of known sizes, each decoded when its place is there.
+    ///
+    /// - Parameter decode: the image of an entry, in its size.
+    init(
+        _ entries: [Entry], channels: Raster.Channels, decode: (_ entry: Int) throws(ResponseError) -> Raster
+    ) throws(ResponseError) {
+        self.entries = entries
+        byteCount = Self.byteCount(of: entries, channels)
+        format = .uint8
+        base = .allocate(byteCount: max(byteCount, 1), alignment: 16)
+        for (index, entry) in entries.enumerated() {
+            try decode(index).pixels.withUnsafeBytes { pixels in
+                assert(pixels.count == entry.height * entry.width * channels.count, "not the size of its place")
                 UnsafeMutableRawBufferPointer(start: base + entry.offset, count: pixels.count).copyMemory(from: pixels)
             }
         }
-        self.base = base
-        byteCount = count
-        format = .uint8
-        self.entries = entries
+    }
+
+    /// Bytes of 8-bit pixels up to the end of the last entry.
+    static func byteCount(of entries: [Entry], _ channels: Raster.Channels) -> Int {
+        entries.last.map { $0.offset + $0.height * $0.width * channels.count } ?? 0
     }
 
     /// Decodes raw pixels, entries of one shape.

@@ -13,36 +13,30 @@ final class ServedModel: Sendable {
     /// Patches that all workers compute together, at most. More workers than a crew has are better off apart, but for a
     /// single patch.
     let sharedBatch: Int
-    /// The server's memory that it holds.
-    private let leases: [MemoryBudget.Lease]
+    /// Bytes of the weights and of the workers' maps.
+    let byteCount: Int
 
     /// Loads `folder` and plans `threads` embedders, so that nothing is left to fail once the server is ready.
     ///
-    /// - Parameter memory: what everything must fit in, beside all that the process holds.
+    /// - Parameter memory: what everything is taken from, piece by piece, each before it is allocated.
     init(
         folder: String, options: ModelOptions, threads: Int, maxBatch: Int, memory: ModelMemory
     ) throws(ModelError) {
-        model = try Model.load(folder: folder, options: options, memoryLimit: memory.limit)
-        var leases = [memory.take(model.weightByteCount)]
+        model = try Model.load(folder: folder, options: options, memory: memory)
         var embedders: [Embedder] = []
         members = min(threads, ServerConfiguration.maxCrew)
         let sharedBatch = model.sharedBatch(members: members)
         self.sharedBatch = threads > members ? min(sharedBatch, 1) : sharedBatch
         for index in 0..<threads {
             // There is one crew, so that one embedder with memory for all of its members is enough.
-            let embedder = try model.makeEmbedder(
-                maximumBatch: maxBatch, members: index == 0 ? members : 1, memoryLimit: memory.limit)
-            leases.append(memory.take(embedder.byteCount))
-            embedders.append(embedder)
+            embedders.append(
+                try model.makeEmbedder(maximumBatch: maxBatch, members: index == 0 ? members : 1, memory: memory))
         }
+        byteCount = embedders.reduce(model.weightByteCount) { $0 + $1.byteCount }
         self.embedders = EmbedderPool(embedders)
-        self.leases = leases
     }
 
     var name: String { model.configuration.name }
-
-    /// Bytes of the weights and of the workers' maps.
-    var byteCount: Int { leases.reduce(0) { $0 + $1.byteCount } }
 
     private let retired = Atomic<Bool>(false)
 
@@ -51,9 +45,9 @@ final class ServedModel: Sendable {
 
     func retire() { retired.store(true, ordering: .releasing) }
 
-    /// An embedder for images of this size.
+    /// An embedder for images of this size, whose memory is taken already.
     func makeImageEmbedder(height: Int, width: Int) throws(ModelError) -> Embedder {
-        try model.makeEmbedder(maximumBatch: 1, height: height, width: width, members: members)
+        try model.makeEmbedder(maximumBatch: 1, height: height, width: width, members: members, memory: TakenMemory())
     }
 
     /// What such an embedder takes.
@@ -63,17 +57,15 @@ final class ServedModel: Sendable {
 }
 
 /// The memory that models are loaded into: of the process's limit, what nothing else holds.
-struct ModelMemory: Sendable {
+struct ModelMemory: MemorySource {
     let budget: MemoryBudget
     let passes: ImagePasses
 
-    /// What is only kept for later images makes way.
-    var limit: MemoryLimit {
+    func take(_ byteCount: Int, for subject: String, advice: String) throws(ModelError) -> (any MemoryShare)? {
+        // What is only kept for later images makes way.
         passes.forget()
-        return budget.limit(passes: passes.byteCount)
+        return try budget.takeModel(byteCount, for: subject, advice: advice)
     }
-
-    func take(_ byteCount: Int) -> MemoryBudget.Lease { budget.addModel(byteCount) }
 }
 
 /// An embedder on its way between two owners.

@@ -28,11 +28,16 @@ struct RequestHandler {
     let configuration: ServerConfiguration
     let threads: Int
     let memory: MemoryBudget
-    let passes: ImagePasses
     /// In what time the queue should have room for so many patches; nil where it has now.
     let refusal: @Sendable (_ patchCount: Int) -> Duration?
     /// The bytes of the token that clients must send; nil without one.
     let token: [UInt8]?
+
+    /// The longest line of who has not shown the token: room for it with every byte escaped, and for nothing whose
+    /// reading costs anything.
+    var maxUnauthorizedLineBytes: Int {
+        min(configuration.maxLineBytes, ServerConfiguration.unauthorizedLineBytes + 6 * (token?.count ?? 0))
+    }
 
     func outcome(
         of request: Request, models: ModelSet?, readiness: Readiness, isAuthorized: Bool, address: ReplyAddress,

@@ -42,7 +42,7 @@ extension Server {
             of: request, models: models, readiness: readiness, isAuthorized: connection.isAuthorized, address: address,
             arrival: arrival
         ) {
-            statistics.json(LoadFigures(batcher), connectionLimit: configuration.maxConnections)
+            statistics.json(LoadFigures(batcher), memory.holdings, connectionLimit: configuration.maxConnections)
         }
         switch outcome {
         case .result(let value): answer(.result(value), address, connection)

@@ -70,7 +70,6 @@ public final class Server {
         }
         parser = RequestParser(maxEntries: configuration.queue)
         memory = MemoryBudget(chosen: configuration.memoryLimit)
-        passes = ImagePasses(budget: memory)
         cores = .current()
         let threads = configuration.threads ?? cores.count
         let token = try configuration.tokenFile.map(readToken)
@@ -80,11 +79,13 @@ public final class Server {
             limits: BatchingLimits(maxBatch: configuration.maxBatch, queue: configuration.queue, workers: threads),
             now: { .now })
         self.batcher = batcher
+        passes = ImagePasses(budget: memory) { batcher.retry() }
         handler = RequestHandler(
-            configuration: configuration, threads: threads, memory: memory, passes: passes,
+            configuration: configuration, threads: threads, memory: memory,
             refusal: { count in batcher.read { $0.refusal(of: count) } }, token: token)
         let observer = ServerObserver(
-            statistics: statistics, batcher: batcher, connectionLimit: configuration.maxConnections)
+            statistics: statistics, batcher: batcher, memory: memory, connectionLimit: configuration.maxConnections,
+            progressTimeout: configuration.progressTimeout)
         self.observer = observer
         metrics = try configuration.metricsPort.map { port throws(ServerError) in
             try HTTPEndpoint(host: configuration.host, port: port) { observer.answer($0) }
@@ -103,7 +104,10 @@ public final class Server {
             throw ServerError(error.description)
         }
         for _ in 0..<threads {
-            try Worker(batcher: batcher, outbox: outbox, statistics: statistics, crew: crew, passes: passes).start()
+            try Worker(
+                batcher: batcher, outbox: outbox, statistics: statistics, crew: crew, passes: passes,
+                progressInterval: min(.seconds(1), configuration.progressTimeout / 4)
+            ).start()
         }
     }
 
@@ -180,11 +184,12 @@ public final class Server {
         let (configuration, outbox, threads) = (configuration, outbox, handler.threads)
         let memory = ModelMemory(budget: memory, passes: passes)
         let isStarted = startThread {
-            memory.passes.forget()
             let result = Result { () throws(ModelError) in
                 try ModelSet.load(configuration, threads: threads, memory: memory)
             }
             outbox.post(.models(result))
+            // What could not be loaded is freed again.
+            memory.passes.capacityGrew()
         }
         if !isStarted { finishLoading(.failure(ModelError("Cannot start a thread to load the models"))) }
     }
@@ -240,7 +245,7 @@ public final class Server {
         log.info(
             "memory",
             [
-                .init("limit", .int(memory.limit(passes: 0).byteCount)), .init("models", .int(models?.byteCount ?? 0)),
+                .init("limit", .int(memory.holdings.limit)), .init("models", .int(models?.byteCount ?? 0)),
                 .init("requests", .int(capacities.requests)), .init("images", .int(capacities.passes)),
             ])
         guard capacities.requests < configuration.maxLineBytes else { return }

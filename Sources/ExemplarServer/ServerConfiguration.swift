@@ -45,6 +45,8 @@ public struct ServerConfiguration: Sendable {
     public var idleTimeout: Duration?
     /// How long what was admitted may take once the server was told to end.
     public var drainTimeout: Duration = .seconds(10)
+    /// A batch that has not got on for longer than this means that the workers make no progress.
+    public var progressTimeout: Duration = .seconds(30)
     /// The file whose first line is the token that clients must send with `auth`.
     public var tokenFile: String?
     /// Whether to listen beyond this machine without a token.
@@ -58,8 +60,8 @@ public struct ServerConfiguration: Sendable {
         self.models = models
     }
 
-    /// The longest line before `auth` where there is a token: room for any token, and nothing that takes time to read.
-    static let maxUnauthorizedLineBytes = 32 << 10
+    /// The longest line before `auth` where there is a token, beside the token itself: room for the request around it.
+    static let unauthorizedLineBytes = 1024
     /// Lines of one connection that are handled before the others have their turn.
     static let linesPerTurn = 256
     /// Wrong tokens that a connection may send.
@@ -75,8 +77,6 @@ public struct ServerConfiguration: Sendable {
     /// Bytes of replies that any connection may have waiting while all together have `crowdedOutput`.
     static let fairOutput = 64 << 10
     static let crowdedOutput = 256 << 20
-    /// A batch that has not got on for longer than this means that the workers make no progress.
-    static let progressTimeout = Duration.seconds(30)
 }
 
 /// Why a server cannot start: one sentence that says what to do.

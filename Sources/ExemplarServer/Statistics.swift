@@ -65,7 +65,7 @@ final class Cached<Value: Sendable>: Sendable {
 
 extension Statistics {
     /// The reply of the method `stats`.
-    func json(_ load: LoadFigures, connectionLimit: Int) -> JSONValue {
+    func json(_ load: LoadFigures, _ memory: MemoryHoldings, connectionLimit: Int) -> JSONValue {
         let figures = current
         func quantiles(_ histogram: Histogram) -> JSONValue {
             func milliseconds(_ fraction: Double) -> JSONValue {
@@ -102,6 +102,10 @@ extension Statistics {
             ],
             "reloads": [
                 "succeeded": .int(Int(clamping: figures.reloads)), "failed": .int(Int(clamping: figures.failedReloads)),
+            ],
+            "memory": [
+                "limit": .int(memory.limit), "models": .int(memory.models), "requests": .int(memory.requests),
+                "replies": .int(memory.waiting), "lines": .int(memory.lines), "images": .int(memory.passes),
             ],
             "allocator": allocator,
         ]

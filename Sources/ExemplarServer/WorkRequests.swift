@@ -70,12 +70,13 @@ extension RequestHandler {
         }
 
         func task(
-            _ inputs: InputBlock, _ address: ReplyAddress, _ arrival: ContinuousClock.Instant,
+            _ inputs: InputBlock, passByteCounts: [Int], _ address: ReplyAddress, _ arrival: ContinuousClock.Instant,
             _ lease: MemoryBudget.Lease
         ) -> InferenceTask {
             InferenceTask(
                 address: address, served: served, selection: selection, answer: answer, draws: draws, arrival: arrival,
-                inputs: inputs, replyByteCount: replyByteCount(inputs.entries.count, address), lease: lease)
+                inputs: inputs, passByteCounts: passByteCounts,
+                replyByteCount: replyByteCount(inputs.entries.count, address), lease: lease)
         }
     }
 
@@ -88,14 +89,18 @@ extension RequestHandler {
         case .patches(let type, let given):
             let shape = try shape(given, work)
             let entry = InputBlock.Entry(height: shape.height, width: shape.width)
+            let passByteCount = try passByteCounts([entry], work, "shape").first
             let units = InferenceTask.units(of: entry, draws: work.draws, model: work.served.model)
             try checkFit(work, inputs.entries.count, units: units, "patches")
             // Before anything is decoded: under overload most requests are refused, and what they take the others lack.
             if let retryAfter = refusal(inputs.entries.count * units) { throw overloaded(retryAfter: retryAfter) }
             let byteCount = inputs.entries.count * shape.height * shape.width * shape.channels * type.byteCount
-            let lease = try lease(work, inputs.entries.count, inputs: byteCount, units: units, address)
+            let taken = self.byteCount(work, inputs.entries.count, inputs: byteCount, units: units, address)
+            let lease = try lease(taken, "patches")
             let block = try InputBlock(inputs.entries, type: type, shape: shape)
-            return .work(work.task(block, address, arrival, lease), deadline: time)
+            let passByteCounts = passByteCount.map { Array(repeating: $0, count: block.entries.count) } ?? []
+            return .work(
+                work.task(block, passByteCounts: passByteCounts, address, arrival, lease), deadline: time)
         case .images:
             try checkFit(work, inputs.entries.count, units: work.draws?.count ?? 1, "images")
             let patch = work.served.model.configuration.input
@@ -107,26 +112,26 @@ extension RequestHandler {
                     address: address, model: work.served.model, files: try files(inputs.entries), lease: fileLease,
                     maximumPixels: configuration.maxPixels, totalPixels: limit * patch.height * patch.width,
                     deadline: time, byteCount: byteCount
-                ) { block throws(ResponseError) in
-                    for entry in block.entries {
-                        try handler.checkSize(entry, work, "images")
-                        try handler.checkPass(entry, work, "images")
-                    }
-                    let units = block.entries.reduce(0) {
+                ) { sizes throws(ResponseError) in
+                    for entry in sizes.entries { try handler.checkSize(entry, work, "images") }
+                    let passByteCounts = try handler.passByteCounts(sizes.entries, work, "images")
+                    let units = sizes.entries.reduce(0) {
                         $0 + InferenceTask.units(of: $1, draws: work.draws, model: work.served.model)
                     }
                     guard units <= limit else { throw handler.tooMuch(units, "images") }
-                    let lease = try handler.lease(
-                        work, block.entries.count, inputs: block.byteCount, units: units, address)
-                    return work.task(block, address, arrival, lease)
+                    let taken = handler.byteCount(
+                        work, sizes.entries.count, inputs: sizes.pixels, units: units, address)
+                    let lease = try handler.lease(taken + sizes.decoding, beside: byteCount, "images")
+                    return { block in
+                        handler.memory.shrink(lease, to: taken)
+                        return work.task(block, passByteCounts: passByteCounts, address, arrival, lease)
+                    }
                 })
         }
     }
 
-    /// The memory that a task and its reply will take, before it is taken.
-    private func lease(
-        _ work: Work, _ count: Int, inputs: Int, units: Int, _ address: ReplyAddress
-    ) throws(ResponseError) -> MemoryBudget.Lease {
+    /// The memory that a task and its reply take.
+    private func byteCount(_ work: Work, _ count: Int, inputs: Int, units: Int, _ address: ReplyAddress) -> Int {
         let dimension = work.served.model.dimension(of: work.selection)
         var values = count * dimension * MemoryLayout<Float>.stride
         if let draws = work.draws, draws.count > 1 {
@@ -135,15 +140,18 @@ extension RequestHandler {
             values += min(units * count, threads * configuration.maxBatch) * dimension * MemoryLayout<Float>.stride
         }
         if case .patches = work.answer { values = count * units * work.served.model.configuration.input.count }
-        return try lease(inputs + values + work.replyByteCount(count, address) + address.id.json.count, "patches")
+        return inputs + values + work.replyByteCount(count, address) + address.id.json.count
     }
 
-    private func lease(_ byteCount: Int, _ parameter: String) throws(ResponseError) -> MemoryBudget.Lease {
+    /// - Parameter held: bytes that the request holds already.
+    private func lease(
+        _ byteCount: Int, beside held: Int = 0, _ parameter: String
+    ) throws(ResponseError) -> MemoryBudget.Lease {
         let capacity = memory.settledCapacities.requests
-        guard byteCount <= capacity else {
+        guard byteCount + held <= capacity else {
             throw .invalidParameter(
                 parameter,
-                "The request would take \(byteCount) bytes of memory, more than the \(capacity) that there are for all: "
+                "The request would take \(byteCount + held) bytes of memory, more than the \(capacity) that there are for all: "
                     + "send less at a time, or give the server more memory.")
         }
         if let lease = memory.take(byteCount) { return lease }
@@ -173,7 +181,6 @@ extension RequestHandler {
         }
         let entry = InputBlock.Entry(height: given.height, width: given.width)
         try checkSize(entry, work, "shape")
-        try checkPass(entry, work, "shape")
         return given
     }
 
@@ -195,17 +202,29 @@ extension RequestHandler {
                 + "`transform`, for which it is the context.")
     }
 
-    /// Refuses an image over which the network could never run: its maps take more memory than all passes may.
-    private func checkPass(_ entry: InputBlock.Entry, _ work: Work, _ parameter: String) throws(ResponseError) {
+    /// What the network's maps of each input take, where it runs over one that is no patch; else nothing.
+    private func passByteCounts(
+        _ entries: [InputBlock.Entry], _ work: Work, _ parameter: String
+    ) throws(ResponseError) -> [Int] {
         let patch = work.served.model.configuration.input
-        guard work.draws == nil, entry.height != patch.height || entry.width != patch.width else { return }
+        guard work.draws == nil, entries.contains(where: { $0.height != patch.height || $0.width != patch.width })
+        else { return [] }
+        var counts: [Int] = []
+        for entry in entries { counts.append(try passByteCount(entry, work, parameter)) }
+        return counts
+    }
+
+    /// - Throws: for an image over which the network could never run: its maps take more memory than all passes may.
+    private func passByteCount(
+        _ entry: InputBlock.Entry, _ work: Work, _ parameter: String
+    ) throws(ResponseError) -> Int {
         let byteCount: Int
         do throws(ModelError) {
             byteCount = try work.served.imageByteCount(height: entry.height, width: entry.width)
         } catch {
             throw .invalidParameter(parameter, error.description)
         }
-        guard byteCount > memory.capacities.passes else { return }
+        guard byteCount > memory.capacities.passes else { return byteCount }
         let capacity = memory.settledCapacities.passes
         guard byteCount > capacity else {
             throw ResponseError(

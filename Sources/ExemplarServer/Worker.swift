@@ -13,9 +13,16 @@ final class Worker: Sendable {
     private let statistics: Statistics
     private let crew: Crew?
     private let passes: ImagePasses
+    private let progressInterval: Duration
 
-    /// - Parameter crew: shared by all workers, for batches that they compute together.
-    init(batcher: InferenceBatcher, outbox: Outbox, statistics: Statistics, crew: Crew?, passes: ImagePasses) {
+    /// - Parameters:
+    ///   - crew: shared by all workers, for batches that they compute together.
+    ///   - progressInterval: how often the pass over an image tells that it gets on.
+    init(
+        batcher: InferenceBatcher, outbox: Outbox, statistics: Statistics, crew: Crew?, passes: ImagePasses,
+        progressInterval: Duration
+    ) {
+        self.progressInterval = progressInterval
         self.batcher = batcher
         self.outbox = outbox
         self.statistics = statistics
@@ -30,8 +37,10 @@ final class Worker: Sendable {
 
     private func run() {
         var scratch = Scratch()
-        while let batch = batcher.next() {
-            let computed = compute(batch, &scratch)
+        var pass: ImagePasses.Pass?
+        while let batch = batcher.next(reserve: { reserve($0, $1, &pass) }) {
+            let computed = compute(batch, &scratch, pass)
+            pass = nil
             let now = ContinuousClock.now
             let finished = batcher.finish(batch, computed: computed)
             statistics.record(batchOf: batch.patchCount)
@@ -51,6 +60,20 @@ final class Worker: Sendable {
         }
     }
 
+    /// Takes the memory for the image that a piece of a job is; false where it has to wait for others to end.
+    private func reserve(_ job: InferenceJob, _ piece: Range<Int>, _ pass: inout ImagePasses.Pass?) -> Bool {
+        let task = job.task
+        let image = task.image(ofUnit: piece.lowerBound)
+        let entry = task.inputs.entries[image]
+        switch passes.reserve(task.served, height: entry.height, width: entry.width, task.passByteCounts[image]) {
+        case .reserved(let reserved): pass = reserved
+        // Its turn all the same: to fail.
+        case .never: pass = nil
+        case .wait: return false
+        }
+        return true
+    }
+
     /// What a batch feeds into the network, and the slice and unit that each row belongs to; kept from batch to batch.
     private struct Scratch {
         var inputs: [EmbedderInput] = []
@@ -58,18 +81,14 @@ final class Worker: Sendable {
     }
 
     /// Computes a batch; returns the units that took time.
-    private func compute(_ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch) -> Int {
+    private func compute(
+        _ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch, _ pass: ImagePasses.Pass?
+    ) -> Int {
         switch batch.key.kind {
         case .patches: return computePatches(batch, &scratch)
         case .images:
-            var computed = 0
-            for slice in batch.slices {
-                for image in slice.job.task.images(in: slice.patches) {
-                    computeImage(image, slice, batch)
-                    computed += slice.job.task.unitCount(ofInput: image)
-                }
-            }
-            return computed
+            computeImage(batch, pass)
+            return batch.patchCount
         case .pixels:
             for slice in batch.slices {
                 for unit in slice.patches { slice.job.task.transform(unit: unit) }
@@ -104,18 +123,21 @@ final class Worker: Sendable {
         return scratch.inputs.count
     }
 
-    private func computeImage(
-        _ index: Int, _ slice: Slice<InferenceJob>, _ batch: Batch<InferenceJob, ContinuousClock.Instant>
-    ) {
+    /// - Parameter pass: the memory for it; nil where there is not so much while models are being replaced.
+    private func computeImage(_ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ pass: ImagePasses.Pass?) {
+        // A piece is one image.
+        guard let slice = batch.slices.first else { return }
         let task = slice.job.task
+        let index = task.image(ofUnit: slice.patches.lowerBound)
         let input = task.input(index)
         do throws(ModelError) {
-            try passes.with(task.served, height: input.height, width: input.width) {
-                batcher.progress(batch, isWaiting: true)
-            } _: { embedder in
-                // While it waited for memory its client may have gone, or its deadline.
-                guard batcher.isWanted(slice) else { return }
-                embedder.observer = PassProgress(batcher, batch)
+            guard let pass else {
+                throw ModelError(
+                    "While models are being replaced there is no memory for an image of \(input.height) × \(input.width)."
+                )
+            }
+            try passes.run(pass, task.served) { embedder in
+                embedder.observer = PassProgress(batcher, batch, interval: progressInterval)
                 defer { embedder.observer = nil }
                 let crew = crew?.take() == true ? crew : nil
                 defer { crew?.release() }
@@ -137,9 +159,13 @@ final class Worker: Sendable {
 private final class PassProgress: ForwardPassObserver {
     private let batcher: InferenceBatcher
     private let batch: Batch<InferenceJob, ContinuousClock.Instant>
+    private let interval: Duration
     private var last: ContinuousClock.Instant
 
-    init(_ batcher: InferenceBatcher, _ batch: Batch<InferenceJob, ContinuousClock.Instant>) {
+    init(
+        _ batcher: InferenceBatcher, _ batch: Batch<InferenceJob, ContinuousClock.Instant>, interval: Duration
+    ) {
+        self.interval = interval
         self.batcher = batcher
         self.batch = batch
         last = .now
@@ -148,7 +174,7 @@ private final class PassProgress: ForwardPassObserver {
 
     func didAdvance() {
         let now = ContinuousClock.now
-        guard last.duration(to: now) > .seconds(1) else { return }
+        guard last.duration(to: now) > interval else { return }
         last = now
         batcher.progress(batch)
     }

@@ -10,6 +10,70 @@ protocol ImageDecoder: AnyObject {
     func decodeRGB(into output: UnsafeMutableBufferPointer<UInt8>) throws(ImageError)
 }
 
+/// What the header of an image file says: read before anything of the pixels is decoded or has memory.
+public struct ImageHeader: Equatable, Sendable {
+    public let format: ImageFormat
+    /// Rows; at least 1.
+    public let height: Int
+    /// Pixels in a row; at least 1.
+    public let width: Int
+
+    /// Reads the header of `bytes`, the whole file, and compares its sizes with `maximumPixels`.
+    ///
+    /// - Throws: `ImageError`, whose description says what to do.
+    public init(of bytes: UnsafeRawBufferPointer, maximumPixels: Int) throws(ImageError) {
+        let (format, decoder) = try decoder(of: bytes)
+        try self.init(decoder, format, maximumPixels)
+    }
+
+    /// Reads the header of a file's bytes, as the initializer that takes a buffer does.
+    public init(of bytes: [UInt8], maximumPixels: Int) throws(ImageError) {
+        let result = bytes.withUnsafeBytes { bytes in
+            Result { () throws(ImageError) in try ImageHeader(of: bytes, maximumPixels: maximumPixels) }
+        }
+        self = try result.get()
+    }
+
+    fileprivate init(
+        _ decoder: any ImageDecoder, _ format: ImageFormat, _ maximumPixels: Int
+    ) throws(ImageError) {
+        (self.format, width, height) = (format, decoder.width, decoder.height)
+        guard width > 0, height > 0 else { throw .undecodable(format, reason: "it has no pixels") }
+        let (area, areaOverflow) = width.multipliedReportingOverflow(by: height)
+        // Of all that decoding may take.
+        let (_, overflow) = area.multipliedReportingOverflow(by: Self.mostBytesPerPixel)
+        guard !areaOverflow, !overflow, area <= maximumPixels else {
+            throw .tooLarge(format, width: width, height: height, maximumPixels: maximumPixels)
+        }
+    }
+
+    private static let mostBytesPerPixel = 16
+
+    /// Bytes that decoding takes at most, with the raster that it makes and without metadata: RGB, then luma if that is
+    /// wanted; for a JPEG, which may be progressive, 6 a pixel of coefficients; for a WebP, which may be lossless, 4 a
+    /// pixel of ARGB.
+    public func decodingByteCount(as channels: Raster.Channels) -> Int {
+        let working =
+            switch format {
+            case .png: 0
+            case .jpeg: 6
+            case .webp: 4
+            }
+        let luma = channels == .grey ? channels.count : 0
+        return height * width * (Raster.Channels.rgb.count + luma + working)
+    }
+}
+
+/// The format of a file and its decoder, which has read the header.
+private func decoder(of bytes: UnsafeRawBufferPointer) throws(ImageError) -> (ImageFormat, any ImageDecoder) {
+    guard let format = ImageFormat(signatureOf: bytes) else { throw .unknownFormat }
+    return switch format {
+    case .png: (format, try PNGDecoder(bytes))
+    case .jpeg: (format, try JPEGDecoder(bytes))
+    case .webp: (format, try WebPDecoder(bytes))
+    }
+}
+
 extension Raster {
     /// Decodes a PNG, JPEG or WebP, whichever `bytes` begin as.
     ///
@@ -20,8 +84,7 @@ extension Raster {
     /// - of an RGB image `.grey` is the luma that `grey()` describes; grey images become RGB by repeating the value.
     ///
     /// The sizes in the header are compared with `maximumPixels` before anything is decoded or has memory. Decoding
-    /// then takes 3 bytes a pixel, for a progressive JPEG up to 6 more, for a lossless WebP 4 more, and for metadata
-    /// at most 16 MiB. A file that ends early is an error, never half an image.
+    /// then takes what `ImageHeader.decodingByteCount` says, and for metadata at most 16 MiB. A file that ends early is an error, never half an image.
     ///
     /// - Parameters:
     ///   - bytes: the whole file.
@@ -29,13 +92,8 @@ extension Raster {
     ///   - maximumPixels: the most that width times height may be.
     /// - Throws: `ImageError`, whose description says what to do.
     public init(decoding bytes: UnsafeRawBufferPointer, as channels: Channels, maximumPixels: Int) throws(ImageError) {
-        guard let format = ImageFormat(signatureOf: bytes) else { throw .unknownFormat }
-        let rgb =
-            switch format {
-            case .png: try Raster(PNGDecoder(bytes), format, maximumPixels)
-            case .jpeg: try Raster(JPEGDecoder(bytes), format, maximumPixels)
-            case .webp: try Raster(WebPDecoder(bytes), format, maximumPixels)
-            }
+        let (format, decoder) = try decoder(of: bytes)
+        let rgb = try Raster(decoder, ImageHeader(decoder, format, maximumPixels))
         self = channels == .grey ? rgb.grey() : rgb
     }
 
@@ -49,16 +107,8 @@ extension Raster {
         self = try result.get()
     }
 
-    private init(
-        _ decoder: some ImageDecoder, _ format: ImageFormat, _ maximumPixels: Int
-    ) throws(ImageError) {
-        let (width, height) = (decoder.width, decoder.height)
-        guard width > 0, height > 0 else { throw .undecodable(format, reason: "it has no pixels") }
-        let (area, areaOverflow) = width.multipliedReportingOverflow(by: height)
-        let (count, countOverflow) = area.multipliedReportingOverflow(by: Channels.rgb.count)
-        guard !areaOverflow, !countOverflow, area <= maximumPixels else {
-            throw .tooLarge(format, width: width, height: height, maximumPixels: maximumPixels)
-        }
+    private init(_ decoder: any ImageDecoder, _ header: ImageHeader) throws(ImageError) {
+        let count = header.height * header.width * Channels.rgb.count
         var failure: ImageError?
         let pixels = [UInt8](unsafeUninitializedCapacity: count) { output, initialized in
             do throws(ImageError) {
@@ -69,6 +119,6 @@ extension Raster {
             }
         }
         if let failure { throw failure }
-        self.init(height: height, width: width, checked: .rgb, pixels: pixels)
+        self.init(height: header.height, width: header.width, checked: .rgb, pixels: pixels)
     }
 }

@@ -43,4 +43,77 @@ import Testing
         batcher.stop()
         tally.wait { $0.endedWorkers == workers ? () : nil }
     }
+
+    /// Memory for one piece at a time: while it runs, the other worker is free for what needs none.
+    @Test func noWorkerWaitsForWhatAPieceNeeds() {
+        typealias Instant = ContinuousClock.Instant
+        let batcher = Batcher<TestJob, Instant>(
+            limits: BatchingLimits(maxBatch: 8, queue: 1000, workers: 2), now: { ContinuousClock.now })
+        struct State {
+            var isFree = true
+            var mayEnd = false
+            var completed: [Int] = []
+        }
+        let state = Monitor(State())
+        for _ in 0..<2 {
+            let isStarted = startThread {
+                func reserve(_ job: TestJob, _ piece: Range<Int>) -> Bool {
+                    state.withLock { state in
+                        defer { state.isFree = false }
+                        return state.isFree
+                    }
+                }
+                while let batch = batcher.next(reserve: reserve) {
+                    if batch.key.runsInPieces {
+                        state.wait { $0.mayEnd ? () : nil }
+                        state.withLock { $0.isFree = true }
+                        batcher.retry()
+                    }
+                    let finished = batcher.finish(batch)
+                    state.withLock { $0.completed += finished.completed.map(\.name) }
+                    state.notifyAll()
+                }
+            }
+            #expect(isStarted)
+        }
+        for name in 0..<3 { _ = batcher.admit(TestJob(name, of: UInt64(name), key: "8", patches: 5), deadline: nil) }
+        for name in 10..<60 {
+            _ = batcher.admit(TestJob(name, of: 7), deadline: nil)
+            // Its turn comes although a piece runs and two wait.
+            state.wait { $0.completed.contains(name) ? () : nil }
+        }
+        #expect(state.withLock { $0.completed.allSatisfy { $0 >= 10 } })
+        state.withLock { $0.mayEnd = true }
+        state.notifyAll()
+        state.wait { $0.completed.count == 53 ? () : nil }
+        #expect(state.withLock { $0.completed.filter { $0 < 10 } } == [0, 1, 2])
+        batcher.stop()
+    }
+
+    /// The worker sleeps while the first piece does not fit, and nothing else happens but that its client leaves.
+    @Test func whoWaitedBehindAPieceThatLeavesStarts() {
+        typealias Instant = ContinuousClock.Instant
+        let batcher = Batcher<TestJob, Instant>(
+            limits: BatchingLimits(maxBatch: 8, queue: 1000, workers: 1), now: { ContinuousClock.now })
+        let state = Monitor((asked: [Int](), completed: [Int]()))
+        let isStarted = startThread {
+            func reserve(_ job: TestJob, _ piece: Range<Int>) -> Bool {
+                state.withLock { $0.asked.append(job.name) }
+                state.notifyAll()
+                return piece.count < 8
+            }
+            while let batch = batcher.next(reserve: reserve) {
+                let finished = batcher.finish(batch)
+                state.withLock { $0.completed += finished.completed.map(\.name) }
+                state.notifyAll()
+            }
+        }
+        #expect(isStarted)
+        _ = batcher.admit(TestJob(1, of: 1, key: "8", patches: 8), deadline: nil)
+        _ = batcher.admit(TestJob(2, of: 2, key: "3", patches: 3), deadline: nil)
+        state.wait { $0.asked.contains(1) ? () : nil }
+        #expect(batcher.cancel(ConnectionID(1)).map(\.name) == [1])
+        state.wait { $0.completed == [2] ? () : nil }
+        batcher.stop()
+    }
 }

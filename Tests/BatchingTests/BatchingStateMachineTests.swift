@@ -14,7 +14,7 @@ import Testing
 
     /// Job names with their patches, of the next batch.
     private func next(_ machine: inout Machine) -> TestBatch? {
-        guard case .run(let batch, _) = machine.next(at: start) else { return nil }
+        guard case .run(let batch, _) = machine.next(at: start, reserve: { _, _ in true }) else { return nil }
         return batch
     }
 
@@ -165,9 +165,7 @@ import Testing
         var machine = machine(maxBatch: 2)
         admit([TestJob(1, of: 1, patches: 3), TestJob(2, of: 2), TestJob(3, of: 1)], to: &machine)
         let batch = try #require(next(&machine))
-        #expect(batch.slices.map { machine.isWanted($0) } == batch.slices.map { _ in true })
         #expect(machine.cancel(ConnectionID(1)).map(\.name) == [1, 3])
-        #expect(batch.slices.map { machine.isWanted($0) } == batch.slices.map { $0.job.connection == ConnectionID(2) })
         #expect(machine.finish(batch, at: start).completed.map(\.name) == [2])
         #expect(next(&machine) == nil)
         #expect(machine.jobCount == 0)
@@ -194,13 +192,74 @@ import Testing
         let second = try #require(next(&machine))
         machine.progress(first, at: later)
         #expect(machine.oldestProgress == start, "the second has not got on")
-        machine.progress(second, isWaiting: true, at: later)
-        #expect(machine.oldestProgress == later, "who waits for another does not count")
         machine.progress(second, at: later.advanced(by: .seconds(1)))
+        #expect(machine.oldestProgress == later)
         _ = machine.finish(first, at: later)
         #expect(machine.oldestProgress == later.advanced(by: .seconds(1)))
         machine.progress(first, at: later)
         _ = machine.finish(second, at: later)
         #expect(machine.oldestProgress == nil)
+    }
+
+    // MARK: Pieces
+
+    /// What `reserve` was asked for, and the batch.
+    private func next(_ machine: inout Machine, free: Int) -> (asked: [Int], batch: TestBatch?) {
+        var asked: [Int] = []
+        let step = machine.next(at: start) { job, piece in
+            asked.append(job.name)
+            return piece.count <= free
+        }
+        guard case .run(let batch, _) = step else { return (asked, nil) }
+        return (asked, batch)
+    }
+
+    @Test func piecesRunByThemselves() throws {
+        var machine = machine(maxBatch: 2)
+        // Larger than a batch, and with others of their key: neither cuts nor joins them.
+        admit([TestJob(1, of: 1, key: "3", patches: 7), TestJob(2, of: 2, key: "3")], to: &machine)
+        var order: [String] = []
+        while let batch = next(&machine) {
+            order += summary(batch)
+            _ = machine.finish(batch, at: start)
+        }
+        #expect(order == ["1:0..<3", "2:0..<1", "1:3..<6", "1:6..<7"])
+    }
+
+    @Test func whatNeedsNothingPassesAPieceThatCannotStart() throws {
+        var machine = machine(workers: 2)
+        admit([TestJob(1, of: 1, key: "8", patches: 8), TestJob(2, of: 2, patches: 4)], to: &machine)
+        let (asked, batch) = next(&machine, free: 7)
+        #expect(asked == [1])
+        // Half of what can be batched for each of the two workers: the piece does not count.
+        #expect(summary(batch) == ["2:0..<2"])
+        #expect(summary(next(&machine, free: 7).batch) == ["2:2..<4"])
+        #expect(machine.queuedPatchCount == 8)
+    }
+
+    /// Small pieces, and patches of its own client, come and go: the large piece is the next to start all the same.
+    @Test func aLargePieceIsNotOvertakenByPieces() throws {
+        var machine = machine(queue: 1000, workers: 3)
+        admit([TestJob(1, of: 1, key: "8", patches: 8)], to: &machine)
+        #expect(next(&machine, free: 7).batch == nil)
+        for round in 0..<20 {
+            let own = TestJob(100 + round, of: 1)
+            admit([own, TestJob(200 + round, of: 2, key: "3")], to: &machine)
+            let (asked, batch) = next(&machine, free: 7)
+            #expect(asked == [1])
+            #expect(batch?.slices.map(\.job) == [own])
+            _ = machine.finish(try #require(batch), at: start)
+        }
+        #expect(summary(next(&machine, free: 8).batch) == ["1:0..<8"])
+        #expect(summary(next(&machine, free: 1).batch) == ["200:0..<1"])
+    }
+
+    @Test func aPieceWhoseClientLeavesMakesWay() throws {
+        var machine = machine()
+        admit([TestJob(1, of: 1, key: "8", patches: 8), TestJob(2, of: 2, key: "3")], to: &machine)
+        #expect(next(&machine, free: 7).batch == nil)
+        _ = machine.cancel(ConnectionID(1))
+        #expect(summary(next(&machine, free: 7).batch) == ["2:0..<1"])
+        #expect(machine.queuedPatchCount == 0)
     }
 }

@@ -1,12 +1,14 @@
 import Batching
 
-/// A key of the tests. Those in capitals share small batches.
+/// A key of the tests. Those in capitals share small batches; digits run in pieces of so many patches.
 struct TestKey: BatchKey, ExpressibleByStringLiteral {
     var name: String
 
     init(stringLiteral name: String) { self.name = name }
 
     var sharedBatch: Int { name == name.lowercased() ? 0 : 5 }
+    var pieceSize: Int? { Int(name) }
+    var runsInPieces: Bool { pieceSize != nil }
 }
 
 /// A job of the tests: its name is unique in a test.
@@ -22,6 +24,8 @@ struct TestJob: BatchJob, Hashable {
         self.key = key
         patchCount = patches
     }
+
+    func piece(at patch: Int) -> Range<Int> { patch..<min(patchCount, patch + (key.pieceSize ?? patchCount)) }
 }
 
 /// Time that passes when a test says so.
@@ -56,6 +60,11 @@ struct NaiveBatcher {
     var keyTurns: [ConnectionID: [TestKey]] = [:]
     /// All workers compute one batch.
     var isSharing = false
+    /// What is free of what pieces need, and how much of it each patch of a piece needs.
+    var free = 0
+    static func need(_ job: TestJob, _ patches: Int) -> Int { patches * (1 + job.name % 3) }
+    /// Pieces that had their turn and could not start, the first in front.
+    var line: [TestJob] = []
 
     var idle: Int { isSharing ? 0 : limits.workers - computing.count }
 
@@ -73,14 +82,40 @@ struct NaiveBatcher {
 
     /// The patches of the next batch, dealt out one at a time, in the order job by job within a connection.
     mutating func next(worker: Int) -> [Patch]? {
-        guard !isSharing, let first = connectionTurns.first, let key = keyTurns[first]?.first else { return nil }
-        let mine = Int((Double(waiting.count) / Double(idle)).rounded(.up))
-        let everyones = Int((Double(waiting.count) / Double(limits.workers)).rounded(.up))
+        guard !isSharing else { return nil }
+        var turns = connectionTurns.flatMap { connection in
+            (keyTurns[connection] ?? []).map { (connection: connection, key: $0) }
+        }
+        if let first = line.first { turns.insert((first.connection, first.key), at: 0) }
+        for turn in turns {
+            guard turn.key.runsInPieces else { return deal(turn.key, worker: worker) }
+            let mine = waiting.filter { $0.job.key == turn.key && $0.job.connection == turn.connection }
+            guard let job = mine.first?.job, line.isEmpty || line == [job] else { continue }
+            let rest = mine.filter { $0.job == job }
+            let piece = Array(rest.prefix(turn.key.pieceSize ?? rest.count))
+            guard Self.need(job, piece.count) <= free else {
+                line = [job]
+                continue
+            }
+            line = []
+            free -= Self.need(job, piece.count)
+            waiting.removeAll { piece.contains($0) }
+            computing[worker] = piece
+            moveToBack([turn.connection], turn.key)
+            return piece
+        }
+        return nil
+    }
+
+    private mutating func deal(_ key: TestKey, worker: Int) -> [Patch] {
+        let batchable = waiting.count { !$0.job.key.runsInPieces }
+        let mine = Int((Double(batchable) / Double(idle)).rounded(.up))
+        let everyones = Int((Double(batchable) / Double(limits.workers)).rounded(.up))
         // What waits is dealt out among the idle; beyond a batch that pays, among all.
         var room = min(limits.maxBatch, mine <= limits.payingBatch ? mine : max(limits.payingBatch, everyones))
-        if computing.isEmpty, limits.workers > 1, waiting.count <= key.sharedBatch {
+        if computing.isEmpty, limits.workers > 1, batchable <= key.sharedBatch {
             isSharing = true
-            room = min(limits.maxBatch, waiting.count)
+            room = min(limits.maxBatch, batchable)
         }
         var dealt: [Patch] = []
         var served: [ConnectionID] = []
@@ -94,6 +129,11 @@ struct NaiveBatcher {
             }
         }
         computing[worker] = dealt
+        moveToBack(served, key)
+        return dealt
+    }
+
+    private mutating func moveToBack(_ served: [ConnectionID], _ key: TestKey) {
         for connection in served {
             connectionTurns.removeAll { $0 == connection }
             connectionTurns.append(connection)
@@ -101,14 +141,15 @@ struct NaiveBatcher {
             keyTurns[connection]?.append(key)
         }
         forgetEmptyTurns()
-        return dealt
     }
 
     /// The jobs that are complete with this.
     mutating func finish(worker: Int) -> Set<TestJob> {
         var complete: Set<TestJob> = []
         isSharing = false
-        for patch in computing.removeValue(forKey: worker) ?? [] {
+        let computed = computing.removeValue(forKey: worker) ?? []
+        if let job = computed.first?.job, job.key.runsInPieces { free += Self.need(job, computed.count) }
+        for patch in computed {
             guard let left = unfinished[patch.job] else { continue }
             unfinished[patch.job] = left - 1
             if left == 1 {
@@ -123,6 +164,7 @@ struct NaiveBatcher {
         let gone = Set(unfinished.keys.filter(isGone))
         for job in gone { unfinished[job] = nil }
         waiting.removeAll { gone.contains($0.job) }
+        line.removeAll { gone.contains($0) }
         forgetEmptyTurns()
         return gone
     }

@@ -1,5 +1,6 @@
 import KernelInterface
 import Safetensors
+import Synchronization
 import TestSupport
 import Testing
 
@@ -34,7 +35,7 @@ import Testing
         let weights = #expect(throws: ModelError.self) {
             try Network(
                 configuration: configuration, layers: layers, kernels: kernels, algorithm: { _, _ in nil },
-                parameters: file, memoryLimit: small)
+                parameters: file, memory: small)
         }
         #expect(
             weights?.description == "The packed weights of test take 5 MiB, more than the 4 MiB of memory that its "
@@ -42,10 +43,10 @@ import Testing
 
         let network = try Network(oracle, .portable)
         var enough = MemoryLimit(byteCount: 8 << 20, source: .addressSpace)
-        let one = try Embedder(network: network, maximumBatch: 1, memoryLimit: enough)
+        let one = try Embedder(network: network, maximumBatch: 1, from: enough)
         // In MiB: 62.6 of pixels as floats, 1.3 of outputs and their rows, pooled by quadrant.
         let batch = #expect(throws: ModelError.self) {
-            try Embedder(network: network, maximumBatch: 1000, memoryLimit: enough)
+            try Embedder(network: network, maximumBatch: 1000, from: enough)
         }
         #expect(
             batch?.description.contains("a batch of 1000 inputs of 32 × 32 × 16 take 64 MiB, more than the 8 MiB")
@@ -54,13 +55,73 @@ import Testing
 
         // What fits alone may not fit beside others.
         enough.taken = enough.byteCount - one.byteCount
-        _ = try Embedder(network: network, maximumBatch: 1, memoryLimit: enough)
+        _ = try Embedder(network: network, maximumBatch: 1, from: enough)
         enough.taken += 1
         let another = #expect(throws: ModelError.self) {
-            try Embedder(network: network, maximumBatch: 1, memoryLimit: enough)
+            try Embedder(network: network, maximumBatch: 1, from: enough)
         }
         #expect(
             another?.description.contains("which with the 8 MiB that are taken already is more than the 8 MiB") == true,
             "\(String(describing: another))")
+    }
+
+    /// Counts what is taken and given back; refuses what goes beyond its limit.
+    private final class CountedMemory: MemorySource {
+        private let taken = Atomic<Int>(0)
+        private let asked = Atomic<Int>(0)
+        let limit: Int
+
+        init(limit: Int = .max) { self.limit = limit }
+
+        final class Share: Sendable {
+            let source: CountedMemory
+            let byteCount: Int
+
+            init(_ source: CountedMemory, _ byteCount: Int) { (self.source, self.byteCount) = (source, byteCount) }
+
+            deinit { source.taken.subtract(byteCount, ordering: .relaxed) }
+        }
+
+        var takenByteCount: Int { taken.load(ordering: .relaxed) }
+        /// The most that was ever taken at once.
+        var most: Int { asked.load(ordering: .relaxed) }
+
+        func take(_ byteCount: Int, for subject: String, advice: String) throws(ModelError) -> (any MemoryShare)? {
+            guard byteCount <= limit - takenByteCount else { throw ModelError("\(subject) are too much: \(advice)") }
+            let now = taken.add(byteCount, ordering: .relaxed).newValue
+            asked.max(now, ordering: .relaxed)
+            return Share(self, byteCount)
+        }
+    }
+
+    @Test func whatAModelTakesIsCountedForAsLongAsItLives() throws {
+        let oracle = Oracle.random(.sequence([.linear("fc", 64)], height: 8, width: 8, channels: 3), seed: 72)
+        let folder = try TemporaryModel(oracle)
+        let memory = CountedMemory()
+        do {
+            let model = try Model.load(folder: folder.path, memory: memory)
+            let weights = model.weightByteCount
+            #expect(memory.takenByteCount == weights)
+            let tested = try model.makeEmbedder(maximumBatch: 2).byteCount
+            #expect(memory.most == weights + tested, "the self-test of two patches counts while it runs")
+            let embedder = try model.makeEmbedder(maximumBatch: 3, memory: memory)
+            #expect(memory.takenByteCount == weights + embedder.byteCount)
+            do {
+                let image = try model.makeEmbedder(maximumBatch: 1, height: 9, width: 9, memory: memory)
+                #expect(memory.takenByteCount == weights + embedder.byteCount + image.byteCount)
+            }
+            #expect(memory.takenByteCount == weights + embedder.byteCount)
+            withExtendedLifetime(embedder) {}
+            // One byte less than the self-test needs: nothing stays taken.
+            let less = CountedMemory(limit: weights + tested - 1)
+            let error = #expect(throws: ModelError.self) { try Model.load(folder: folder.path, memory: less) }
+            #expect(error?.description.contains("Maps for a batch of 2 inputs") == true, "\(String(describing: error))")
+            #expect(less.takenByteCount == 0 && less.most == weights)
+        }
+        #expect(memory.takenByteCount == 0)
+        // A self-test that fails gives everything back.
+        let other = try TemporaryModel(oracle) { try $0.add($1, shape: $2, $3.map { $0 + 1 }) }
+        #expect(throws: ModelError.self) { try Model.load(folder: other.path, memory: memory) }
+        #expect(memory.takenByteCount == 0)
     }
 }

@@ -40,19 +40,35 @@ import Testing
         #expect(try server.connect().ask(oracle.embedLine()).code == -32002)
     }
 
-    /// Who has shown no token cannot make the server read much; who has may send the next line at once.
+    /// Who has shown no token cannot make the server read much: a line is short, whatever it asks for, and so is what a
+    /// batch in it can ask for. Who has may send the next line at once.
     @Test func linesBeforeTheTokenAreShort() throws {
         let token = try TemporaryFile("correct horse\n")
         let server = try ServerProcess(model: model.path, ["--token-file", token.path])
         let client = try server.connect()
-        let padding = String(repeating: " ", count: 40_000)
-        let refused = try client.ask(Self.call("stats") + padding)
-        #expect(refused.code == -32007 && refused.data?["max_line_bytes"] == 32_768, "\(refused.line)")
+        // The token's 13 bytes, each of which may be escaped as six.
+        let limit = 1024 + 6 * 13
+        func padded(_ line: String, to count: Int) -> String {
+            line + String(repeating: " ", count: count - line.utf8.count)
+        }
+        let refused = try client.ask(padded(Self.call("stats"), to: limit + 1))
+        #expect(refused.code == -32007 && refused.data?["max_line_bytes"] == .int(limit), "\(refused.line)")
         #expect(refused.message.contains("auth"))
-        #expect(try client.ask(Self.call("stats") + padding.prefix(30_000)).code == -32002)
-        try client.send(Self.auth("correct horse") + "\n" + Self.call("stats") + padding + "\n")
+        #expect(try client.ask(padded(Self.call("stats"), to: limit)).code == -32002)
+        // Patches whose base64 is wrong, and images that are none: refused before anybody looks at them.
+        for inputs in [#""patches":["!"]"#, #""images":["AAAA"]"#] {
+            let line = #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{\#(inputs)}}"#
+            #expect(try client.ask(line).code == -32002)
+        }
+        let large = oracle.embedLine(Array(0..<16))
+        #expect(large.utf8.count > limit)
+        #expect(try client.ask(large).code == -32007)
+        let escaped = "correct horse".utf8.map { "\\u00" + String($0, radix: 16) }.joined()
+        try client.send(padded(Self.auth(escaped), to: limit) + "\n" + large + "\n")
         #expect(try client.reply().result?["status"] == "ok")
-        #expect(try client.reply().code == nil)
+        #expect(try client.reply().embeddings.count == 16)
+        // The limit is each connection's own.
+        #expect(try server.connect().ask(large).code == -32007)
     }
 
     @Test func wrongTokensAreFew() throws {

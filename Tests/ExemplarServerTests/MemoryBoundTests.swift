@@ -4,6 +4,7 @@ import Images
 import JSONRPC
 import TestSupport
 import Testing
+import Transformations
 
 /// What clients can make a server hold, kind by kind: ids, batches that are collected, lines without an end, replies
 /// that nobody takes. Each reaches its bound here, and others go on.
@@ -66,6 +67,45 @@ import Testing
         }
         #expect(replies.count == 701)
         #expect(try client.reply().id == 7)
+    }
+
+    /// Pixels are taken by what the headers say, before any is decoded: a damaged file is refused for its size as a sound
+    /// one is, and what was taken for it is given back.
+    @Test func pixels() throws {
+        let oracle = Oracle.wide(
+            transformations: TransformationRanges(
+                translation: 0.1, scale: 0.9...1.1, rotationDegrees: 10, contrast: nil, color: nil, hue: nil,
+                border: .reflect))
+        let model = try TemporaryModel(oracle)
+        let server = try Self.server(oracle, model)
+        let client = try server.connect()
+        func ask(_ files: [[UInt8]]) throws -> TestReply {
+            // Whoever has answered the one before may still hold it.
+            try client.waitForMemory { $0.requests == 0 }
+            let files = files.map { "\"\(base64($0))\"" }.joined(separator: ",")
+            return try client.ask(
+                #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"images":[\#(files)],"#
+                    + #""transform":{"mode":"sample","seed":1}}}"#)
+        }
+        func image(_ height: Int, _ width: Int) throws -> [UInt8] {
+            let pixels = [UInt8](repeating: 7, count: height * width * 3)
+            return try #require(Raster(height: height, width: width, channels: .rgb, pixels: pixels)).png()
+        }
+        // 3 bytes a pixel for all, and again for the one that is being decoded: of 8 MiB, one of these takes 6 and two 9.
+        let large = try image(1000, 1000)
+        #expect(try ask([large]).embeddings.count == 1)
+        for file in [large, Array(large.prefix(60))] {
+            let refused = try ask([large, file])
+            #expect(refused.code == -32602 && refused.parameter == "images", "\(refused.line)")
+            #expect(refused.message.contains("bytes of memory"), "\(refused.line)")
+        }
+        let small = try image(100, 100)
+        #expect(try ask([large, small]).embeddings.count == 2)
+        for damaged in [Array(large.prefix(60)), large.dropLast(20)] {
+            let refused = try ask([small, damaged])
+            #expect(refused.code == -32006 && refused.data?["index"] == 1, "\(refused.line)")
+        }
+        try client.waitForMemory { $0.requests == 0 }
     }
 
     @Test func linesWithoutAnEnd() throws {

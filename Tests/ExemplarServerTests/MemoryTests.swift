@@ -53,6 +53,69 @@ import Testing
         #expect(stats?["reloads"]?["failed"] == 1)
     }
 
+    /// The self-test's maps are there while it runs, beside the weights: more than workers of one patch have.
+    @Test func theSelfTestCounts() throws {
+        let model = try TemporaryModel(.wide(), golden: 16)
+        let loaded = try Model.load(folder: model.path)
+        let tested = try loaded.makeEmbedder(maximumBatch: 16).byteCount
+        #expect(try 2 * loaded.makeEmbedder(maximumBatch: 1, members: 2).byteCount < tested)
+        let arguments = ["--model", model.path, "--max-batch", "1"]
+        let log = try Self.refusal(arguments, limit: loaded.weightByteCount + tested - 1)
+        #expect(log.contains("Maps for a batch of 16 inputs") && log.contains("--memory-limit"), "\(log)")
+        _ = try ServerProcess(arguments + ["--memory-limit", "\(loaded.weightByteCount + tested)"])
+    }
+
+    /// New models find no room beside the passes of images that run: refused, and the images are answered.
+    @Test func aReloadBesideImages() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let (weights, worker) = try Self.size(of: model)
+        let models = weights + 2 * worker
+        let pass = try Model.load(folder: model.path)
+            .embedderByteCount(maximumBatch: 1, height: 120, width: 100, members: 2)
+        // Room for the pass, and for a second set of models, and not for both.
+        let limit = models + max(models, 2 * pass) + pass / 2
+        #expect(2 * models + pass > limit)
+        let server = try ServerProcess(
+            model: model.path, ["--memory-limit", "\(limit)", "--isa", "portable"])
+        let (client, good) = (try server.connect(), try server.connect())
+        let before = try good.memory()
+        let image = oracle.imageLine(120, 100)
+        let expected = try client.ask(image).embeddings
+        #expect(expected.count == 1)
+        // Instrumented, each takes seconds.
+        let count = Patience.isInstrumented ? 4 : 12
+        let writer = LineWriter(client, Array(repeating: image, count: count))
+        var outcomes = 0
+        var refusals = 0
+        var answered = 0
+        while answered < count {
+            server.send(SIGHUP)
+            let line = try server.waitForLog(of: ["info reloaded", "the old ones go on"], skip: outcomes)
+            outcomes += 1
+            if line.contains("the old ones go on") {
+                #expect(line.contains("that are taken already"), "\(line)")
+                refusals += 1
+            }
+            #expect(try good.memory().total <= limit)
+            for _ in 0..<4 where answered < count {
+                answered += 1
+                let reply = try client.reply()
+                // Between two passes the new models may be quicker.
+                if reply.code != -32000 { #expect(reply.embeddings == expected, "\(reply.line)") }
+            }
+        }
+        writer.join()
+        #expect(refusals > 0, "of \(outcomes)")
+        // Refused or not, nothing stays taken; and without images there is room.
+        try good.waitForMemory { $0.models == before.models && $0.requests == 0 }
+        server.send(SIGHUP)
+        let line = try server.waitForLog(of: ["info reloaded", "the old ones go on"], skip: outcomes)
+        #expect(line.contains("info reloaded"), "\(line)")
+        try good.waitForMemory { $0.models == before.models }
+        #expect(try client.ask(image).embeddings == expected)
+    }
+
     /// Reload after reload gives back what the last one took: the next fits again.
     @Test func whatAReloadReplacesIsGivenBack() throws {
         let oracle = Oracle.wide()
@@ -152,11 +215,4 @@ import Testing
 
 extension Oracle {
     fileprivate var tinyLine: String { embedLine([3]) }
-
-    /// A line that asks for the embedding of one grey image.
-    fileprivate func imageLine(_ height: Int, _ width: Int) -> String {
-        let pixels = base64([UInt8](repeating: 128, count: height * width * 3))
-        return #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"patches":["\#(pixels)"],"#
-            + #""shape":[\#(height),\#(width),3],"pool":"max"}}"#
-    }
 }

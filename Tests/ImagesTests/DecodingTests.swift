@@ -74,6 +74,25 @@ import Testing
         }
     }
 
+    /// The header alone says what decoding takes: nothing behind it need be there.
+    @Test func aHeaderTellsSizesAndMemory() throws {
+        let area = Fixture.height * Fixture.width
+        let files: [(ImageFormat, [UInt8], Int)] = [
+            (.png, try Fixture.raster.png(), 3), (.jpeg, Fixture.progressiveJPEG, 9), (.webp, Fixture.losslessWebP, 7),
+        ]
+        for (format, file, bytesPerPixel) in files {
+            let header = try ImageHeader(of: file, maximumPixels: area)
+            #expect((header.format, header.height, header.width) == (format, Fixture.height, Fixture.width))
+            #expect(header.decodingByteCount(as: .rgb) == area * bytesPerPixel)
+            #expect(header.decodingByteCount(as: .grey) == area * (bytesPerPixel + 1))
+            #expect(throws: ImageError.self) { try ImageHeader(of: file, maximumPixels: area - 1) }
+        }
+        let headerAlone = PNGBuilder(width: 30_000, height: 20_000)
+        let header = try ImageHeader(of: headerAlone.bytes, maximumPixels: .max)
+        #expect(header.decodingByteCount(as: .rgb) == 30_000 * 20_000 * 3)
+        #expect(throws: ImageError.unknownFormat) { try ImageHeader(of: [1, 2, 3], maximumPixels: .max) }
+    }
+
     @Test func aFormatIsKnownByItsFirstBytes() throws {
         func format(_ bytes: [UInt8]) -> ImageFormat? { bytes.withUnsafeBytes { ImageFormat(signatureOf: $0) } }
         #expect(format(try Fixture.raster.png()) == .png)

@@ -95,6 +95,18 @@ extension ServerFigures {
     }
 
     private func addMemory(to page: inout Exposition) {
+        page.add(
+            "exemplar_memory_limit_bytes", .gauge, "The most memory to plan for: --memory-limit, or the process's own.",
+            Double(memory.limit))
+        page.add(
+            "exemplar_memory_bytes", .gauge, "What is taken of it, by what takes it.",
+            [
+                .init(Double(memory.models), .init("kind", "models")),
+                .init(Double(memory.requests), .init("kind", "requests")),
+                .init(Double(memory.waiting), .init("kind", "replies")),
+                .init(Double(memory.lines), .init("kind", "lines")),
+                .init(Double(memory.passes), .init("kind", "images")),
+            ])
         guard let allocator else { return }
         page.add(
             "exemplar_allocator_bytes", .gauge, "What the allocator holds, by jemalloc's names.",

@@ -9,6 +9,7 @@ struct ServerFigures: Sendable {
     var models: [ModelDescription]
     var statistics: Statistics.Figures
     var load: LoadFigures
+    var memory: MemoryHoldings
     var connectionLimit: Int
     var allocator: AllocatorStatistics?
     var controlGroup: ControlGroupUsage?

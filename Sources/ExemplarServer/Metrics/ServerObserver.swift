@@ -13,11 +13,19 @@ final class ServerObserver: Sendable {
     private let state = Monitor(State())
     private let statistics: Statistics
     private let batcher: InferenceBatcher
+    private let memory: MemoryBudget
     private let connectionLimit: Int
+    private let progressTimeout: Duration
 
-    init(statistics: Statistics, batcher: InferenceBatcher, connectionLimit: Int) {
+    /// - Parameter progressTimeout: how long a batch may not get on before no more work should come.
+    init(
+        statistics: Statistics, batcher: InferenceBatcher, memory: MemoryBudget, connectionLimit: Int,
+        progressTimeout: Duration
+    ) {
+        self.progressTimeout = progressTimeout
         self.statistics = statistics
         self.batcher = batcher
+        self.memory = memory
         self.connectionLimit = connectionLimit
     }
 
@@ -32,14 +40,15 @@ final class ServerObserver: Sendable {
         if isDraining { return .draining }
         if !isLoaded { return .loading }
         let oldest = batcher.read { $0.oldestProgress }
-        let isStalled = oldest.map { $0.duration(to: .now) > ServerConfiguration.progressTimeout } ?? false
+        let isStalled = oldest.map { $0.duration(to: .now) > progressTimeout } ?? false
         return isStalled ? .stalled : .ready
     }
 
     func figures() -> ServerFigures {
         ServerFigures(
             version: Server.version, isReady: readiness == .ready, models: state.withLock { $0.models } ?? [],
-            statistics: statistics.current, load: LoadFigures(batcher), connectionLimit: connectionLimit,
+            statistics: statistics.current, load: LoadFigures(batcher), memory: memory.holdings,
+            connectionLimit: connectionLimit,
             allocator: .current(), controlGroup: .current(), process: .current())
     }
 

@@ -82,6 +82,9 @@ extension Command {
                 "drain-timeout", "SECONDS", environment: "EXEMPLAR_DRAIN_TIMEOUT", default: "10",
                 help: "How long what was admitted may take after SIGTERM"),
             Option(
+                "progress-timeout", "SECONDS", environment: "EXEMPLAR_PROGRESS_TIMEOUT", default: "30",
+                help: "How long a batch may not get on before the server is no longer ready"),
+            Option(
                 "token-file", "FILE", environment: "EXEMPLAR_TOKEN_FILE",
                 help: "Its first line is the token that clients must send with the method auth"),
             Option(
@@ -143,6 +146,7 @@ extension ServerConfiguration {
         let idle = try arguments.seconds("idle-timeout") ?? .zero
         idleTimeout = idle > .zero ? idle : nil
         drainTimeout = try arguments.seconds("drain-timeout") ?? drainTimeout
+        progressTimeout = try arguments.seconds("progress-timeout") ?? progressTimeout
         tokenFile = arguments.value("token-file")
         isInsecure = try arguments.isOn("insecure")
         logFormat = try arguments.choice("log-format", of: Log.Format.self) ?? logFormat

@@ -23,6 +23,8 @@ import Testing
         for milliseconds in [1, 2, 4, 200_000] { statistics.total.record(.milliseconds(milliseconds)) }
         statistics.connections = 5
         statistics.reloads = 2
+        var memory = MemoryHoldings(limit: 1000)
+        (memory.models, memory.requests, memory.waiting, memory.lines, memory.passes) = (500, 40, 30, 20, 10)
         return ServerFigures(
             version: "1.2.3", isReady: true,
             models: [
@@ -33,7 +35,7 @@ import Testing
             ],
             statistics: statistics,
             load: LoadFigures(queuedPatches: 9, queueLimit: 4096, requestsInFlight: 2, workers: 2, idleWorkers: 1),
-            connectionLimit: 1024,
+            memory: memory, connectionLimit: 1024,
             allocator: .init(allocated: 1, active: 2, resident: 3, retained: 4),
             controlGroup: ControlGroupUsage("nr_periods 10\nnr_throttled 4\nthrottled_usec 2500000\n"),
             process: ProcessFigures(
@@ -53,6 +55,10 @@ import Testing
         #expect(page.value("exemplar_connections") == 5)
         #expect(page.value("exemplar_reloads_total", ["result": "success"]) == 2)
         #expect(page.value("exemplar_allocator_bytes", ["kind": "retained"]) == 4)
+        #expect(page.value("exemplar_memory_limit_bytes") == 1000)
+        for (kind, value) in [("models", 500.0), ("requests", 40), ("replies", 30), ("lines", 20), ("images", 10)] {
+            #expect(page.value("exemplar_memory_bytes", ["kind": kind]) == value)
+        }
         #expect(page.value("exemplar_cpu_throttled_periods_total") == 4)
         #expect(page.value("exemplar_cpu_throttled_seconds_total") == 2.5)
         #expect(page.value("process_cpu_seconds_total") == 0.29)

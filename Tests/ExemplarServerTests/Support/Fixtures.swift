@@ -1,7 +1,9 @@
 import ExemplarNetwork
 import Glibc
+import Images
 import JSONRPC
 import TestSupport
+import Transformations
 
 /// Networks small enough for a server of every test.
 extension Oracle {
@@ -28,7 +30,7 @@ extension Oracle {
     }
 
     /// 24 × 24 × 3 pixels and a map of 24 × 24 × 64 values, 147 kB: enough work and output to fill queues and buffers.
-    static func wide() -> Oracle {
+    static func wide(transformations: TransformationRanges? = nil) -> Oracle {
         .random(
             NetworkConfiguration(
                 name: "wide", input: .init(height: 24, width: 24, channels: 3),
@@ -45,7 +47,7 @@ extension Oracle {
                             outChannels: 64, kernel: Extent(5, 5), stride: Extent(2, 2), padding: Extent(2, 2),
                             activation: .relu)),
                     LayerConfiguration(name: "fc", kind: .linear(outFeatures: 8, activation: .none)),
-                ], embedding: "fc"),
+                ], embedding: "fc", transformations: transformations),
             seed: 6)
     }
 
@@ -61,6 +63,25 @@ extension Oracle {
     func embedLine(id: String = "1", _ seeds: [UInt64] = [1], _ parameters: String = "") -> String {
         let patches = seeds.map { "\"\(base64(patch($0)))\"" }.joined(separator: ",")
         return #"{"jsonrpc":"2.0","id":\#(id),"method":"embed","params":{"patches":[\#(patches)]\#(parameters)}}"#
+    }
+}
+
+extension Oracle {
+    /// A line that asks for the embedding of one grey image, sent as its pixels.
+    func imageLine(_ height: Int, _ width: Int) -> String {
+        let pixels = base64([UInt8](repeating: 128, count: height * width * 3))
+        return #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"patches":["\#(pixels)"],"#
+            + #""shape":[\#(height),\#(width),3],"pool":"max"}}"#
+    }
+
+    /// The same, sent as a PNG.
+    func fileLine(_ height: Int, _ width: Int) throws -> String {
+        let pixels = [UInt8](repeating: 128, count: height * width * 3)
+        guard let image = Raster(height: height, width: width, channels: .rgb, pixels: pixels) else {
+            throw TestFailure("no image of \(height) × \(width)")
+        }
+        let file = base64(try image.png())
+        return #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"images":["\#(file)"],"pool":"max"}}"#
     }
 }
 

@@ -186,3 +186,38 @@ extension LineSocket {
         }
     }
 }
+
+/// What `stats` says of the server's memory, in bytes.
+struct TestMemory: Equatable {
+    var limit = 0
+    var models = 0
+    var requests = 0
+    var replies = 0
+    var lines = 0
+    var images = 0
+
+    var total: Int { models + requests + replies + lines + images }
+}
+
+extension LineSocket {
+    func memory() throws -> TestMemory {
+        let stats = try ask(#"{"jsonrpc":"2.0","id":"memory","method":"stats"}"#).result?["memory"]
+        func figure(_ name: String) throws -> Int {
+            guard let value = int(stats?[name]) else { throw TestFailure("stats has no memory.\(name)") }
+            return value
+        }
+        return TestMemory(
+            limit: try figure("limit"), models: try figure("models"), requests: try figure("requests"),
+            replies: try figure("replies"), lines: try figure("lines"), images: try figure("images"))
+    }
+
+    /// Asks until the server's memory is as `isSettled` wants it: whoever has just answered may still hold a request.
+    func waitForMemory(_ isSettled: (TestMemory) throws -> Bool) throws {
+        for attempt in 0... {
+            let memory = try memory()
+            if try isSettled(memory) { return }
+            guard attempt < 100 * Patience.seconds else { throw TestFailure("the memory stays: \(memory)") }
+            usleep(10_000)
+        }
+    }
+}

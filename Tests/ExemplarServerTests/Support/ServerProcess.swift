@@ -171,7 +171,8 @@ final class ServerProcess {
 /// How long a test waits before it says that something hangs. No test measures time by it.
 enum Patience {
     /// Sanitizers make debug builds ten times slower, and the suites run side by side.
-    static let seconds = getenv("EXEMPLAR_SANITIZE") == nil ? 30 : 180
+    static let seconds = isInstrumented ? 180 : 30
+    static let isInstrumented = getenv("EXEMPLAR_SANITIZE") != nil
     static let milliseconds = Int32(seconds * 1000)
 }
 
