@@ -64,11 +64,24 @@ struct WinogradConvolution: Sendable {
         let transforms = WinogradAlgorithm(algorithm)
         inputCoefficients = transforms.inputCoefficients
         outputPowers = transforms.outputPowers
-        segments = [Segment(offset: 0, length: layer.input.channels)]
+        segments = Self.partialSums(of: layer.input.channels)
     }
 
     /// Whether the output transform of a layer of so many input channels makes the products itself.
     static func multipliesOnTheWay(_ inChannels: Int) -> Bool { inChannels == 1 || inChannels == 3 }
+
+    /// Sums over more channels than this round so often that the output transform, which takes differences of them,
+    /// would leave an error of more than 5e-6 of what comes out.
+    private static let longestSum = 64
+
+    /// Sums over so many channels, in equal parts.
+    private static func partialSums(of channels: Int) -> [Segment] {
+        let parts = (channels + longestSum - 1) / longestSum
+        return (0..<parts).map { part in
+            let start = part * channels / parts
+            return Segment(offset: start, length: (part + 1) * channels / parts - start, endsSum: true)
+        }
+    }
 
     /// Tiles that use each weight often enough.
     private static let leastBlock = 24
@@ -225,7 +238,8 @@ struct WinogradConvolution: Sendable {
             guard let segments = segments.baseAddress else { return }
             kernels.multiplyPanel(
                 PanelArguments(
-                    input: scratch, inputStep: inputTileStep, segments: segments, segmentCount: 1,
+                    input: scratch, inputStep: inputTileStep, segments: segments,
+                    segmentCount: self.segments.count,
                     weights: weights, weightType: .float32, bias: scratch + zerosOffset,
                     output: scratch + productsOffset, outputStep: width, rows: tiles, vectors: panel.vectors,
                     rectifies: false, tuples: tuples, inputTupleStep: inputTupleStep,
