@@ -31,10 +31,9 @@ struct WinogradConvolution: Sendable {
     private var tuples: Int { algorithm.inputs * algorithm.inputs }
     /// Floats from one tile's transformed inputs to the next's.
     private let inputTileStep: Int
-    /// Whether products have so few terms that the output transform makes them itself.
-    private let multipliesOnTheWay: Bool
-    /// Whether the input is the network's own, of few channels, which lies in pixels of 4.
-    private var isNarrow: Bool { inputTileStep == MapLayout.narrowStride }
+    /// Whether the input is the network's own, of few channels, which lies in pixels of 4: then the output transform makes
+    /// the products itself, for one vector of output channels at a time, whose weights stay in the first-level cache.
+    private let isNarrow: Bool
 
     /// - Parameter images: that run together, at most.
     init(
@@ -49,18 +48,18 @@ struct WinogradConvolution: Sendable {
         tileRows = (layer.output.height + algorithm.outputs - 1) / algorithm.outputs
         tileColumns = (layer.output.width + algorithm.outputs - 1) / algorithm.outputs
         windowOffset = -(padding.height * source.rowStride + padding.width * source.columnStride)
+        isNarrow = source.columnStride == MapLayout.narrowStride
+        let tuples = algorithm.inputs * algorithm.inputs
         panels = DirectProduct.panels(
-            outChannels: layer.output.channels, tileVectors: kernels.tileVectors,
-            weightsPerChannel: algorithm.inputs * algorithm.inputs * layer.input.channels)
-        multipliesOnTheWay = Self.multipliesOnTheWay(inChannels)
-        inputTileStep =
-            source.columnStride == MapLayout.narrowStride ? source.columnStride : MapLayout.padded(inChannels)
+            outChannels: layer.output.channels, tileVectors: isNarrow ? 1 : kernels.tileVectors,
+            weightsPerChannel: tuples * layer.input.channels)
         blockSize = Self.blockSize(
             algorithm, inChannels: inChannels, tiles: images * tileRows * tileColumns, kernels: kernels, caches: caches)
         // An odd number of cache lines: a power of two would put the tuples of a tile into one set of the cache.
         func step(_ count: Int) -> Int { (MapLayout.vectors(count) | 1) * KernelTable.lanes }
-        inputTupleStep = step(blockSize * inputTileStep)
-        productTupleStep = step(blockSize * kernels.tileVectors * KernelTable.lanes)
+        inputTileStep = isNarrow ? tuples * WinogradShape.narrowStep : MapLayout.padded(inChannels)
+        inputTupleStep = isNarrow ? WinogradShape.narrowStep : step(blockSize * inputTileStep)
+        productTupleStep = isNarrow ? 0 : step(blockSize * kernels.tileVectors * KernelTable.lanes)
         let transforms = WinogradAlgorithm(algorithm)
         inputCoefficients = transforms.inputCoefficients
         outputPowers = transforms.outputPowers
@@ -105,7 +104,7 @@ struct WinogradConvolution: Sendable {
     var scratchCount: Int { zerosOffset + panelWidth }
 
     private var panelWidth: Int { (panels.first?.vectors ?? 0) * KernelTable.lanes }
-    private var productsOffset: Int { tuples * inputTupleStep }
+    private var productsOffset: Int { isNarrow ? blockSize * inputTileStep : tuples * inputTupleStep }
     private var transformOffset: Int { productsOffset + tuples * productTupleStep }
     private var zerosOffset: Int {
         transformOffset + MapLayout.padded(algorithm.scratchCount)
@@ -172,7 +171,7 @@ struct WinogradConvolution: Sendable {
             for panel in panels {
                 let width = panel.vectors * KernelTable.lanes
                 let weights = weights + panel.weightOffset
-                if !multipliesOnTheWay { multiply(kernels, panel, weights, tiles: block.count, scratch: scratch) }
+                if !isNarrow { multiply(kernels, panel, weights, tiles: block.count, scratch: scratch) }
                 outputPowers.withUnsafeBufferPointer { powers in
                     guard let powers = powers.baseAddress else { return }
                     forEachRun(in: block) { run in
@@ -188,7 +187,7 @@ struct WinogradConvolution: Sendable {
                                     + panel.channel),
                             rowStride: map.rowStride, columnStride: map.columnStride, rows: rows - m * run.row,
                             columns: columns - m * run.column, scratch: scratch + transformOffset, powers: powers)
-                        if multipliesOnTheWay {
+                        if isNarrow {
                             arguments.channels = inChannels
                             arguments.input = UnsafePointer(scratch + run.offset * inputTileStep)
                             arguments.tupleStep = inputTupleStep
@@ -216,7 +215,7 @@ struct WinogradConvolution: Sendable {
                     input: UnsafePointer(map.address)
                         + (windowOffset + m * (run.row * map.rowStride + run.column * map.columnStride)),
                     rowStride: map.rowStride, columnStride: map.columnStride,
-                    vectors: inputTileStep / KernelTable.lanes, tiles: run.count,
+                    vectors: isNarrow ? 0 : inputTileStep / KernelTable.lanes, tiles: run.count,
                     output: scratch + run.offset * inputTileStep, tupleStep: inputTupleStep,
                     tileStep: inputTileStep, scratch: scratch + transformOffset, coefficients: coefficients)
                 if isNarrow {
