@@ -19,7 +19,7 @@ struct CacheSizes: Sendable, Equatable {
 /// How a sum over a window is cut into blocks whose weights stay in the first-level cache while every output pixel of
 /// an image passes over them.
 ///
-/// Cutting changes no bit: a block goes on from the float that the block before it stored, in the same order.
+/// Each block is a partial sum, added to those before it.
 struct ReductionBlocking: Sendable, Equatable {
     /// Runs of inputs, in the order of the packed weights.
     let segments: [Segment]
@@ -31,6 +31,19 @@ struct ReductionBlocking: Sendable, Equatable {
         /// Inputs before this block, and in it.
         let start: Int
         let count: Int
+
+        init(segments: Range<Int>, start: Int, count: Int) {
+            self.segments = segments
+            self.start = start
+            self.count = count
+        }
+
+        /// Neighbouring blocks as one.
+        init(joining blocks: ArraySlice<Block>) {
+            self.init(
+                segments: (blocks.first?.segments.lowerBound ?? 0)..<(blocks.last?.segments.upperBound ?? 0),
+                start: blocks.first?.start ?? 0, count: blocks.reduce(0) { $0 + $1.count })
+        }
     }
 
     /// Inputs in the whole sum.
@@ -57,7 +70,7 @@ struct ReductionBlocking: Sendable, Equatable {
                 for piece in 0..<pieces {
                     let start = piece * length / pieces
                     let end = (piece + 1) * length / pieces
-                    segments.append(Segment(offset: offset + start, length: end - start))
+                    segments.append(Segment(offset: offset + start, length: end - start, endsSum: false))
                 }
             }
         }
@@ -76,6 +89,7 @@ struct ReductionBlocking: Sendable, Equatable {
             count += segment.length
         }
         blocks.append(Block(segments: first..<segments.count, start: start, count: count))
+        for block in blocks { segments[block.segments.upperBound - 1].endsSum = true }
         self.segments = segments
         self.blocks = blocks
     }

@@ -14,6 +14,8 @@ struct DirectProduct: Sendable {
     /// Floats that the packed weights take, and the bias.
     let weightCount: Int
     let biasCount: Int
+    /// Inputs that a sum runs over.
+    private let inputCount: Int
     /// Bytes of inputs that stay in the cache while every panel passes over them.
     private let chunkBytes: Int
 
@@ -37,6 +39,7 @@ struct DirectProduct: Sendable {
         self.rectifies = rectifies
         let paddedChannels = MapLayout.padded(outChannels)
         let inputs = reduction.count
+        inputCount = inputs
         panels = Self.panels(outChannels: outChannels, tileVectors: tileVectors, weightsPerChannel: inputs)
         weightCount = paddedChannels * inputs * weightType.byteCount / MemoryLayout<Float>.stride
         biasCount = paddedChannels
@@ -114,7 +117,8 @@ struct DirectProduct: Sendable {
     }
 
     /// Multiplies every row. A block of a panel passes over all rows before the next block is touched, and all panels
-    /// over a chunk of blocks whose inputs stay in the second-level cache; each sum runs in the order of the blocks.
+    /// over a chunk of blocks whose inputs stay in the second-level cache. A single row reads each weight once, whatever
+    /// the blocks, and takes several panels at a time. Each sum runs in the order of the blocks.
     ///
     /// - Parameters:
     ///   - part: which part of the panels.
@@ -128,23 +132,41 @@ struct DirectProduct: Sendable {
         let images = rows == 1 ? row(0).count : 1
         let inputBytes = images * (blocks.first?.count ?? 1) * MemoryLayout<Float>.stride
         let chunk = rows == 1 ? max(1, chunkBytes / inputBytes) : blocks.count
+        let isAlone = rows == 1 && images == 1
+        let mine = panels[part.range(of: panels.count)]
         for start in stride(from: 0, to: blocks.count, by: chunk) {
-            for panel in panels[part.range(of: panels.count)] {
-                for index in start..<min(start + chunk, blocks.count) {
-                    run(kernels, panel, blocks[index], weights: weights, bias: bias, rows: rows, row: row)
+            let end = min(start + chunk, blocks.count)
+            guard isAlone else {
+                for panel in mine {
+                    for index in start..<end {
+                        run(kernels, panel, blocks[index], weights: weights, bias: bias, rows: rows, row: row)
+                    }
                 }
+                continue
+            }
+            let block = ReductionBlocking.Block(joining: blocks[start..<end])
+            var index = mine.startIndex
+            while index < mine.endIndex {
+                // As many panels as the kernel takes, if they are equally wide.
+                let last = index + kernels.rowPanels - 1
+                let isGroup = last < mine.endIndex && mine[last].vectors == mine[index].vectors
+                let count = isGroup ? kernels.rowPanels : 1
+                run(kernels, mine[index], count: count, block, weights: weights, bias: bias, rows: rows, row: row)
+                index += count
             }
         }
     }
 
+    /// - Parameter count: of panels, `panel` being the first.
     @inline(__always)
     private func run(
-        _ kernels: KernelTable, _ panel: Panel, _ block: ReductionBlocking.Block, weights: UnsafePointer<Float>,
-        bias: UnsafePointer<Float>, rows: Int, row: (Int) -> Row
+        _ kernels: KernelTable, _ panel: Panel, count: Int = 1, _ block: ReductionBlocking.Block,
+        weights: UnsafePointer<Float>, bias: UnsafePointer<Float>, rows: Int, row: (Int) -> Row
     ) {
         let isFirst = block.start == 0
         let isLast = block.segments.upperBound == reduction.segments.count
-        let place = panel.weightOffset + block.start * panel.vectors * KernelTable.lanes
+        let width = panel.vectors * KernelTable.lanes
+        let place = panel.weightOffset + block.start * width
         reduction.segments.withUnsafeBufferPointer { segments in
             guard let segments = segments.baseAddress else { return }
             for index in 0..<rows {
@@ -156,7 +178,8 @@ struct DirectProduct: Sendable {
                         weights: UnsafeRawPointer(weights) + place * weightType.byteCount, weightType: weightType,
                         bias: isFirst ? bias + panel.channel : nil, output: row.output + panel.channel,
                         outputStep: row.outputStep, rows: row.count, vectors: panel.vectors,
-                        rectifies: isLast && rectifies))
+                        rectifies: isLast && rectifies, panels: count,
+                        weightPanelStep: inputCount * width))
             }
         }
     }

@@ -31,10 +31,9 @@ struct WinogradConvolution: Sendable {
     private var tuples: Int { algorithm.inputs * algorithm.inputs }
     /// Floats from one tile's transformed inputs to the next's.
     private let inputTileStep: Int
-    /// Whether products have so few terms that the output transform makes them itself.
-    private let multipliesOnTheWay: Bool
-    /// Whether the input is the network's own, of few channels, which lies in pixels of 4.
-    private var isNarrow: Bool { inputTileStep == MapLayout.narrowStride }
+    /// Whether the input is the network's own, of few channels, which lies in pixels of 4: then the output transform makes
+    /// the products itself, for one vector of output channels at a time, whose weights stay in the first-level cache.
+    private let isNarrow: Bool
 
     /// - Parameter images: that run together, at most.
     init(
@@ -49,26 +48,39 @@ struct WinogradConvolution: Sendable {
         tileRows = (layer.output.height + algorithm.outputs - 1) / algorithm.outputs
         tileColumns = (layer.output.width + algorithm.outputs - 1) / algorithm.outputs
         windowOffset = -(padding.height * source.rowStride + padding.width * source.columnStride)
+        isNarrow = source.columnStride == MapLayout.narrowStride
+        let tuples = algorithm.inputs * algorithm.inputs
         panels = DirectProduct.panels(
-            outChannels: layer.output.channels, tileVectors: kernels.tileVectors,
-            weightsPerChannel: algorithm.inputs * algorithm.inputs * layer.input.channels)
-        multipliesOnTheWay = Self.multipliesOnTheWay(inChannels)
-        inputTileStep =
-            source.columnStride == MapLayout.narrowStride ? source.columnStride : MapLayout.padded(inChannels)
+            outChannels: layer.output.channels, tileVectors: isNarrow ? 1 : kernels.tileVectors,
+            weightsPerChannel: tuples * layer.input.channels)
         blockSize = Self.blockSize(
             algorithm, inChannels: inChannels, tiles: images * tileRows * tileColumns, kernels: kernels, caches: caches)
         // An odd number of cache lines: a power of two would put the tuples of a tile into one set of the cache.
         func step(_ count: Int) -> Int { (MapLayout.vectors(count) | 1) * KernelTable.lanes }
-        inputTupleStep = step(blockSize * inputTileStep)
-        productTupleStep = step(blockSize * kernels.tileVectors * KernelTable.lanes)
+        inputTileStep = isNarrow ? tuples * WinogradShape.narrowStep : MapLayout.padded(inChannels)
+        inputTupleStep = isNarrow ? WinogradShape.narrowStep : step(blockSize * inputTileStep)
+        productTupleStep = isNarrow ? 0 : step(blockSize * kernels.tileVectors * KernelTable.lanes)
         let transforms = WinogradAlgorithm(algorithm)
         inputCoefficients = transforms.inputCoefficients
         outputPowers = transforms.outputPowers
-        segments = [Segment(offset: 0, length: layer.input.channels)]
+        segments = Self.partialSums(of: layer.input.channels)
     }
 
     /// Whether the output transform of a layer of so many input channels makes the products itself.
     static func multipliesOnTheWay(_ inChannels: Int) -> Bool { inChannels == 1 || inChannels == 3 }
+
+    /// Sums over more channels than this round so often that the output transform, which takes differences of them,
+    /// would leave an error of more than 5e-6 of what comes out.
+    private static let longestSum = 64
+
+    /// Sums over so many channels, in equal parts.
+    private static func partialSums(of channels: Int) -> [Segment] {
+        let parts = (channels + longestSum - 1) / longestSum
+        return (0..<parts).map { part in
+            let start = part * channels / parts
+            return Segment(offset: start, length: (part + 1) * channels / parts - start, endsSum: true)
+        }
+    }
 
     /// Tiles that use each weight often enough.
     private static let leastBlock = 24
@@ -92,7 +104,7 @@ struct WinogradConvolution: Sendable {
     var scratchCount: Int { zerosOffset + panelWidth }
 
     private var panelWidth: Int { (panels.first?.vectors ?? 0) * KernelTable.lanes }
-    private var productsOffset: Int { tuples * inputTupleStep }
+    private var productsOffset: Int { isNarrow ? blockSize * inputTileStep : tuples * inputTupleStep }
     private var transformOffset: Int { productsOffset + tuples * productTupleStep }
     private var zerosOffset: Int {
         transformOffset + MapLayout.padded(algorithm.scratchCount)
@@ -159,7 +171,7 @@ struct WinogradConvolution: Sendable {
             for panel in panels {
                 let width = panel.vectors * KernelTable.lanes
                 let weights = weights + panel.weightOffset
-                if !multipliesOnTheWay { multiply(kernels, panel, weights, tiles: block.count, scratch: scratch) }
+                if !isNarrow { multiply(kernels, panel, weights, tiles: block.count, scratch: scratch) }
                 outputPowers.withUnsafeBufferPointer { powers in
                     guard let powers = powers.baseAddress else { return }
                     forEachRun(in: block) { run in
@@ -175,7 +187,7 @@ struct WinogradConvolution: Sendable {
                                     + panel.channel),
                             rowStride: map.rowStride, columnStride: map.columnStride, rows: rows - m * run.row,
                             columns: columns - m * run.column, scratch: scratch + transformOffset, powers: powers)
-                        if multipliesOnTheWay {
+                        if isNarrow {
                             arguments.channels = inChannels
                             arguments.input = UnsafePointer(scratch + run.offset * inputTileStep)
                             arguments.tupleStep = inputTupleStep
@@ -203,7 +215,7 @@ struct WinogradConvolution: Sendable {
                     input: UnsafePointer(map.address)
                         + (windowOffset + m * (run.row * map.rowStride + run.column * map.columnStride)),
                     rowStride: map.rowStride, columnStride: map.columnStride,
-                    vectors: inputTileStep / KernelTable.lanes, tiles: run.count,
+                    vectors: isNarrow ? 0 : inputTileStep / KernelTable.lanes, tiles: run.count,
                     output: scratch + run.offset * inputTileStep, tupleStep: inputTupleStep,
                     tileStep: inputTileStep, scratch: scratch + transformOffset, coefficients: coefficients)
                 if isNarrow {
@@ -225,7 +237,8 @@ struct WinogradConvolution: Sendable {
             guard let segments = segments.baseAddress else { return }
             kernels.multiplyPanel(
                 PanelArguments(
-                    input: scratch, inputStep: inputTileStep, segments: segments, segmentCount: 1,
+                    input: scratch, inputStep: inputTileStep, segments: segments,
+                    segmentCount: self.segments.count,
                     weights: weights, weightType: .float32, bias: scratch + zerosOffset,
                     output: scratch + productsOffset, outputStep: width, rows: tiles, vectors: panel.vectors,
                     rectifies: false, tuples: tuples, inputTupleStep: inputTupleStep,

@@ -7,6 +7,8 @@ public struct KernelTable: Sendable {
     public var tileRows: Int
     /// The most vectors of 16 output channels in a register tile.
     public var tileVectors: Int
+    /// Panels that `multiplyPanel` takes at once where there is one row.
+    public var rowPanels: Int
     /// Whether `multiplyPanel` takes 16-bit weights: where a vector of them becomes float32 in one instruction or two.
     public var takesHalfWeights: Bool
     /// One panel of output channels of a convolution or linear layer.
@@ -23,7 +25,8 @@ public struct KernelTable: Sendable {
     public var transformPatch: @Sendable (TransformationArguments) -> Void
 
     public init(
-        instructionSet: InstructionSet, tileRows: Int, tileVectors: Int, takesHalfWeights: Bool,
+        instructionSet: InstructionSet, tileRows: Int, tileVectors: Int, rowPanels: Int,
+        takesHalfWeights: Bool,
         multiplyPanel: @escaping @Sendable (PanelArguments) -> Void,
         transformInput: @escaping @Sendable (InputTransformArguments) -> Void,
         transformNarrowInput: @escaping @Sendable (InputTransformArguments) -> Void,
@@ -35,6 +38,7 @@ public struct KernelTable: Sendable {
         self.instructionSet = instructionSet
         self.tileRows = tileRows
         self.tileVectors = tileVectors
+        self.rowPanels = rowPanels
         self.takesHalfWeights = takesHalfWeights
         self.multiplyPanel = multiplyPanel
         self.transformInput = transformInput

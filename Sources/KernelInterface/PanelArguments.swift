@@ -7,11 +7,14 @@ public struct Segment: Sendable, Equatable {
     public var offset: Int
     /// In elements.
     public var length: Int
+    /// Whether a partial sum ends with this segment.
+    public var endsSum: Bool
 
     @inlinable
-    public init(offset: Int, length: Int) {
+    public init(offset: Int, length: Int, endsSum: Bool) {
         self.offset = offset
         self.length = length
+        self.endsSum = endsSum
     }
 }
 
@@ -35,13 +38,20 @@ public enum WeightType: Sendable, Equatable {
 ///     output[f · outputTupleStep + r · outputStep + 16 v + l] = activation(start +
 ///         Σ_k input[f · inputTupleStep + r · inputStep + position(k)] · weights[f · weightTupleStep + 16 (k · vectors + v) + l])
 ///
-/// where `start` is bias[16 v + l] if there is a bias, else what `output` holds: long sums are cut into blocks that
-/// fit the cache, and pass through `output` unrounded. A direct convolution is one tuple; a Winograd convolution has
-/// one for each element of a transformed tile ("tuple multiplication", after NNPACK).
+/// where `start` is bias[16 v + l] if there is a bias, else what `output` holds: a sum may be cut into blocks that fit
+/// the cache. A direct convolution is one tuple; a Winograd convolution has one for each element of a transformed tile
+/// ("tuple multiplication", after NNPACK).
 ///
-/// Rows are taken in register tiles of nearly equal height. The sum runs over k in rising order whatever the tile, so
-/// a result does not depend on how many rows stand beside it. `weights` is read in whole vectors and 64-byte aligned;
-/// nothing is read beyond the segments.
+/// The sum over k is made of partial sums, each over k in rising order up to a segment that ends it: the first goes on from
+/// the bias, if there is one, and the others begin at zero and are added to what there is, one after the other. The
+/// rounding error of n terms grows with √n within a partial sum, and again among them, instead of over all (Higham 1993).
+/// That order is the same whatever the register tile, so a result does not depend on how many rows stand beside it. The
+/// last segment ends a sum.
+///
+/// Rows are taken in register tiles of nearly equal height. One row may be multiplied by several panels at once, p <
+/// `panels`, with weights p · `weightPanelStep` further on, and bias and outputs right behind the panel before: alone it
+/// would wait for its own additions. `weights` is read in whole vectors and 64-byte aligned; nothing is read beyond the
+/// segments.
 public struct PanelArguments {
     public var input: UnsafePointer<Float>
     /// Elements from one row's input to the next.
@@ -67,6 +77,10 @@ public struct PanelArguments {
     public var inputTupleStep: Int
     public var weightTupleStep: Int
     public var outputTupleStep: Int
+    /// 1, or `KernelTable.rowPanels` where there are one row and one tuple.
+    public var panels: Int
+    /// Elements from one panel to the next.
+    public var weightPanelStep: Int
 
     @inlinable
     public init(
@@ -74,7 +88,7 @@ public struct PanelArguments {
         weights: UnsafeRawPointer, weightType: WeightType, bias: UnsafePointer<Float>?,
         output: UnsafeMutablePointer<Float>, outputStep: Int, rows: Int, vectors: Int, rectifies: Bool, tuples: Int = 1,
         inputTupleStep: Int = 0,
-        weightTupleStep: Int = 0, outputTupleStep: Int = 0
+        weightTupleStep: Int = 0, outputTupleStep: Int = 0, panels: Int = 1, weightPanelStep: Int = 0
     ) {
         self.input = input
         self.inputStep = inputStep
@@ -92,5 +106,7 @@ public struct PanelArguments {
         self.inputTupleStep = inputTupleStep
         self.weightTupleStep = weightTupleStep
         self.outputTupleStep = outputTupleStep
+        self.panels = panels
+        self.weightPanelStep = weightPanelStep
     }
 }

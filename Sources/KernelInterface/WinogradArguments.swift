@@ -37,6 +37,9 @@ public enum WinogradShape: Sendable, Equatable, CaseIterable {
     /// n: pairs of finite points other than 0.
     public var pairs: Int { (inputs - 2) / 2 }
 
+    /// Floats from one tuple to the next of inputs that `transformOutput` makes products of.
+    public static let narrowStep = 4
+
     /// Tiles that `transformNarrowInput` takes at a time.
     public static let stripTiles = 8
 
@@ -105,11 +108,12 @@ public struct InputTransformArguments {
 /// not written. With pooling each 2×2 block of y becomes its maximum, and blocks that are not whole are dropped.
 ///
 /// Where `channels` is 1 or 3 the products are made on the way: `input` holds transformed inputs, of which channel c of
-/// tuple f is at f · tupleStep + i · tileStep + c, and
+/// tuple f is at i · tileStep + 4f + c, `vectors` is 1, and
 ///
-///     product[f][i][v][l] = Σ_c input[f · tupleStep + i · tileStep + c] · weights[((f · channels + c) · vectors + v) · 16 + l]
+///     product[f][i][l] = Σ_c input[i · tileStep + 4f + c] · weights[(f · channels + c) · 16 + l]
 ///
-/// so that what is many times as large as what it is made of never passes through memory.
+/// so that what is many times as large as what it is made of never passes through memory. The steps are constants, which
+/// leaves no address to compute.
 public struct OutputTransformArguments {
     public var shape: WinogradShape
     /// Input channels of products that are made on the way, 1 or 3; 0 where `input` holds products.

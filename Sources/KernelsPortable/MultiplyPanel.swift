@@ -1,7 +1,9 @@
 import CPlatform
 import KernelInterface
 
-/// The shape of a register tile, for the compiler: loops over it unroll, and its accumulators live in registers.
+/// The shape of a register tile, for the compiler: loops over it unroll, and its accumulators live in registers. Filled by
+/// closures: the initialiser that repeats an element is generic, and where another file of the module uses it too, the
+/// optimiser may keep its specialisation out of line.
 private typealias Tile<let rows: Int, let vectors: Int> = InlineArray<rows, InlineArray<vectors, Vector>>
 
 /// Reads weights of one type; a vector of them is `at` vectors from the start.
@@ -44,42 +46,55 @@ private enum Float32Weights: WeightReader {
     }
 #endif
 
-/// Asks for the weights that come later: as far ahead as memory is slow. A tile of few rows consumes them faster than
-/// one of many.
-@inline(__always)
-private func prefetch(_ weights: UnsafeRawPointer, _ offset: Int, rows: Int) {
-    exemplar_prefetch(weights + ((rows < 4 ? 8192 : 4096) + offset))
+/// Where a partial sum of a register tile reads and writes. No more than registers pass on.
+private struct Place {
+    var input: UnsafePointer<Float>
+    var weights: UnsafeRawPointer
+    var output: UnsafeMutablePointer<Float>
 }
 
-/// One register tile of tuple `tuple`, from row `row` on; `PanelArguments` says what it computes.
+extension PanelArguments {
+    /// What a partial sum over these segments begins with; nil where it is added to `output`.
+    @inline(__always)
+    fileprivate func bias(_ segments: Range<Int>) -> UnsafePointer<Float>? { segments.lowerBound == 0 ? bias : nil }
+
+    /// Whether nothing is added after these segments, and negative results become zero.
+    @inline(__always)
+    fileprivate func rectifies(_ segments: Range<Int>) -> Bool { rectifies && segments.upperBound == segmentCount }
+}
+
+/// Asks for the weights that come later: as far ahead as memory is slow.
+@inline(__always)
+private func prefetch<Weights: WeightReader>(
+    _ type: Weights.Type, _ weights: UnsafeRawPointer, vectors: Int, ahead: Int
+) {
+    for vector in 0..<vectors { exemplar_prefetch(weights + (ahead + vector * 16 * type.byteCount)) }
+}
+
+/// One partial sum of one register tile of rows; `PanelArguments` says what it computes. A tile of few rows consumes
+/// weights faster than one of many.
 @inline(__always)
 private func multiply<let rows: Int, let vectors: Int, Weights: WeightReader>(
-    _ tile: Tile<rows, vectors>.Type, _ type: Weights.Type, _ arguments: PanelArguments, _ place: Place
+    _ tile: Tile<rows, vectors>.Type, _ type: Weights.Type, _ arguments: PanelArguments,
+    _ segments: Range<Int>, _ place: Place
 ) {
-    var sums = Tile<rows, vectors>(repeating: InlineArray(repeating: Vector()))
-    let output = place.output
-    if let bias = arguments.bias {
+    var sums = Tile<rows, vectors> { _ in InlineArray { _ in Vector() } }
+    let bias = arguments.bias(segments)
+    if let bias {
         for vector in 0..<vectors {
             let start = bias.vector(at: vector * 16)
             for row in 0..<rows { sums[row][vector] = start }
         }
-    } else {
-        for row in 0..<rows {
-            for vector in 0..<vectors {
-                sums[row][vector] = output.vector(at: row * arguments.outputStep + vector * 16)
-            }
-        }
     }
-
     let step = arguments.inputStep
     var weights = place.weights
-    for index in 0..<arguments.segmentCount {
+    for index in segments {
         let segment = arguments.segments[index]
         var input = place.input + segment.offset
         let end = input + segment.length
         while input < end {
-            var factors = InlineArray<vectors, Vector>(repeating: Vector())
-            for vector in 0..<vectors { prefetch(weights, vector * 16 * type.byteCount, rows: rows) }
+            prefetch(type, weights, vectors: vectors, ahead: rows < 4 ? 8192 : 4096)
+            var factors = InlineArray<vectors, Vector> { _ in Vector() }
             for vector in 0..<vectors { factors[vector] = type.vector(weights, at: vector) }
             for row in 0..<rows {
                 let value = Vector(repeating: input[row * step])
@@ -90,48 +105,100 @@ private func multiply<let rows: Int, let vectors: Int, Weights: WeightReader>(
         }
     }
 
-    if arguments.rectifies {
+    // Loops as small as these are unrolled before the compiler looks for what can stay in registers.
+    if bias == nil {
+        var output = place.output
+        for row in 0..<rows {
+            for vector in 0..<vectors { sums[row][vector] += output.vector(at: vector * 16) }
+            output += arguments.outputStep
+        }
+    }
+    if arguments.rectifies(segments) {
         for row in 0..<rows {
             for vector in 0..<vectors { sums[row][vector] = sums[row][vector].maximum(Vector()) }
         }
     }
     for row in 0..<rows {
         for vector in 0..<vectors {
-            output.store(sums[row][vector], at: row * arguments.outputStep + vector * 16)
+            place.output.store(sums[row][vector], at: row * arguments.outputStep + vector * 16)
         }
     }
 }
 
-/// Where a register tile reads and writes.
-private struct Place {
-    var input: UnsafePointer<Float>
-    var weights: UnsafeRawPointer
-    var output: UnsafeMutablePointer<Float>
+/// One partial sum of one row of several panels.
+@inline(__always)
+private func multiplyRow<let panels: Int, let vectors: Int, Weights: WeightReader>(
+    _ tile: Tile<panels, vectors>.Type, _ type: Weights.Type, _ arguments: PanelArguments,
+    _ segments: Range<Int>, _ place: Place
+) {
+    var sums = Tile<panels, vectors> { _ in InlineArray { _ in Vector() } }
+    let bias = arguments.bias(segments)
+    if let bias {
+        for vector in 0..<vectors {
+            for panel in 0..<panels { sums[panel][vector] = bias.vector(at: (panel * vectors + vector) * 16) }
+        }
+    }
+    let step = arguments.weightPanelStep * type.byteCount
+    var weights = place.weights
+    for index in segments {
+        let segment = arguments.segments[index]
+        var input = place.input + segment.offset
+        let end = input + segment.length
+        while input < end {
+            let value = Vector(repeating: input[0])
+            for panel in 0..<panels {
+                let line = weights + panel * step
+                prefetch(type, line, vectors: vectors, ahead: 8192 / panels)
+                for vector in 0..<vectors { sums[panel][vector].accumulate(value, type.vector(line, at: vector)) }
+            }
+            input += 1
+            weights += vectors * 16 * type.byteCount
+        }
+    }
+
+    // Loops as small as these are unrolled before the compiler looks for what can stay in registers.
+    if bias == nil {
+        var output = place.output
+        for panel in 0..<panels {
+            for vector in 0..<vectors { sums[panel][vector] += output.vector(at: vector * 16) }
+            output += vectors * 16
+        }
+    }
+    if arguments.rectifies(segments) {
+        for panel in 0..<panels {
+            for vector in 0..<vectors { sums[panel][vector] = sums[panel][vector].maximum(Vector()) }
+        }
+    }
+    for panel in 0..<panels {
+        for vector in 0..<vectors {
+            place.output.store(sums[panel][vector], at: panel * vectors * 16 + vector * 16)
+        }
+    }
 }
 
 @inline(__always)
 private func multiply<let vectors: Int, Weights: WeightReader>(
     _ columns: InlineArray<vectors, Vector>.Type, _ type: Weights.Type, rows: Int, _ arguments: PanelArguments,
-    _ place: Place
+    _ segments: Range<Int>, _ place: Place
 ) {
     switch rows {
-    case 1: multiply(Tile<1, vectors>.self, type, arguments, place)
-    case 2: multiply(Tile<2, vectors>.self, type, arguments, place)
+    case 1: multiply(Tile<1, vectors>.self, type, arguments, segments, place)
+    case 2: multiply(Tile<2, vectors>.self, type, arguments, segments, place)
     #if KERNELS_AVX512 || KERNELS_AVX2 || arch(arm64)
-        case 3: multiply(Tile<3, vectors>.self, type, arguments, place)
-        case 4: multiply(Tile<4, vectors>.self, type, arguments, place)
-        case 5: multiply(Tile<5, vectors>.self, type, arguments, place)
+        case 3: multiply(Tile<3, vectors>.self, type, arguments, segments, place)
+        case 4: multiply(Tile<4, vectors>.self, type, arguments, segments, place)
+        case 5: multiply(Tile<5, vectors>.self, type, arguments, segments, place)
     #endif
     #if KERNELS_AVX512 || KERNELS_AVX2
-        case 6: multiply(Tile<6, vectors>.self, type, arguments, place)
+        case 6: multiply(Tile<6, vectors>.self, type, arguments, segments, place)
     #endif
     #if KERNELS_AVX512
-        case 7: multiply(Tile<7, vectors>.self, type, arguments, place)
-        case 8: multiply(Tile<8, vectors>.self, type, arguments, place)
-        case 9: multiply(Tile<9, vectors>.self, type, arguments, place)
-        case 10: multiply(Tile<10, vectors>.self, type, arguments, place)
-        case 11: multiply(Tile<11, vectors>.self, type, arguments, place)
-        case 12: multiply(Tile<12, vectors>.self, type, arguments, place)
+        case 7: multiply(Tile<7, vectors>.self, type, arguments, segments, place)
+        case 8: multiply(Tile<8, vectors>.self, type, arguments, segments, place)
+        case 9: multiply(Tile<9, vectors>.self, type, arguments, segments, place)
+        case 10: multiply(Tile<10, vectors>.self, type, arguments, segments, place)
+        case 11: multiply(Tile<11, vectors>.self, type, arguments, segments, place)
+        case 12: multiply(Tile<12, vectors>.self, type, arguments, segments, place)
     #endif
     default: break  // Tiles have 1 … RegisterTile.rows.
     }
@@ -146,15 +213,30 @@ private func multiply<let vectors: Int, Weights: WeightReader>(
     let height = arguments.rows / max(tiles, 1)
     let higher = arguments.rows - tiles * height
     for tuple in 0..<arguments.tuples {
-        var place = Place(
-            input: arguments.input + tuple * arguments.inputTupleStep,
-            weights: arguments.weights + tuple * arguments.weightTupleStep * type.byteCount,
-            output: arguments.output + tuple * arguments.outputTupleStep)
-        for tile in 0..<tiles {
-            let rows = tile < higher ? height + 1 : height
-            multiply(columns, type, rows: rows, arguments, place)
-            place.input += rows * arguments.inputStep
-            place.output += rows * arguments.outputStep
+        var weights = arguments.weights + tuple * arguments.weightTupleStep * type.byteCount
+        var first = 0
+        while first < arguments.segmentCount {
+            var end = first
+            var length = 0
+            repeat {
+                length += arguments.segments[end].length
+                end += 1
+            } while !arguments.segments[end - 1].endsSum
+            var place = Place(
+                input: arguments.input + tuple * arguments.inputTupleStep, weights: weights,
+                output: arguments.output + tuple * arguments.outputTupleStep)
+            if arguments.panels == RegisterTile.panels {
+                multiplyRow(RegisterTile.Panels<vectors>.self, type, arguments, first..<end, place)
+            } else {
+                for tile in 0..<tiles {
+                    let rows = tile < higher ? height + 1 : height
+                    multiply(columns, type, rows: rows, arguments, first..<end, place)
+                    place.input += rows * arguments.inputStep
+                    place.output += rows * arguments.outputStep
+                }
+            }
+            weights += length * vectors * 16 * type.byteCount
+            first = end
         }
     }
 }

@@ -18,7 +18,7 @@ public func kernelTable() -> KernelTable {
     #endif
     return KernelTable(
         instructionSet: instructionSet, tileRows: RegisterTile.rows, tileVectors: RegisterTile.vectors,
-        takesHalfWeights: takesHalfWeights, multiplyPanel: { multiplyPanel($0) },
+        rowPanels: RegisterTile.panels, takesHalfWeights: takesHalfWeights, multiplyPanel: { multiplyPanel($0) },
         transformInput: { transformInput($0) }, transformNarrowInput: { transformNarrowInput($0) },
         transformOutput: { transformOutput($0) }, maxPool: { maxPool($0) },
         meanPool: { meanPool($0) },

@@ -1,21 +1,27 @@
 /// Sixteen floats: one zmm register, two ymm, four xmm or four NEON registers.
 typealias Vector = SIMD16<Float>
 
-/// What the register file of this variant holds without spilling: accumulators, one row of weights, one broadcast.
+/// What the register file of this variant holds without spilling: accumulators, one row of weights, one broadcast; and
+/// how many panels' accumulators keep the multiply-adds of a single row busy.
 enum RegisterTile {
     #if KERNELS_AVX512
         static let rows = 12
         static let vectors = 2
+        typealias Panels<let vectors: Int> = InlineArray<2, InlineArray<vectors, Vector>>
     #elseif KERNELS_AVX2
         static let rows = 6
         static let vectors = 1
+        typealias Panels<let vectors: Int> = InlineArray<4, InlineArray<vectors, Vector>>
     #elseif arch(arm64)
         static let rows = 5
         static let vectors = 1
+        typealias Panels<let vectors: Int> = InlineArray<4, InlineArray<vectors, Vector>>
     #else
         static let rows = 2
         static let vectors = 1
+        typealias Panels<let vectors: Int> = InlineArray<2, InlineArray<vectors, Vector>>
     #endif
+    static var panels: Int { Panels<1>.count }
 }
 
 extension UnsafePointer<Float> {

@@ -79,24 +79,22 @@ private struct StoredProducts {
 
 /// Products of two tiles that are made when they are asked for: sums of so few terms that storing them would cost more.
 private struct SmallProducts<let channels: Int> {
-    let input: UnsafePointer<Float>
-    let inputStep: Int
-    /// From the first tile's to the second's.
-    let tileStep: Int
+    let first: UnsafePointer<Float>
+    let second: UnsafePointer<Float>
     let weights: UnsafePointer<Float>
-    let channelStep: Int
 
     @inline(__always)
     func element(_ tuple: Int) -> Two {
-        let input = input + tuple * inputStep
-        let weights = weights + tuple * channels * channelStep
+        let first = first + tuple * WinogradShape.narrowStep
+        let second = second + tuple * WinogradShape.narrowStep
+        let weights = weights + tuple * channels * 16
         let weight = weights.vector(at: 0)
         var products = Two(
-            first: Vector(repeating: input[0]) * weight, second: Vector(repeating: input[tileStep]) * weight)
+            first: Vector(repeating: first[0]) * weight, second: Vector(repeating: second[0]) * weight)
         for channel in 1..<channels {
-            let weight = weights.vector(at: channel * channelStep)
-            products.first.accumulate(Vector(repeating: input[channel]), weight)
-            products.second.accumulate(Vector(repeating: input[tileStep + channel]), weight)
+            let weight = weights.vector(at: channel * 16)
+            products.first.accumulate(Vector(repeating: first[channel]), weight)
+            products.second.accumulate(Vector(repeating: second[channel]), weight)
         }
         return products
     }
@@ -163,22 +161,20 @@ private func transformTiles<let pairs: Int, let outputs: Int, let channels: Int>
     for tile in stride(from: 0, to: arguments.tiles, by: 2) {
         // The last tile of an odd number stands beside itself.
         let isPair = tile + 1 < arguments.tiles
-        for vector in 0..<arguments.vectors {
+        for column in 0..<inputs {
+            let input = arguments.input + (tile * arguments.tileStep + column * WinogradShape.narrowStep)
             let products = SmallProducts<channels>(
-                input: arguments.input + tile * arguments.tileStep, inputStep: arguments.tupleStep,
-                tileStep: isPair ? arguments.tileStep : 0, weights: arguments.weights + vector * 16,
-                channelStep: arguments.vectors * 16)
-            for column in 0..<inputs {
-                transform(shape, arguments.powers) {
-                    products.element($0 * inputs + column)
-                } write: {
-                    first.store($1.first, at: ($0 * inputs + column) * 16)
-                    second.store($1.second, at: ($0 * inputs + column) * 16)
-                }
+                first: input, second: isPair ? input + arguments.tileStep : input,
+                weights: arguments.weights + column * channels * 16)
+            transform(shape, arguments.powers) {
+                products.element($0 * inputs)
+            } write: {
+                first.store($1.first, at: ($0 * inputs + column) * 16)
+                second.store($1.second, at: ($0 * inputs + column) * 16)
             }
-            transformRows(shape, arguments, tile: tile, vector: vector, half: first)
-            if isPair { transformRows(shape, arguments, tile: tile + 1, vector: vector, half: second) }
         }
+        transformRows(shape, arguments, tile: tile, vector: 0, half: first)
+        if isPair { transformRows(shape, arguments, tile: tile + 1, vector: 0, half: second) }
     }
 }
 
