@@ -16,8 +16,8 @@ import Transformations
         -> ServerProcess
     {
         let loaded = try Model.load(folder: model.path)
-        let worker = try loaded.makeEmbedder(maximumBatch: 64, members: 2).byteCount
-        let limit = loaded.weightByteCount + 2 * worker + 4 * capacity
+        let workers = try loaded.workersByteCount(maximumBatch: 64)
+        let limit = loaded.weightByteCount + workers + 4 * capacity
         return try ServerProcess(model: model.path, ["--memory-limit", "\(limit)"] + arguments)
     }
 

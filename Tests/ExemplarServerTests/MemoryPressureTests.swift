@@ -25,8 +25,7 @@ import Testing
         let oracle = Oracle.wide()
         let model = try TemporaryModel(oracle)
         let loaded = try Model.load(folder: model.path)
-        let models =
-            try loaded.weightByteCount + 2 * loaded.makeEmbedder(maximumBatch: 8, members: 2).byteCount
+        let models = try loaded.weightByteCount + loaded.workersByteCount(maximumBatch: 8)
         let pass = try loaded.embedderByteCount(maximumBatch: 1, height: 96, width: 96, members: 2)
         // Two sets of models, and beside one of them one large pass and some small ones.
         let limit = 2 * models + 3 * pass

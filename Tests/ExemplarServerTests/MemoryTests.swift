@@ -7,9 +7,9 @@ import Testing
 /// The sum of everything that the server holds stays within its limit: what does not fit is refused by name.
 @Suite struct MemoryTests {
     /// What `oracle` takes in a server of two threads.
-    private static func size(of model: TemporaryModel) throws -> (weights: Int, worker: Int) {
+    private static func size(of model: TemporaryModel) throws -> (weights: Int, workers: Int) {
         let loaded = try Model.load(folder: model.path)
-        return (loaded.weightByteCount, try loaded.makeEmbedder(maximumBatch: 64, members: 2).byteCount)
+        return (loaded.weightByteCount, try loaded.workersByteCount(maximumBatch: 64))
     }
 
     private static func refusal(_ arguments: [String], limit: Int) throws -> String {
@@ -21,10 +21,10 @@ import Testing
 
     @Test func everyWorkerCounts() throws {
         let model = try TemporaryModel(.wide())
-        let (weights, worker) = try Self.size(of: model)
-        let log = try Self.refusal(["--model", model.path], limit: weights + 2 * worker - 1)
+        let (weights, workers) = try Self.size(of: model)
+        let log = try Self.refusal(["--model", model.path], limit: weights + workers - 1)
         #expect(log.contains("that are taken already") && log.contains("fewer --threads"), "\(log)")
-        let server = try ServerProcess(model: model.path, ["--memory-limit", "\(weights + 2 * worker)"])
+        let server = try ServerProcess(model: model.path, ["--memory-limit", "\(weights + workers)"])
         #expect(try server.connect().isQuiet())
     }
 
@@ -32,7 +32,7 @@ import Testing
         let models = (try TemporaryModel(.tiny(name: "a")), try TemporaryModel(.wide()))
         let folder = try ModelsFolder([("a", models.0), ("b", models.1)])
         let sizes = (try Self.size(of: models.0), try Self.size(of: models.1))
-        let both = sizes.0.weights + 2 * sizes.0.worker + sizes.1.weights + 2 * sizes.1.worker
+        let both = sizes.0.weights + sizes.0.workers + sizes.1.weights + sizes.1.workers
         #expect(try Self.refusal(["--models", folder.path], limit: both - 1).contains("that are taken already"))
         _ = try ServerProcess(["--models", folder.path, "--memory-limit", "\(both)"])
     }
@@ -41,8 +41,8 @@ import Testing
     @Test func aReloadThatDoesNotFit() throws {
         let oracle = Oracle.wide()
         let model = try TemporaryModel(oracle)
-        let (weights, worker) = try Self.size(of: model)
-        let server = try ServerProcess(model: model.path, ["--memory-limit", "\(2 * (weights + 2 * worker) - 1)"])
+        let (weights, workers) = try Self.size(of: model)
+        let server = try ServerProcess(model: model.path, ["--memory-limit", "\(2 * (weights + workers) - 1)"])
         let client = try server.connect()
         let before = try client.ask(oracle.tinyLine)
         server.send(SIGHUP)
@@ -69,8 +69,8 @@ import Testing
     @Test func aReloadBesideImages() throws {
         let oracle = Oracle.wide()
         let model = try TemporaryModel(oracle)
-        let (weights, worker) = try Self.size(of: model)
-        let models = weights + 2 * worker
+        let (weights, workers) = try Self.size(of: model)
+        let models = weights + workers
         let pass = try Model.load(folder: model.path)
             .embedderByteCount(maximumBatch: 1, height: 120, width: 100, members: 2)
         // Room for the pass, and for a second set of models, and not for both.
@@ -120,9 +120,9 @@ import Testing
     @Test func whatAReloadReplacesIsGivenBack() throws {
         let oracle = Oracle.wide()
         let model = try TemporaryModel(oracle)
-        let (weights, worker) = try Self.size(of: model)
+        let (weights, workers) = try Self.size(of: model)
         // Requests have their part in what is left over.
-        let limit = 2 * (weights + 2 * worker) + (1 << 20)
+        let limit = 2 * (weights + workers) + (1 << 20)
         let server = try ServerProcess(model: model.path, ["--memory-limit", "\(limit)"])
         let client = try server.connect()
         var outcomes = 0
@@ -150,11 +150,11 @@ import Testing
     @Test func anImageWhoseMapsNeverFit() throws {
         let oracle = Oracle.wide()
         let model = try TemporaryModel(oracle)
-        let (weights, worker) = try Self.size(of: model)
+        let (weights, workers) = try Self.size(of: model)
         let loaded = try Model.load(folder: model.path)
         let large = try loaded.embedderByteCount(maximumBatch: 1, height: 96, width: 96, members: 2)
         // Passes have half of what is left over.
-        let limit = weights + 2 * worker + 2 * large - 8
+        let limit = weights + workers + 2 * large - 8
         let server = try ServerProcess(model: model.path, ["--memory-limit", "\(limit)"])
         let client = try server.connect()
         let refused = try client.ask(oracle.imageLine(96, 96))
@@ -193,11 +193,11 @@ import Testing
     @Test func passesWaitForOneAnother() throws {
         let oracle = Oracle.wide()
         let model = try TemporaryModel(oracle)
-        let (weights, worker) = try Self.size(of: model)
+        let (weights, workers) = try Self.size(of: model)
         let loaded = try Model.load(folder: model.path)
         let large = try loaded.embedderByteCount(maximumBatch: 1, height: 96, width: 96, members: 2)
         let server = try ServerProcess(
-            model: model.path, ["--memory-limit", "\(weights + 2 * worker + 2 * large + 8)"])
+            model: model.path, ["--memory-limit", "\(weights + workers + 2 * large + 8)"])
         let clients = try (0..<4).map { _ in try server.connect() }
         let sizes = [(96, 96), (95, 96), (90, 96), (60, 90)]
         let count = 6
@@ -215,4 +215,12 @@ import Testing
 
 extension Oracle {
     fileprivate var tinyLine: String { embedLine([3]) }
+}
+
+extension Model {
+    /// What the maps of a server's two workers take: one embedder has room for what its crew shares.
+    func workersByteCount(maximumBatch: Int) throws -> Int {
+        try makeEmbedder(maximumBatch: maximumBatch, members: 2).byteCount
+            + makeEmbedder(maximumBatch: maximumBatch).byteCount
+    }
 }
