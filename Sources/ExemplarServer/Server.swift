@@ -89,9 +89,10 @@ public final class Server {
         metrics = try configuration.metricsPort.map { port throws(ServerError) in
             try HTTPEndpoint(host: configuration.host, port: port) { observer.answer($0) }
         }
-        poller = try Poller()
-        guard poller.add(outbox.wakeUp.descriptor, .read, token: Token.wakeUp.rawValue),
-            poller.add(signals, .read, token: Token.signals.rawValue)
+        guard let poller = Poller() else { throw ServerError("Cannot watch sockets: \(errorText()).") }
+        self.poller = poller
+        guard self.poller.add(outbox.wakeUp.descriptor, .read, token: Token.wakeUp.rawValue),
+            self.poller.add(signals, .read, token: Token.signals.rawValue)
         else { throw ServerError("Cannot watch descriptors: \(errorText()).") }
         try listen()
         try images.start()
