@@ -82,6 +82,9 @@ where Instant.Duration == Duration {
     /// Workers that compute nothing.
     public var idleWorkerCount: Int { isSharing ? 0 : limits.workers - running.count }
 
+    /// Idle workers for which something waits.
+    public var wantedWorkerCount: Int { min(idleWorkerCount, waiting.patchCount) }
+
     /// Whether all workers compute one batch.
     private var isSharing: Bool { running.count == 1 && running.values.contains { $0.isShared } }
 
@@ -126,7 +129,7 @@ where Instant.Duration == Duration {
     /// What a worker that computes nothing does next.
     public mutating func next(at now: Instant) -> Step {
         guard !isSharing, let next = waiting.nextKey else { return .wait }
-        let isShared = running.isEmpty && limits.workers > 1 && waiting.patchCount <= next.sharedBatch
+        let isShared = canShare(next)
         let share = isShared ? min(limits.maxBatch, waiting.patchCount) : share
         guard let (key, portions) = waiting.take(atMost: share) else { return .wait }
         let slices = portions.compactMap { portion in
@@ -138,6 +141,18 @@ where Instant.Duration == Duration {
         let batch = Batch<Job, Instant>(
             key: key, slices: slices, patchCount: patchCount, isShared: isShared, started: now, id: lastID)
         return .run(batch, wakeAnother: waiting.patchCount > 0 && idleWorkerCount > 0)
+    }
+
+    /// Whether everything that waits would be one batch for all workers together.
+    private func canShare(_ next: Job.Key) -> Bool {
+        running.isEmpty && limits.workers > 1 && waiting.patchCount <= next.sharedBatch
+    }
+
+    /// Whether everything that waits would be one batch for all workers together, done sooner than `limits.brief`, by what
+    /// recent ones cost: whoever took it in may as well compute it as wake a worker.
+    public var isBrief: Bool {
+        guard let next = waiting.nextKey, let cost, canShare(next) else { return false }
+        return .seconds(Double(waiting.patchCount) * cost / Double(limits.workers)) <= limits.brief
     }
 
     /// Takes note that a running batch gets on, or waits for another one to end.

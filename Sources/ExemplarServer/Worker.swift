@@ -6,7 +6,7 @@ import Platform
 
 typealias InferenceBatcher = Batcher<InferenceJob, ContinuousClock.Instant>
 
-/// A thread that computes batches until the batcher is stopped.
+/// Computes batches: on a thread of its own until the batcher is stopped, or one at a time on its caller's.
 final class Worker: Sendable {
     private let batcher: InferenceBatcher
     private let outbox: Outbox
@@ -30,37 +30,48 @@ final class Worker: Sendable {
 
     private func run() {
         var scratch = Scratch()
-        while let batch = batcher.next() {
-            let computed = compute(batch, &scratch)
-            let now = ContinuousClock.now
-            let finished = batcher.finish(batch, computed: computed)
-            statistics.record(batchOf: batch.patchCount)
-            for job in finished.completed {
-                let task = job.task
-                let (reply, error) = task.reply()
-                outbox.post(.reply(task, reply, error))
-                statistics.update {
-                    $0.queue.record(task.arrival.duration(to: batch.started))
-                    $0.compute.record(batch.started.duration(to: now))
-                    $0.total.record(task.arrival.duration(to: .now))
-                }
-            }
-            for job in finished.expired { outbox.post(.expired(job.task)) }
-            // Nothing to deliver, but that the worker is idle may be what a drain or a kept embedder waits for.
-            if finished.completed.isEmpty, finished.expired.isEmpty { outbox.wakeUp.signal() }
+        while let batch = batcher.next() { outbox.post(complete(batch, &scratch)) }
+    }
+
+    /// Computes a batch, from its inputs to the replies.
+    ///
+    /// - Parameter expectsMore: whether the next shared batch is likely to follow at once.
+    func complete(
+        _ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch, expectsMore: Bool = false
+    ) -> [Delivery] {
+        let computed = compute(batch, &scratch, expectsMore)
+        let computedAt = ContinuousClock.now
+        let finished = batcher.finish(batch, computed: computed)
+        var deliveries: [Delivery] = []
+        deliveries.reserveCapacity(finished.completed.count + finished.expired.count)
+        for job in finished.completed {
+            let (reply, error) = job.task.reply()
+            deliveries.append(.reply(job.task, reply, error))
         }
+        for job in finished.expired { deliveries.append(.expired(job.task)) }
+        let now = ContinuousClock.now
+        statistics.record(batchOf: batch.patchCount) { figures in
+            for job in finished.completed {
+                figures.queue.record(job.task.arrival.duration(to: batch.started))
+                figures.compute.record(batch.started.duration(to: computedAt))
+                figures.total.record(job.task.arrival.duration(to: now))
+            }
+        }
+        return deliveries
     }
 
     /// What a batch feeds into the network, and the slice and unit that each row belongs to; kept from batch to batch.
-    private struct Scratch {
-        var inputs: [EmbedderInput] = []
-        var places: [(slice: Int, unit: Int)] = []
+    struct Scratch {
+        fileprivate var inputs: [EmbedderInput] = []
+        fileprivate var places: [(slice: Int, unit: Int)] = []
     }
 
     /// Computes a batch; returns the units that took time.
-    private func compute(_ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch) -> Int {
+    private func compute(
+        _ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch, _ expectsMore: Bool
+    ) -> Int {
         switch batch.key.kind {
-        case .patches: return computePatches(batch, &scratch)
+        case .patches: return computePatches(batch, &scratch, expectsMore)
         case .images:
             var computed = 0
             for slice in batch.slices {
@@ -79,7 +90,7 @@ final class Worker: Sendable {
     }
 
     private func computePatches(
-        _ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch
+        _ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch, _ expectsMore: Bool
     ) -> Int {
         guard let first = batch.slices.first?.job.task else { return 0 }
         scratch.inputs.removeAll(keepingCapacity: true)
@@ -93,7 +104,7 @@ final class Worker: Sendable {
         }
         guard !scratch.inputs.isEmpty else { return 0 }
         // A shared batch has the other workers' cores. The crew changes no bit, so that load changes no answer.
-        let crew = batch.isShared && crew?.take() == true ? crew : nil
+        let crew = batch.isShared && crew?.take(expectingMore: expectsMore) == true ? crew : nil
         defer { crew?.release() }
         first.served.embedders.with { embedder in
             let rows = scratch.inputs.withUnsafeBufferPointer { embedder.embed($0, first.selection, crew: crew) }
