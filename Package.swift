@@ -56,7 +56,7 @@ let package = Package(
         .systemLibrary(name: "CWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"])]),
 
         // The system.
-        .target(name: "Platform", swiftSettings: rules),
+        .target(name: "Platform", dependencies: ["CPlatform"], swiftSettings: rules),
 
         // Numbers.
         .target(name: "KernelInterface", swiftSettings: rules),

@@ -70,6 +70,8 @@ public struct BatchingLimits: Sendable, Equatable {
     /// The smallest batch whose patches cost hardly more than a large one's, weights read once for all of them: up to
     /// it a worker leaves nothing that waits to those that are busy.
     public var payingBatch = 8
+    /// The longest batch that whoever admits jobs may compute itself (`Batcher.nextIfBrief`).
+    public var brief: Duration = .milliseconds(2)
 
     /// Numbers below 1 count as 1.
     public init(maxBatch: Int, queue: Int, workers: Int) {

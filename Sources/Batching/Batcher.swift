@@ -22,13 +22,35 @@ where Instant.Duration == Duration {
     }
 
     /// Takes a job in, or says why not.
-    public func admit(_ job: Job, deadline: Instant?, isAccepted: Bool = false) -> StateMachine.Admission {
+    ///
+    /// - Parameter defersBrief: whether no worker is woken as long as all that waits is brief: the caller will ask
+    ///   `nextIfBrief` for it soon, and compute it.
+    public func admit(
+        _ job: Job, deadline: Instant?, isAccepted: Bool = false, defersBrief: Bool = false
+    ) -> StateMachine.Admission {
         let now = now()
-        let admission = state.withLock {
-            $0.machine.admit(job, deadline: deadline, at: now, isAccepted: isAccepted)
+        let (admission, wake) = state.withLock { state in
+            let admission = state.machine.admit(job, deadline: deadline, at: now, isAccepted: isAccepted)
+            guard case .admitted = admission, !(defersBrief && state.machine.isBrief) else { return (admission, 0) }
+            // Those that were deferred before need their workers, too.
+            return (admission, state.machine.wantedWorkerCount)
         }
-        if case .admitted(let wake) = admission { state.notify(wake) }
+        if wake > 0 { state.notify(wake) }
         return admission
+    }
+
+    /// What the caller computes itself, instead of a worker; nil where that would take long. Then workers are woken for
+    /// whatever waits.
+    public func nextIfBrief() -> Batch<Job, Instant>? {
+        let now = now()
+        let (batch, wake) = state.withLock { state -> (Batch<Job, Instant>?, Int) in
+            guard state.machine.isBrief, case .run(let batch, _) = state.machine.next(at: now) else {
+                return (nil, state.machine.wantedWorkerCount)
+            }
+            return (batch, 0)
+        }
+        if wake > 0 { state.notify(wake) }
+        return batch
     }
 
     /// What a worker computes next; blocks until there is something. Nil when the worker should end.

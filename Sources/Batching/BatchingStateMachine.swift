@@ -88,6 +88,9 @@ where Instant.Duration == Duration {
     /// Workers that compute nothing.
     public var idleWorkerCount: Int { isSharing ? 0 : limits.workers - running.count }
 
+    /// Idle workers for which something waits.
+    public var wantedWorkerCount: Int { min(idleWorkerCount, waiting.patchCount) }
+
     /// Whether all workers compute one batch.
     private var isSharing: Bool { running.count == 1 && running.values.contains { $0.isShared } }
 
@@ -173,6 +176,15 @@ where Instant.Duration == Duration {
         let batch = Batch<Job, Instant>(
             key: key, slices: slices, patchCount: patchCount, isShared: isShared, started: now, id: lastID)
         return .run(batch, wakeAnother: waiting.patchCount > 0 && idleWorkerCount > 0)
+    }
+
+    /// Whether everything that waits is a single patch or would be one batch for all workers together, done sooner than
+    /// `limits.brief`, by what recent ones cost: whoever took it in may as well compute it as wake a worker.
+    public var isBrief: Bool {
+        guard let next = waiting.nextTurn()?.key, let cost, waiting.pieceCount == 0, running.isEmpty,
+            waiting.patchCount == 1 || canShare(next)
+        else { return false }
+        return .seconds(Double(waiting.patchCount) * cost / Double(limits.workers)) <= limits.brief
     }
 
     /// Takes note that a running batch gets on.

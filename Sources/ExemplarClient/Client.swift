@@ -165,7 +165,7 @@ public final class Client {
         if let failure { throw failure }
         do {
             var hasReceived = false
-            while try socket.fill(&framer, through: chunk) {
+            while try socket.fill(&framer, through: chunk) > 0 {
                 hasReceived = true
                 while let frame = framer.nextLine() { try take(frame) }
             }

@@ -39,18 +39,18 @@ package struct Socket: ~Copyable {
         }
     }
 
-    /// Receives what has come, without waiting. Returns whether there was anything.
+    /// Receives what has come, at most a chunk, without waiting. Returns how many bytes: fewer than a chunk has were all.
     package func fill(_ framer: inout LineFramer, through chunk: UnsafeMutableRawBufferPointer) throws(ClientError)
-        -> Bool
+        -> Int
     {
         while true {
             let count = recv(descriptor, chunk.baseAddress, chunk.count, 0)
             if count > 0 {
                 framer.append(UnsafeRawBufferPointer(rebasing: chunk[..<count]))
-                return true
+                return count
             }
             if count == 0 { throw .disconnected(address, reason: "the server closed it") }
-            if errno == EAGAIN || errno == EWOULDBLOCK { return false }
+            if errno == EAGAIN || errno == EWOULDBLOCK { return 0 }
             if errno != EINTR { throw .disconnected(address, reason: Self.reason(errno)) }
         }
     }

@@ -19,7 +19,8 @@ struct CacheSizes: Sendable, Equatable {
 /// How a sum over a window is cut into blocks whose weights stay in the first-level cache while every output pixel of
 /// an image passes over them.
 ///
-/// Each block is a partial sum, added to those before it.
+/// A block is one partial sum or several, each added to those before it. Where a sum ends depends on the window and on the
+/// instruction set's register tile alone, never on the caches: bits are the same on every machine that has the set.
 struct ReductionBlocking: Sendable, Equatable {
     /// Runs of inputs, in the order of the packed weights.
     let segments: [Segment]
@@ -54,14 +55,17 @@ struct ReductionBlocking: Sendable, Equatable {
     ///   - source: the map that the window lies over.
     ///   - vectors: of the register tile: a block holds `vectors` · 16 weights for each input.
     init(kernel: Extent, over source: MapLayout, vectors: Int, caches: CacheSizes) {
-        // Half of the first-level cache for weights leaves the other half to the inputs and the outputs.
-        let limit = max(caches.level1 / 2 / (vectors * KernelTable.lanes * MemoryLayout<Float>.stride), 16)
+        // Half of the first-level cache for weights leaves the other half to the inputs and the outputs. No server CPU
+        // of the last ten years has less than 32 KiB, so that a sum's weights fit.
+        let weightBytes = vectors * KernelTable.lanes * MemoryLayout<Float>.stride
+        let sum = max((32 << 10) / 2 / weightBytes, 16)
+        let limit = max(caches.level1 / 2 / weightBytes, sum)
         // Where nothing lies between two columns a whole kernel row is one run.
         let joinsColumns = source.channels == source.columnStride
         let length = joinsColumns ? kernel.width * source.channels : source.channels
         let columns = joinsColumns ? 1 : kernel.width
-        // Cut a long run into equal pieces, so that no block is left with a few inputs only.
-        let pieces = (length + limit - 1) / limit
+        // Cut a long run into equal pieces, so that no sum is left with a few inputs only.
+        let pieces = (length + sum - 1) / sum
 
         var segments: [Segment] = []
         for row in 0..<kernel.height {
@@ -75,22 +79,27 @@ struct ReductionBlocking: Sendable, Equatable {
             }
         }
 
-        var blocks: [Block] = []
-        var first = 0
-        var start = 0
-        var count = 0
-        for (index, segment) in segments.enumerated() {
-            if count > 0, count + segment.length > limit {
-                blocks.append(Block(segments: first..<index, start: start, count: count))
-                first = index
-                start += count
-                count = 0
-            }
-            count += segment.length
-        }
-        blocks.append(Block(segments: first..<segments.count, start: start, count: count))
-        for block in blocks { segments[block.segments.upperBound - 1].endsSum = true }
+        let sums = Self.joined(segments.map { Block(segments: 0..<1, start: 0, count: $0.length) }, atMost: sum)
+        for sum in sums { segments[sum.segments.upperBound - 1].endsSum = true }
         self.segments = segments
-        self.blocks = blocks
+        blocks = Self.joined(sums, atMost: limit)
+    }
+
+    /// Neighbours joined for as long as they have no more than `limit` inputs together.
+    private static func joined(_ parts: [Block], atMost limit: Int) -> [Block] {
+        var result: [Block] = []
+        for part in parts {
+            let segments = result.last?.segments.upperBound ?? 0
+            let start = result.last.map { $0.start + $0.count } ?? 0
+            if let last = result.last, last.count + part.count <= limit {
+                result[result.count - 1] = Block(
+                    segments: last.segments.lowerBound..<segments + part.segments.count, start: last.start,
+                    count: last.count + part.count)
+            } else {
+                result.append(
+                    Block(segments: segments..<segments + part.segments.count, start: start, count: part.count))
+            }
+        }
+        return result
     }
 }

@@ -19,6 +19,8 @@ public final class Crew: Sendable {
     /// Unchecked: written by the caller before the meeting that starts the work, read by the assistants after it.
     private final class Slot: @unchecked Sendable {
         var work: (any Work)?
+        /// How the assistants wait for the next work.
+        var patience = Barrier.Patience.idle
         var isDisbanded = false
         /// Whether every assistant has its thread; otherwise nobody comes to a meeting.
         var isComplete = false
@@ -35,9 +37,11 @@ public final class Crew: Sendable {
         meeting = Barrier(count: self.count)
         for member in 1..<self.count {
             let isStarted = startThread { [meeting, slot] in
+                var patience = Barrier.Patience.idle
                 while true {
-                    meeting.wait(.idle)
+                    meeting.wait(patience)
                     if slot.isDisbanded { return }
+                    patience = slot.patience
                     slot.work?.run(member: member)
                     meeting.wait(.working)
                 }
@@ -54,8 +58,13 @@ public final class Crew: Sendable {
     }
 
     /// Makes the calling thread the caller until `release`; false where another is.
-    public func take() -> Bool {
-        !isTaken.exchange(true, ordering: .acquiring)
+    ///
+    /// - Parameter expectingMore: whether more work will probably follow this within some hundred microseconds: so long
+    ///   the assistants then stay awake.
+    public func take(expectingMore: Bool = false) -> Bool {
+        guard !isTaken.exchange(true, ordering: .acquiring) else { return false }
+        slot.patience = expectingMore ? .working : .idle
+        return true
     }
 
     public func release() {

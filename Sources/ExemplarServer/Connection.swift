@@ -1,6 +1,7 @@
 import Batching
 import Glibc
 import JSONRPC
+import Platform
 
 /// One client's socket, with what it has sent and what it has still to take. Belongs to the event loop.
 final class Connection {

@@ -1,6 +1,7 @@
 import Batching
 import Glibc
 import JSONRPC
+import Platform
 
 /// New connections: taken, refused or put off.
 extension Server {

@@ -1,6 +1,7 @@
 import Batching
 import Glibc
 import JSONRPC
+import Platform
 
 /// What a connection does in its turn: from bytes to lines, and from replies to bytes.
 extension Server {

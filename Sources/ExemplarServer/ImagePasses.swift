@@ -38,9 +38,9 @@ final class ImagePasses: @unchecked Sendable {
 
     enum Reservation {
         case reserved(Pass)
-        /// Not now: `didRelease` tells when to ask again.
+        /// Not now, but passes run: `didRelease` tells when to ask again.
         case wait
-        /// While models are being replaced there is not so much memory.
+        /// Nothing that ends by itself has the memory: models are being replaced, or requests and connections hold it.
         case never
     }
 
@@ -68,6 +68,8 @@ final class ImagePasses: @unchecked Sendable {
             let match = kept.lastIndex { $0.model == model && $0.height == height && $0.width == width }
             if let match { return .reserved(kept.remove(at: match)) }
             guard byteCount <= budget.capacities.passes else { return .never }
+            // Passes tell when they end. What else holds memory, requests and connections, may do so for ever.
+            let areOthersRunning = budget.holdings.passes > kept.reduce(0) { $0 + $1.byteCount }
             for count in 0...kept.count {
                 let leaving = Array(kept.prefix(count))
                 guard let lease = budget.takePass(byteCount, inPlaceOf: leaving.map(\.lease)) else { continue }
@@ -75,7 +77,7 @@ final class ImagePasses: @unchecked Sendable {
                 return .reserved(
                     Pass(model, height: height, width: width, byteCount, lease, leaving: leaving))
             }
-            return .wait
+            return areOthersRunning ? .wait : .never
         }
     }
 

@@ -183,6 +183,9 @@ final class InferenceTask: @unchecked Sendable {
         lock.withLock { $0.error = $0.error ?? error }
     }
 
+    /// Whether the reply is an error already.
+    var hasFailed: Bool { lock.withLock { $0.error != nil } }
+
     // MARK: The reply
 
     /// The reply, once every unit is computed, and whether it is an error.

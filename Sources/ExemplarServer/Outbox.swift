@@ -28,12 +28,16 @@ final class Outbox: Sendable {
 
     init() throws(ServerError) { wakeUp = try WakeUp() }
 
-    func post(_ delivery: Delivery) {
-        let isFirst = deliveries.withLock { deliveries in
-            deliveries.append(delivery)
-            return deliveries.count == 1
+    func post(_ delivery: Delivery) { post([delivery]) }
+
+    /// Posts what a batch led to, and wakes the event loop once for all of it; where that is nothing, too: that a worker
+    /// is idle may be what a drain or a kept embedder waits for.
+    func post(_ news: [Delivery]) {
+        let wakes = deliveries.withLock { deliveries in
+            defer { deliveries.append(contentsOf: news) }
+            return deliveries.isEmpty
         }
-        if isFirst { wakeUp.signal() }
+        if wakes { wakeUp.signal() }
     }
 
     /// Everything that was posted, in order.

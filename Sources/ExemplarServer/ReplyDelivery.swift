@@ -42,9 +42,11 @@ extension Server {
     func count(_ code: ErrorCode) { statistics.update { $0.errors[code, default: 0] += 1 } }
 
     /// Replies that workers have finished, models that were loaded.
-    func takeDeliveries() {
+    func takeDeliveries() { take(outbox.takeAll()) }
+
+    func take(_ deliveries: [Delivery]) {
         var touched: Set<UInt64> = []
-        for delivery in outbox.takeAll() {
+        for delivery in deliveries {
             switch delivery {
             case .reply(let task, let reply, let error):
                 if let error { count(error) }

@@ -68,7 +68,9 @@ extension Server {
     func admit(
         _ task: InferenceTask, _ deadline: ContinuousClock.Instant?, _ connection: Connection, isAccepted: Bool = false
     ) {
-        let admission = batcher.admit(InferenceJob(task: task), deadline: deadline, isAccepted: isAccepted)
+        let admission = batcher.admit(
+            InferenceJob(task: task), deadline: deadline, isAccepted: isAccepted, defersBrief: true)
+        if case .admitted = admission { mayBeBrief = true }
         settle(admission, of: task.address, owed: task.replyByteCount, connection) {
             handler.overloaded(retryAfter: $0)
         }

@@ -8,8 +8,9 @@ import Platform
 
 /// The event loop: owns the sockets, the signals and the timers; hands work to the batcher, takes replies from the outbox.
 ///
-/// One thread runs it. Nothing in it blocks but `Poller.wait`: models are loaded by a thread of their own, and computed
-/// by the workers.
+/// One thread runs it. Nothing in it blocks but the waiting for events: models are loaded by a thread of their own, and
+/// computed by the workers. Only where all of them are idle and what waits is done in a moment does it compute itself
+/// (`EventLoop.swift`), so that a lone request meets no thread that sleeps.
 public final class Server {
     /// Of this program, by semantic versioning.
     public static let version = "0.1.0"
@@ -55,6 +56,14 @@ public final class Server {
     var wantsReload = false
     let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 64)
     private let signals: Int32
+    /// What the event loop computes itself, on its own thread.
+    let ownWorker: Worker
+    var scratch = Worker.Scratch()
+    /// Whether something was admitted for which no worker was woken.
+    var mayBeBrief = false
+    var anticipation = Anticipation()
+    /// Whether the next turn begins by looking out for what comes soon.
+    var isAnticipating = false
 
     /// Binds the sockets and starts the workers. Models are loaded by `run`.
     ///
@@ -75,9 +84,9 @@ public final class Server {
         let token = try configuration.tokenFile.map(readToken)
         outbox = try Outbox()
         images = ImageDecoding(outbox: outbox)
-        let batcher = InferenceBatcher(
-            limits: BatchingLimits(maxBatch: configuration.maxBatch, queue: configuration.queue, workers: threads),
-            now: { .now })
+        var limits = BatchingLimits(maxBatch: configuration.maxBatch, queue: configuration.queue, workers: threads)
+        limits.brief = configuration.briefBatch
+        let batcher = InferenceBatcher(limits: limits, now: { .now })
         self.batcher = batcher
         passes = ImagePasses(budget: memory) { batcher.retry() }
         handler = RequestHandler(
@@ -90,12 +99,6 @@ public final class Server {
         metrics = try configuration.metricsPort.map { port throws(ServerError) in
             try HTTPEndpoint(host: configuration.host, port: port) { observer.answer($0) }
         }
-        poller = try Poller()
-        guard poller.add(outbox.wakeUp.descriptor, .read, token: Token.wakeUp.rawValue),
-            poller.add(signals, .read, token: Token.signals.rawValue)
-        else { throw ServerError("Cannot watch descriptors: \(errorText()).") }
-        try listen()
-        try images.start()
         let crew: Crew?
         do {
             crew =
@@ -103,10 +106,19 @@ public final class Server {
         } catch {
             throw ServerError(error.description)
         }
+        let interval = min(.seconds(1), configuration.progressTimeout / 4)
+        ownWorker = Worker(batcher: batcher, outbox: outbox, statistics: statistics, crew: crew, passes: passes, progressInterval: interval)
+        guard let poller = Poller() else { throw ServerError("Cannot watch sockets: \(errorText()).") }
+        self.poller = poller
+        guard self.poller.add(outbox.wakeUp.descriptor, .read, token: Token.wakeUp.rawValue),
+            self.poller.add(signals, .read, token: Token.signals.rawValue)
+        else { throw ServerError("Cannot watch descriptors: \(errorText()).") }
+        try listen()
+        try images.start()
         for _ in 0..<threads {
             try Worker(
                 batcher: batcher, outbox: outbox, statistics: statistics, crew: crew, passes: passes,
-                progressInterval: min(.seconds(1), configuration.progressTimeout / 4)
+                progressInterval: interval
             ).start()
         }
     }
@@ -153,10 +165,13 @@ public final class Server {
                 .init("max_batch", .int(configuration.maxBatch)), .init("queue", .int(configuration.queue)),
             ])
         if let metrics { log.info("metrics on \(metrics.name)") }
+        // Before the thread that loads, which is none of those that need little.
+        exemplar_request_slice(100_000)
         load()
         while status == nil {
-            for event in poller.wait(timeout: backlog.isEmpty ? timeout() : .zero) { handle(event) }
+            for event in nextEvents() { handle(event) }
             takeBacklog()
+            computeIfBrief()
             runTimers()
         }
         return status ?? 0
@@ -293,7 +308,7 @@ public final class Server {
 
     // MARK: Timers
 
-    private func timeout() -> Duration? {
+    func timeout() -> Duration? {
         let times = [batcher.read { $0.nextDeadline }, images.nextDeadline, acceptAgain, nextSweep, drainDeadline]
         guard let next = times.compactMap(\.self).min() else { return nil }
         return max(.zero, ContinuousClock.now.duration(to: next))

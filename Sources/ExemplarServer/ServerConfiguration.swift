@@ -30,6 +30,8 @@ public struct ServerConfiguration: Sendable {
     public var maxBatch = 64
     /// The most patches that wait.
     public var queue = 4096
+    /// The longest batch that the event loop computes itself, where all workers are idle: so long it reads nothing.
+    public var briefBatch: Duration = .milliseconds(2)
     public var maxConnections = 1024
     public var maxLineBytes = 4 << 20
     public var maxReplyBytes = 64 << 20

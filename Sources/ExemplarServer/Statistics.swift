@@ -32,12 +32,14 @@ final class Statistics: Sendable {
 
     var current: Figures { figures.withLock { $0 } }
 
-    func record(batchOf patches: Int) {
+    /// Counts a batch, and whatever else `body` counts of it.
+    func record(batchOf patches: Int, _ body: (inout Figures) -> Void = { _ in }) {
         figures.withLock {
             $0.batches += 1
             $0.patches += UInt64(patches)
             let octave = patches <= 1 ? 0 : Int.bitWidth - (patches - 1).leadingZeroBitCount
             $0.batchSizes[min(octave, $0.batchSizes.count - 1)] += 1
+            body(&$0)
         }
     }
 }

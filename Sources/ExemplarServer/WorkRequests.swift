@@ -95,7 +95,8 @@ extension RequestHandler {
             // Before anything is decoded: under overload most requests are refused, and what they take the others lack.
             if let retryAfter = refusal(inputs.entries.count * units) { throw overloaded(retryAfter: retryAfter) }
             let byteCount = inputs.entries.count * shape.height * shape.width * shape.channels * type.byteCount
-            let taken = self.byteCount(work, inputs.entries.count, inputs: byteCount, units: units, address)
+            let taken = self.byteCount(
+                work, inputs.entries.count, inputs: byteCount, units: inputs.entries.count * units, address)
             let lease = try lease(taken, "patches")
             let block = try InputBlock(inputs.entries, type: type, shape: shape)
             let passByteCounts = passByteCount.map { Array(repeating: $0, count: block.entries.count) } ?? []
@@ -131,15 +132,19 @@ extension RequestHandler {
     }
 
     /// The memory that a task and its reply take.
+    ///
+    /// - Parameters:
+    ///   - count: patches or images.
+    ///   - units: of all of them together.
     private func byteCount(_ work: Work, _ count: Int, inputs: Int, units: Int, _ address: ReplyAddress) -> Int {
         let dimension = work.served.model.dimension(of: work.selection)
         var values = count * dimension * MemoryLayout<Float>.stride
         if let draws = work.draws, draws.count > 1 {
             // A mean and a sum of squares in double precision, and rows that come before their turn.
             values += count * dimension * 2 * MemoryLayout<Double>.stride
-            values += min(units * count, threads * configuration.maxBatch) * dimension * MemoryLayout<Float>.stride
+            values += min(units, threads * configuration.maxBatch) * dimension * MemoryLayout<Float>.stride
         }
-        if case .patches = work.answer { values = count * units * work.served.model.configuration.input.count }
+        if case .patches = work.answer { values = units * work.served.model.configuration.input.count }
         return inputs + values + work.replyByteCount(count, address) + address.id.json.count
     }
 

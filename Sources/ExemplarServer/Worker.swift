@@ -6,7 +6,7 @@ import Platform
 
 typealias InferenceBatcher = Batcher<InferenceJob, ContinuousClock.Instant>
 
-/// A thread that computes batches until the batcher is stopped.
+/// Computes batches: on a thread of its own until the batcher is stopped, or one at a time on its caller's.
 final class Worker: Sendable {
     private let batcher: InferenceBatcher
     private let outbox: Outbox
@@ -39,30 +39,46 @@ final class Worker: Sendable {
         var scratch = Scratch()
         var pass: ImagePasses.Pass?
         while let batch = batcher.next(reserve: { reserve($0, $1, &pass) }) {
-            let computed = compute(batch, &scratch, pass)
+            outbox.post(complete(batch, &scratch, pass))
             pass = nil
-            let now = ContinuousClock.now
-            let finished = batcher.finish(batch, computed: computed)
-            statistics.record(batchOf: batch.patchCount)
-            for job in finished.completed {
-                let task = job.task
-                let (reply, error) = task.reply()
-                outbox.post(.reply(task, reply, error))
-                statistics.update {
-                    $0.queue.record(task.arrival.duration(to: batch.started))
-                    $0.compute.record(batch.started.duration(to: now))
-                    $0.total.record(task.arrival.duration(to: .now))
-                }
-            }
-            for job in finished.expired { outbox.post(.expired(job.task)) }
-            // Nothing to deliver, but that the worker is idle may be what a drain or a kept embedder waits for.
-            if finished.completed.isEmpty, finished.expired.isEmpty { outbox.wakeUp.signal() }
         }
+    }
+
+    /// Computes a batch, from its inputs to the replies.
+    ///
+    /// - Parameters:
+    ///   - pass: the memory for the image that the batch is a piece of; nil for patches.
+    ///   - expectsMore: whether the next shared batch is likely to follow at once.
+    func complete(
+        _ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch,
+        _ pass: ImagePasses.Pass? = nil, expectsMore: Bool = false
+    ) -> [Delivery] {
+        let computed = compute(batch, &scratch, pass, expectsMore)
+        let computedAt = ContinuousClock.now
+        let finished = batcher.finish(batch, computed: computed)
+        var deliveries: [Delivery] = []
+        deliveries.reserveCapacity(finished.completed.count + finished.expired.count)
+        for job in finished.completed {
+            let (reply, error) = job.task.reply()
+            deliveries.append(.reply(job.task, reply, error))
+        }
+        for job in finished.expired { deliveries.append(.expired(job.task)) }
+        let now = ContinuousClock.now
+        statistics.record(batchOf: batch.patchCount) { figures in
+            for job in finished.completed {
+                figures.queue.record(job.task.arrival.duration(to: batch.started))
+                figures.compute.record(batch.started.duration(to: computedAt))
+                figures.total.record(job.task.arrival.duration(to: now))
+            }
+        }
+        return deliveries
     }
 
     /// Takes the memory for the image that a piece of a job is; false where it has to wait for others to end.
     private func reserve(_ job: InferenceJob, _ piece: Range<Int>, _ pass: inout ImagePasses.Pass?) -> Bool {
         let task = job.task
+        // What has failed takes its turns and nothing else.
+        guard !task.hasFailed else { return true }
         let image = task.image(ofUnit: piece.lowerBound)
         let entry = task.inputs.entries[image]
         switch passes.reserve(task.served, height: entry.height, width: entry.width, task.passByteCounts[image]) {
@@ -75,20 +91,20 @@ final class Worker: Sendable {
     }
 
     /// What a batch feeds into the network, and the slice and unit that each row belongs to; kept from batch to batch.
-    private struct Scratch {
-        var inputs: [EmbedderInput] = []
-        var places: [(slice: Int, unit: Int)] = []
+    struct Scratch {
+        fileprivate var inputs: [EmbedderInput] = []
+        fileprivate var places: [(slice: Int, unit: Int)] = []
     }
 
     /// Computes a batch; returns the units that took time.
     private func compute(
-        _ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch, _ pass: ImagePasses.Pass?
+        _ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch, _ pass: ImagePasses.Pass?,
+        _ expectsMore: Bool
     ) -> Int {
         switch batch.key.kind {
-        case .patches: return computePatches(batch, &scratch)
+        case .patches: return computePatches(batch, &scratch, expectsMore)
         case .images:
-            computeImage(batch, pass)
-            return batch.patchCount
+            return computeImage(batch, pass)
         case .pixels:
             for slice in batch.slices {
                 for unit in slice.patches { slice.job.task.transform(unit: unit) }
@@ -98,7 +114,7 @@ final class Worker: Sendable {
     }
 
     private func computePatches(
-        _ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch
+        _ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch, _ expectsMore: Bool
     ) -> Int {
         guard let first = batch.slices.first?.job.task else { return 0 }
         scratch.inputs.removeAll(keepingCapacity: true)
@@ -112,7 +128,7 @@ final class Worker: Sendable {
         }
         guard !scratch.inputs.isEmpty else { return 0 }
         // A shared batch has the other workers' cores. The crew changes no bit, so that load changes no answer.
-        let crew = batch.isShared && crew?.take() == true ? crew : nil
+        let crew = batch.isShared && crew?.take(expectingMore: expectsMore) == true ? crew : nil
         defer { crew?.release() }
         first.served.embedders.with(isShared: crew != nil) { embedder in
             let rows = scratch.inputs.withUnsafeBufferPointer { embedder.embed($0, first.selection, crew: crew) }
@@ -123,17 +139,19 @@ final class Worker: Sendable {
         return scratch.inputs.count
     }
 
-    /// - Parameter pass: the memory for it; nil where there is not so much while models are being replaced.
-    private func computeImage(_ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ pass: ImagePasses.Pass?) {
+    /// Computes the image that a batch is; returns the units that took time.
+    ///
+    /// - Parameter pass: the memory for it; nil where there is none, or no need.
+    private func computeImage(_ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ pass: ImagePasses.Pass?) -> Int {
         // A piece is one image.
-        guard let slice = batch.slices.first else { return }
+        guard let slice = batch.slices.first, !slice.job.task.hasFailed else { return 0 }
         let task = slice.job.task
         let index = task.image(ofUnit: slice.patches.lowerBound)
         let input = task.input(index)
         do throws(ModelError) {
             guard let pass else {
                 throw ModelError(
-                    "While models are being replaced there is no memory for an image of \(input.height) × \(input.width)."
+                    "There is no memory now for an image of \(input.height) × \(input.width)."
                 )
             }
             try passes.run(pass, task.served) { embedder in
@@ -146,11 +164,13 @@ final class Worker: Sendable {
                     task.set(rows[0], ofInput: index)
                 }
             }
+            return batch.patchCount
         } catch {
             task.fail(
                 ResponseError(
                     .overloaded, "\(error) Try again in a second, or send smaller images.",
                     data: [.init("retry_after_ms", 1000)]))
+            return 0
         }
     }
 }

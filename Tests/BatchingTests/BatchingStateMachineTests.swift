@@ -52,6 +52,39 @@ import Testing
         #expect(machine.idleWorkerCount == 2)
     }
 
+    @Test func whatWaitsIsBriefWhereASharedBatchOfItIsKnownToBe() throws {
+        var limits = BatchingLimits(maxBatch: 8, queue: 64, workers: 2)
+        limits.brief = .nanoseconds(200)
+        var machine = Machine(limits: limits)
+        #expect(!machine.isBrief)
+        admit([TestJob(1, key: "S")], to: &machine)
+        // Nobody knows yet what a patch costs.
+        #expect(!machine.isBrief)
+        let first = try #require(next(&machine))
+        _ = machine.finish(first, at: start.advanced(by: .nanoseconds(100)))
+        #expect(!machine.isBrief)
+        admit([TestJob(2, key: "S"), TestJob(3, of: 2, key: "S")], to: &machine)
+        #expect(machine.isBrief)
+        // 300 ns.
+        admit([TestJob(4, of: 3, key: "S")], to: &machine)
+        #expect(!machine.isBrief)
+        _ = machine.cancel(ConnectionID(3))
+        #expect(machine.isBrief)
+        _ = try #require(next(&machine))
+        // All workers are at it.
+        admit([TestJob(5, key: "S")], to: &machine)
+        #expect(!machine.isBrief)
+    }
+
+    @Test func whatIsNotSharedIsNotBrief() throws {
+        var machine = machine(workers: 2)
+        admit([TestJob(1)], to: &machine)
+        let batch = try #require(next(&machine))
+        _ = machine.finish(batch, at: start.advanced(by: .nanoseconds(1)))
+        admit([TestJob(2)], to: &machine)
+        #expect(!machine.isBrief && machine.wantedWorkerCount == 1)
+    }
+
     @Test func manyPatchesAreNotShared() throws {
         var machine = machine(workers: 2)
         admit([TestJob(1, key: "S", patches: 6)], to: &machine)

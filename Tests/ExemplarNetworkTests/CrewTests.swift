@@ -23,7 +23,10 @@ import Testing
                     RandomPatches(configuration.input, count: count, seed: 6).withPixels { pixels in
                         let expected = alone.embed(pixels, all)
                         // Again and again: a race shows seldom.
-                        for _ in 0..<5 {
+                        for round in 0..<5 {
+                            // Their assistants wait awake or asleep.
+                            #expect(crew.take(expectingMore: round % 2 == 0))
+                            defer { crew.release() }
                             let rows = together.embed(pixels, all, crew: crew)
                             #expect(rows.rows == count)
                             for row in 0..<count {

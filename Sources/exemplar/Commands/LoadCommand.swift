@@ -61,7 +61,7 @@ private func runLoad(_ arguments: ParsedArguments) throws(CommandError) -> Int32
     }
     let seconds = Int((plan.warmUp + plan.duration) / .seconds(1))
     var bar = ProgressBar(total: seconds, unit: "s")
-    let report = run.run { bar.advance(to: Int($0 / .seconds(1))) }
+    let report = try run.run { bar.advance(to: Int($0 / .seconds(1))) }
     bar.clear()
     if isJSON {
         var line = ByteBuffer()

@@ -55,6 +55,9 @@ extension Command {
                 "queue", "COUNT", environment: "EXEMPLAR_QUEUE", default: "4096",
                 help: "The most patches that wait; beyond it requests are refused as overloaded"),
             Option(
+                "brief-batch", "SECONDS", environment: "EXEMPLAR_BRIEF_BATCH", default: "0.002",
+                help: "The longest batch that an idle server computes on the thread that reads requests; 0 for none"),
+            Option(
                 "max-connections", "COUNT", environment: "EXEMPLAR_MAX_CONNECTIONS", default: "1024",
                 help: "The most connections at a time"),
             Option(
@@ -136,6 +139,7 @@ extension ServerConfiguration {
         options.optimize = try arguments.choice("optimize", of: Optimization.self) ?? options.optimize
         maxBatch = try arguments.integer("max-batch", in: 1...4096) ?? maxBatch
         queue = try arguments.integer("queue", in: 1...(1 << 24)) ?? queue
+        briefBatch = try arguments.seconds("brief-batch") ?? briefBatch
         maxConnections = try arguments.integer("max-connections", in: 1...(1 << 20)) ?? maxConnections
         maxLineBytes = try arguments.integer("max-line-bytes", in: 1024...(1 << 30)) ?? maxLineBytes
         maxReplyBytes = try arguments.integer("max-reply-bytes", in: 1024...(1 << 31)) ?? maxReplyBytes
@@ -147,6 +151,7 @@ extension ServerConfiguration {
         idleTimeout = idle > .zero ? idle : nil
         drainTimeout = try arguments.seconds("drain-timeout") ?? drainTimeout
         progressTimeout = try arguments.seconds("progress-timeout") ?? progressTimeout
+        guard progressTimeout > .zero else { throw .usage("--progress-timeout is 0; it must be more") }
         tokenFile = arguments.value("token-file")
         isInsecure = try arguments.isOn("insecure")
         logFormat = try arguments.choice("log-format", of: Log.Format.self) ?? logFormat

@@ -15,6 +15,8 @@ final class LoadConnection {
     private var outgoing = ByteBuffer()
     private var framer = LineFramer(maxLineBytes: 256 << 20)
     private var pending: [Int: Pending] = [:]
+    /// Whether the poller watches for room to send.
+    var isWatchedForRoom = false
     /// The connection broke; nothing more comes.
     private(set) var isLost = false
 
@@ -29,7 +31,7 @@ final class LoadConnection {
             .writeLine(to: &outgoing)
         while true {
             try socket.flush(&outgoing)
-            if try socket.fill(&framer, through: chunk), let frame = framer.nextLine() {
+            if try socket.fill(&framer, through: chunk) > 0, let frame = framer.nextLine() {
                 guard case .line(let line) = frame, let reply = ScannedReply(line), reply.code == nil else {
                     throw .badArgument("The server at \(address) does not take the token of --token-file.")
                 }
@@ -64,10 +66,10 @@ final class LoadConnection {
         _ tally: inout LoadTally
     ) {
         do {
-            while try socket.fill(&framer, through: chunk) {
-                let now = ContinuousClock.now
-                while let frame = framer.nextLine() { take(frame, now, isInWindow: window.contains(now), &tally) }
-            }
+            // One call: whatever is left makes the descriptor ready again.
+            guard try socket.fill(&framer, through: chunk) > 0 else { return }
+            let now = ContinuousClock.now
+            while let frame = framer.nextLine() { take(frame, now, isInWindow: window.contains(now), &tally) }
         } catch {
             isLost = true
         }

@@ -1,11 +1,19 @@
 import CPlatform
 import ExemplarClient
 import Glibc
+import Platform
 
 /// One run: a single thread that sends what is due and takes what comes, on every connection.
 struct LoadRun {
     private let plan: LoadPlan
+    /// Where requests are due more often than in such steps, those of a step are sent together: a thread that woke for
+    /// each would take the server's cores. They count as late.
+    private static let step: Duration = .microseconds(200)
+    private var isDense = false
     private let template: RequestTemplate
+    /// Every connection, by its token of the poller's.
+    private var watched: [LoadConnection] = []
+    /// Those that live.
     private var connections: [LoadConnection] = []
     private var tally = LoadTally()
     private var lastID = 0
@@ -22,6 +30,7 @@ struct LoadRun {
         self.plan = plan
         self.template = template
         self.chunk = chunk
+        if case .open(_, let rate) = plan.loop { isDense = .seconds(1 / rate) < Self.step }
         for _ in 0..<plan.connections {
             connections.append(
                 try LoadConnection(to: address, token: token, timeout: plan.timeout, through: chunk))
@@ -31,7 +40,15 @@ struct LoadRun {
     /// Runs to its end.
     ///
     /// - Parameter progress: called now and then with the time since the start.
-    mutating func run(progress: (Duration) -> Void) -> LoadReport {
+    /// - Throws: `CommandError` where the system has no room to watch the connections.
+    mutating func run(progress: (Duration) -> Void) throws(CommandError) -> LoadReport {
+        guard let poller = Poller() else { throw Self.cannotWatch }
+        watched = connections
+        for (token, connection) in watched.enumerated() {
+            guard poller.add(connection.descriptor, .read, token: UInt64(token)) else { throw Self.cannotWatch }
+        }
+        // So that the workers of a server on the same cores do not hold up what is due.
+        exemplar_request_slice(100_000)
         let start = ContinuousClock.now
         let counting = start + plan.warmUp
         let end = counting + plan.duration
@@ -41,11 +58,11 @@ struct LoadRun {
         var now = start
         while !connections.isEmpty {
             if now < end { sendDue(&schedule, &due, start: start, counting: counting, end: end, now) }
-            for connection in connections where connection.hasToSend { connection.send() }
-            removeLost()
+            send(poller)
+            removeLost(poller)
             now = .now
             if now >= end, connections.allSatisfy({ $0.inFlight == 0 }) || now >= end + plan.timeout { break }
-            wait(until: wakeUp(due, end: end, now), now, window: counting..<end)
+            wait(poller, until: wakeUp(due, end: end, now), now, window: counting..<end)
             now = .now
             progress(start.duration(to: now))
         }
@@ -56,6 +73,10 @@ struct LoadRun {
         }
         let last = max(end, tally.lastReply ?? end)
         return LoadReport(plan: plan, tally: tally, elapsed: counting.duration(to: last))
+    }
+
+    private static var cannotWatch: CommandError {
+        .failure("Cannot watch the connections: \(String(cString: strerror(errno))). Give fewer --connections.")
     }
 
     /// Puts what is due into the outputs, as far as the pipelines have room.
@@ -88,8 +109,21 @@ struct LoadRun {
         return nil
     }
 
-    private mutating func removeLost() {
+    /// Sends what the server takes now, and has the poller watch for room where it does not take all.
+    private func send(_ poller: borrowing Poller) {
+        for (token, connection) in watched.enumerated() where !connection.isLost {
+            if connection.hasToSend { connection.send() }
+            guard connection.hasToSend != connection.isWatchedForRoom, !connection.isLost else { continue }
+            connection.isWatchedForRoom = connection.hasToSend
+            poller.change(
+                connection.descriptor, connection.hasToSend ? [.read, .write] : .read, token: UInt64(token))
+        }
+    }
+
+    private mutating func removeLost(_ poller: borrowing Poller) {
+        guard connections.contains(where: \.isLost) else { return }
         for connection in connections where connection.isLost {
+            poller.remove(connection.descriptor)
             tally.lostConnections += 1
             tally.unanswered += UInt64(connection.countedInFlight)
         }
@@ -103,23 +137,17 @@ struct LoadRun {
         let limit = min(now + .milliseconds(100), now < end ? end : end + plan.timeout)
         let hasRoom = connections.contains { $0.inFlight < plan.pipeline }
         guard let due, due < end, hasRoom else { return limit }
-        return min(due, limit)
+        return min(isDense ? max(due, now + Self.step) : due, limit)
     }
 
     /// Sleeps until a connection is ready or the time has come; takes what there is.
     private mutating func wait(
-        until time: ContinuousClock.Instant, _ now: ContinuousClock.Instant, window: Range<ContinuousClock.Instant>
+        _ poller: borrowing Poller, until time: ContinuousClock.Instant, _ now: ContinuousClock.Instant,
+        window: Range<ContinuousClock.Instant>
     ) {
-        let left = max(.zero, now.duration(to: time)) / .nanoseconds(1)
-        var polled = connections.map { connection in
-            let events = CShort(POLLIN) | (connection.hasToSend ? CShort(POLLOUT) : 0)
-            return pollfd(fd: connection.descriptor, events: events, revents: 0)
+        for event in poller.wait(timeout: now.duration(to: time)) where event.ready != .write {
+            watched[Int(event.token)].receive(through: chunk, in: window, &tally)
         }
-        guard exemplar_poll(&polled, UInt(polled.count), Int64(left)) > 0 else { return }
-        for (connection, entry) in zip(connections, polled) where entry.revents & ~CShort(POLLOUT) != 0 {
-            connection.receive(through: chunk, in: window, &tally)
-        }
-        removeLost()
     }
 }
 

@@ -13,7 +13,7 @@ import Testing
         let template = RequestTemplate(plan, patchByteCount: 11 * 9 * 3, model: nil)
         var run = try LoadRun(
             plan, template: template, address: .tcp(host: "127.0.0.1", port: port), token: nil, through: chunk)
-        return run.run { _ in }
+        return try run.run { _ in }
     }
 
     func plan(_ loop: LoadPlan.Loop) -> LoadPlan {
@@ -77,7 +77,7 @@ import Testing
         var run = try LoadRun(
             long, template: template, address: .tcp(host: "127.0.0.1", port: server.port), token: nil, through: chunk)
         var status: Int32?
-        let report = run.run { elapsed in
+        let report = try run.run { elapsed in
             if status == nil, elapsed > .milliseconds(300) { status = server.end() }
         }
         #expect(status == 0)

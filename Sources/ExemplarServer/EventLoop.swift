@@ -1,0 +1,59 @@
+import Batching
+import CPlatform
+import Glibc
+import Platform
+
+/// What the event loop does between two turns: computes what is brief, looks out for what comes soon, sleeps.
+extension Server {
+    /// How long the sockets are not looked at while there is more work than all workers can begin. Requests that wait
+    /// for tens of milliseconds, or are refused, hardly notice, and one turn takes what came on many connections,
+    /// instead of one turn each that takes a core from a worker.
+    private static let rest: Duration = .microseconds(500)
+
+    /// The events of the next turn.
+    func nextEvents() -> [Poller.Event] {
+        let events = waitForEvents()
+        if !events.isEmpty { anticipation.didHear(at: .now) }
+        return events
+    }
+
+    private func waitForEvents() -> [Poller.Event] {
+        guard backlog.isEmpty, !mayBeBrief else { return poller.wait(timeout: .zero) }
+        if isAnticipating {
+            isAnticipating = false
+            let events = lookOut()
+            guard events.isEmpty else { return events }
+        }
+        if isCrowded { outbox.wakeUp.wait(timeout: Self.rest) }
+        return poller.wait(timeout: timeout())
+    }
+
+    /// Whether all workers are at work, and more waits than they can take at once when they get free.
+    private var isCrowded: Bool {
+        batcher.read { $0.idleWorkerCount == 0 && $0.queuedPatchCount >= $0.limits.workers * $0.limits.maxBatch }
+    }
+
+    /// Looks for events again and again for a short time, without sleeping.
+    private func lookOut() -> [Poller.Event] {
+        let end = ContinuousClock.now + Anticipation.window
+        while true {
+            let events = poller.wait(timeout: .zero)
+            if !events.isEmpty || .now >= end { return events }
+            // Whom this thread waits for may be waiting for its core.
+            sched_yield()
+        }
+    }
+
+    /// Computes what waits itself where that is brief and all workers are idle: the request is answered by the thread
+    /// that read it, and nobody but the crew is woken.
+    func computeIfBrief() {
+        guard mayBeBrief else { return }
+        mayBeBrief = false
+        guard let batch = batcher.nextIfBrief() else { return }
+        take(ownWorker.complete(batch, &scratch, expectsMore: anticipation.isSoon))
+        anticipation.didAnswer(at: .now)
+        isAnticipating = anticipation.isSoon
+        // What did not go into that batch.
+        mayBeBrief = batcher.read { $0.queuedPatchCount > 0 }
+    }
+}

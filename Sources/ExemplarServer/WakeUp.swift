@@ -1,0 +1,34 @@
+import CPlatform
+import Glibc
+
+/// A descriptor that another thread makes readable: how workers wake the event loop.
+final class WakeUp: Sendable {
+    let descriptor: Int32
+
+    init() throws(ServerError) {
+        descriptor = eventfd(0, Int32(EFD_NONBLOCK) | Int32(EFD_CLOEXEC))
+        guard descriptor >= 0 else { throw ServerError("Cannot make an eventfd: \(errorText()).") }
+    }
+
+    deinit { close(descriptor) }
+
+    func signal() {
+        var one: UInt64 = 1
+        // A signal that was lost would never be made up for: later deliveries rely on the first one's.
+        while write(descriptor, &one, 8) < 0, errno == EINTR {}
+    }
+
+    func clear() {
+        var count: UInt64 = 0
+        while read(descriptor, &count, 8) < 0, errno == EINTR {}
+    }
+
+    /// Blocks until somebody has signalled, or `timeout` is over.
+    func wait(timeout: Duration) {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        _ = exemplar_poll(&entry, 1, Int64(timeout / .nanoseconds(1)))
+    }
+}
+
+/// What `errno` means, in words.
+func errorText(_ code: Int32 = errno) -> String { String(cString: strerror(code)) }
