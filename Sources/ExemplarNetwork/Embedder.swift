@@ -102,7 +102,7 @@ public final class Embedder {
 
     /// Runs the network over `inputs`, 1 … `maximumBatch` of them, as far as the last layer of `selection`.
     ///
-    /// - Parameter crew: threads that share every layer, with the calling thread as their caller; the bits are the same.
+    /// - Parameter crew: threads that share the batch, with the calling thread as their caller; the bits are the same.
     /// - Returns: one row a patch, valid until the next call.
     public func embed(
         _ inputs: UnsafeBufferPointer<EmbedderInput>, _ selection: LayerSelection, crew: Crew? = nil

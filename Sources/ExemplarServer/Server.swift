@@ -107,7 +107,9 @@ public final class Server {
             throw ServerError(error.description)
         }
         let interval = min(.seconds(1), configuration.progressTimeout / 4)
-        ownWorker = Worker(batcher: batcher, outbox: outbox, statistics: statistics, crew: crew, passes: passes, progressInterval: interval)
+        ownWorker = Worker(
+            batcher: batcher, outbox: outbox, statistics: statistics, crew: crew, passes: passes,
+            progressInterval: interval)
         guard let poller = Poller() else { throw ServerError("Cannot watch sockets: \(errorText()).") }
         self.poller = poller
         guard self.poller.add(outbox.wakeUp.descriptor, .read, token: Token.wakeUp.rawValue),

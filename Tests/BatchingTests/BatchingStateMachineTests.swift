@@ -76,13 +76,17 @@ import Testing
         #expect(!machine.isBrief)
     }
 
-    @Test func whatIsNotSharedIsNotBrief() throws {
-        var machine = machine(workers: 2)
+    @Test func ofWhatIsNotSharedOnePatchAloneIsBrief() throws {
+        var limits = BatchingLimits(maxBatch: 8, queue: 64, workers: 2)
+        limits.brief = .nanoseconds(1)
+        var machine = Machine(limits: limits)
         admit([TestJob(1)], to: &machine)
         let batch = try #require(next(&machine))
         _ = machine.finish(batch, at: start.advanced(by: .nanoseconds(1)))
         admit([TestJob(2)], to: &machine)
-        #expect(!machine.isBrief && machine.wantedWorkerCount == 1)
+        #expect(machine.isBrief && machine.wantedWorkerCount == 1)
+        admit([TestJob(3, of: 2)], to: &machine)
+        #expect(!machine.isBrief && machine.wantedWorkerCount == 2)
     }
 
     @Test func manyPatchesAreNotShared() throws {

@@ -50,7 +50,7 @@ SGD with Nesterov momentum {c.momentum}, batch {c.batch}, {step:,} steps ({step 
 warm-up of {c.warm_up} steps and a cosine to zero, weight decay {c.weight_decay}, dropout {c.dropout} on the embedding, gradients clipped at norm {c.clip},
 {"bfloat16 autocast" if c.bfloat16 else "float32"}, seed {c.seed}. Transformations: the ranges of the authors' published configuration, contrast σ =
 {", ".join(f"{s:g}" for s in ranges.contrast_sigma)} (theirs: 1, 1, 0.5). No flips. Patches were rounded to 8 bits, as a server sees them.
-Time: {checkpoint["seconds"] / 60:.0f} minutes of wall clock, on {checkpoint.get("machine", "a machine that was not noted")}.
+Time: {checkpoint["seconds"] / 60:.0f} minutes of wall clock, on {" and ".join(checkpoint.get("machines", ["a machine that was not noted"]))}.
 
 ## Figures
 Fresh transformations of the {c.exemplars:,} training exemplars ({trained["draws"]} draws each, seed {trained["seed"]}, streams that training did not use); the bound on the mutual information is

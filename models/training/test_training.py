@@ -133,7 +133,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path, monkeypatch):
 
 def test_another_configurations_checkpoint_is_refused(tmp_path, capsys):
     network = train.ExemplarNetwork("small", 12, 0.5)
-    train.save(TINY, tmp_path, network, torch.optim.SGD(network.parameters(), lr=0.1), 1, 1.0, "a machine")
+    train.save(TINY, tmp_path, network, torch.optim.SGD(network.parameters(), lr=0.1), 1, 1.0, ["a machine", "another"])
     assert main(["export", "--exemplars", "13", "--folder", str(tmp_path), "--output", str(tmp_path / "m")]) == 1
     assert "another configuration" in capsys.readouterr().err
     (tmp_path / "checkpoint.pt").write_bytes(b"damaged")
@@ -148,7 +148,7 @@ def test_the_exported_folder_loads_back(tmp_path, monkeypatch, model, dimensions
         "mean_of_samples": {}})
     configuration = train.Configuration(model=model, exemplars=12, steps=5, seed=3)
     network = train.ExemplarNetwork(model, 12, 0.5)
-    train.save(configuration, tmp_path, network, torch.optim.SGD(network.parameters(), lr=0.1), 1, 1.0, "a machine")
+    train.save(configuration, tmp_path, network, torch.optim.SGD(network.parameters(), lr=0.1), 1, 1.0, ["a machine", "another"])
     export.write(configuration, tmp_path, tmp_path / model)
     config = json.loads((tmp_path / model / "config.json").read_text())
     weights, golden = (load_file(tmp_path / model / f"{name}.safetensors") for name in ("model", "golden"))
@@ -166,7 +166,7 @@ def test_the_exported_folder_loads_back(tmp_path, monkeypatch, model, dimensions
     kept = load_file(tmp_path / model / "exemplars.safetensors")
     assert kept["patches"].shape == (12, 74, 74, 3) and kept["index"].dtype == torch.int32
     written = (tmp_path / model / "README.md").read_text()
-    assert "Half-trained: step 1 of 5" in written and "on a machine." in written
+    assert "Half-trained: step 1 of 5" in written and "on a machine and another." in written
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch, capsys):

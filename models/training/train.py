@@ -1,4 +1,4 @@
-"""The training loop: the surrogate task of Dosovitskiy et al. 2014, resumable to the bit."""
+"""The training loop: the surrogate task of Dosovitskiy et al. 2014, resumable; on a processor to the bit."""
 
 from __future__ import annotations
 
@@ -134,7 +134,8 @@ def run(
         network.parameters(), lr=configuration.learning_rate, momentum=configuration.momentum, nesterov=True,
         weight_decay=configuration.weight_decay,
     )
-    start, seconds = restore(configuration, folder, network, optimiser)
+    start, seconds, machines = restore(configuration, folder, network, optimiser)
+    machines = list(dict.fromkeys([*machines, machine(device)]))
     network.train()
     began = reported = saved = time.monotonic()
     # Sums stay on the device: to read one is to wait for it.
@@ -152,7 +153,7 @@ def run(
         loss = torch.nn.functional.cross_entropy(logits.float(), index)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), configuration.clip)
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), configuration.clip)
         optimiser.step()
         loss_sum += loss.detach() * len(index)
         correct += (logits.argmax(1) == index).sum()
@@ -162,8 +163,11 @@ def run(
         if now - reported >= 10 or now - saved >= checkpoint_seconds or is_last:
             # Not a number once is not a number for ever: a check now and then, before a checkpoint, loses nothing.
             loss_mean = loss_sum.item() / seen
-            if not math.isfinite(loss_mean):
-                raise CheckpointError(f"the loss is {loss_mean} at step {step}: lower --learning-rate")
+            if not math.isfinite(loss_mean) or not torch.isfinite(norm):
+                raise CheckpointError(
+                    f"the loss is {loss_mean} at step {step}, the gradient's norm {norm.item()}: start afresh in another "
+                    "--folder with a lower --learning-rate"
+                )
             rate = (step + 1 - start) * configuration.batch / (now - began)
             left = (configuration.steps - step - 1) * configuration.batch / rate
             print(
@@ -176,17 +180,17 @@ def run(
             loss_sum, correct, seen, reported = torch.zeros_like(loss_sum), torch.zeros_like(correct), 0, now
         if now - saved >= checkpoint_seconds or is_last:
             elapsed = seconds + time.monotonic() - began
-            save(configuration, folder, network, optimiser, step + 1, elapsed, machine(device))
+            save(configuration, folder, network, optimiser, step + 1, elapsed, machines)
             saved = now
     return network
 
 
-def save(configuration, folder: Path, network, optimiser, step: int, seconds: float, machine: str) -> None:
+def save(configuration, folder: Path, network, optimiser, step: int, seconds: float, machines: list[str]) -> None:
     """Writes the checkpoint beside the old one and renames it, so that a killed run leaves a whole one."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "checkpoint.partial"
     torch.save(
-        {"configuration": dataclasses.asdict(configuration), "step": step, "seconds": seconds, "machine": machine,
+        {"configuration": dataclasses.asdict(configuration), "step": step, "seconds": seconds, "machines": machines,
          "network": network.state_dict(), "optimiser": optimiser.state_dict()},
         partial,
     )
@@ -215,11 +219,11 @@ def read_checkpoint(configuration: Configuration, folder: Path) -> dict | None:
     return checkpoint
 
 
-def restore(configuration, folder: Path, network, optimiser) -> tuple[int, float]:
-    """The step to go on from and the seconds spent before it."""
+def restore(configuration, folder: Path, network, optimiser) -> tuple[int, float, list[str]]:
+    """The step to go on from, the seconds spent before it, and the machines that spent them."""
     checkpoint = read_checkpoint(configuration, folder)
     if checkpoint is None:
-        return 0, 0.0
+        return 0, 0.0, []
     network.load_state_dict(checkpoint["network"])
     optimiser.load_state_dict(checkpoint["optimiser"])
-    return checkpoint["step"], checkpoint["seconds"]
+    return checkpoint["step"], checkpoint["seconds"], checkpoint.get("machines", [])
