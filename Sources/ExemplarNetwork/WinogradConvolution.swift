@@ -69,13 +69,15 @@ struct WinogradConvolution: Sendable {
     /// Whether the output transform of a layer of so many input channels makes the products itself.
     static func multipliesOnTheWay(_ inChannels: Int) -> Bool { inChannels == 1 || inChannels == 3 }
 
-    /// Sums over more channels than this round so often that the output transform, which takes differences of them,
+    /// A sum over more channels than this rounds so often that the output transform, which takes differences of sums,
     /// would leave an error of more than 5e-6 of what comes out.
     private static let longestSum = 64
+    /// Two halves and more parts of this many leave no more, and each part costs a pass over the register tile.
+    private static let longestPart = 128
 
     /// Sums over so many channels, in equal parts.
     private static func partialSums(of channels: Int) -> [Segment] {
-        let parts = (channels + longestSum - 1) / longestSum
+        let parts = channels <= longestSum ? 1 : max(2, (channels + longestPart - 1) / longestPart)
         return (0..<parts).map { part in
             let start = part * channels / parts
             return Segment(offset: start, length: (part + 1) * channels / parts - start, endsSum: true)
