@@ -181,7 +181,9 @@ where Instant.Duration == Duration {
     /// Whether everything that waits is a single patch or would be one batch for all workers together, done sooner than
     /// `limits.brief`, by what recent ones cost: whoever took it in may as well compute it as wake a worker.
     public var isBrief: Bool {
-        guard let next = waiting.nextTurn()?.key, let cost, waiting.pieceCount == 0, running.isEmpty else { return false }
+        guard let next = waiting.nextTurn()?.key, let cost, waiting.pieceCount == 0, running.isEmpty else {
+            return false
+        }
         let isShared = canShare(next)
         guard isShared || waiting.patchCount == 1 else { return false }
         return .seconds(Double(waiting.patchCount) * cost / Double(isShared ? limits.workers : 1)) <= limits.brief
