@@ -24,6 +24,9 @@ struct ExecutionPlan: Sendable {
     let parameterCount: Int
     /// Floats of scratch that the steps share.
     let scratchCount: Int
+    /// Floats of the largest pooled output, as the kernels write it: four pixels of the widest map. A multiple of a
+    /// vector's.
+    let pooledStride: Int
 
     enum Step: Sendable {
         case direct(DirectConvolution)
@@ -165,6 +168,7 @@ struct ExecutionPlan: Sendable {
         self.layouts = layouts
         self.parameterCount = parameterCount
         self.scratchCount = scratchCount
+        pooledStride = 4 * (layouts.map { MapLayout.padded($0.channels) }.max() ?? 0)
     }
 
     /// The layout of the map that flows into `layer`.
@@ -241,10 +245,6 @@ struct ExecutionPlan: Sendable {
 
     /// Floats from one member's scratch to the next.
     var scratchStride: Int { MapLayout.padded(scratchCount) }
-
-    /// Floats of the largest pooled output, as the kernels write it: four pixels of the widest map. A multiple of a
-    /// vector's.
-    var pooledStride: Int { 4 * (layouts.map { MapLayout.padded($0.channels) }.max() ?? 0) }
 }
 
 /// A layer with the shapes that flow in and out of it.
