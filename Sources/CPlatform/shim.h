@@ -7,7 +7,6 @@
 #include <execinfo.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -94,12 +93,6 @@ static inline int exemplar_epoll_wait(
         tokens[i] = ready[i].data.u64;
     }
     return count;
-}
-
-// poll(2) with a timeout finer than milliseconds.
-static inline int exemplar_poll(struct pollfd *files, unsigned long count, int64_t timeout_nanoseconds) {
-    struct timespec timeout = {timeout_nanoseconds / 1000000000, timeout_nanoseconds % 1000000000};
-    return ppoll(files, count, &timeout, 0);
 }
 
 // A descriptor that becomes readable when the process gets one of the signals, which are blocked in this thread and

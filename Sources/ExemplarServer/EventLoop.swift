@@ -8,6 +8,9 @@ extension Server {
     /// How long the sockets are not looked at while there is more work than all workers can begin. Requests that wait
     /// for tens of milliseconds, or are refused, hardly notice, and one turn takes what came on many connections,
     /// instead of one turn each that takes a core from a worker.
+    ///
+    /// Nothing ends it, a finished batch neither: a scheduler that is fair keeps a thread that wakes microseconds after
+    /// it fell asleep from its core until the next tick, up to 4 ms, and with it every refusal that is due.
     private static let rest: Duration = .microseconds(500)
 
     /// The events of the next turn.
@@ -24,13 +27,17 @@ extension Server {
             let events = lookOut()
             guard events.isEmpty else { return events }
         }
-        if isCrowded { outbox.wakeUp.wait(timeout: Self.rest) }
+        guard !isCrowded else {
+            usleep(UInt32(Self.rest / .microseconds(1)))
+            // Nor is anything waited for after it: the next request would end that at any moment.
+            return poller.wait(timeout: .zero)
+        }
         return poller.wait(timeout: timeout())
     }
 
-    /// Whether all workers are at work, and more waits than they can take at once when they get free.
+    /// Whether more waits than all workers can take at once. One that is idle now is about to.
     private var isCrowded: Bool {
-        batcher.read { $0.idleWorkerCount == 0 && $0.queuedPatchCount >= $0.limits.workers * $0.limits.maxBatch }
+        batcher.read { $0.queuedPatchCount >= $0.limits.workers * $0.limits.maxBatch }
     }
 
     /// Looks for events again and again for a short time, without sleeping.

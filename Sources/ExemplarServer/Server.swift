@@ -54,7 +54,8 @@ public final class Server {
     var status: Int32?
     var isLoading = false
     var wantsReload = false
-    let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 64)
+    /// What is received goes through it: the line of some dozens of patches in one call.
+    let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 64)
     private let signals: Int32
     /// What the event loop computes itself, on its own thread.
     let ownWorker: Worker

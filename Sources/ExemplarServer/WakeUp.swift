@@ -22,12 +22,6 @@ final class WakeUp: Sendable {
         var count: UInt64 = 0
         while read(descriptor, &count, 8) < 0, errno == EINTR {}
     }
-
-    /// Blocks until somebody has signalled, or `timeout` is over.
-    func wait(timeout: Duration) {
-        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        _ = exemplar_poll(&entry, 1, Int64(timeout / .nanoseconds(1)))
-    }
 }
 
 /// What `errno` means, in words.

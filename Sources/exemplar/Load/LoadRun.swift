@@ -6,9 +6,10 @@ import Platform
 /// One run: a single thread that sends what is due and takes what comes, on every connection.
 struct LoadRun {
     private let plan: LoadPlan
-    /// Where requests are due more often than in such steps, those of a step are sent together: a thread that woke for
-    /// each would take the server's cores. They count as late.
-    private static let step: Duration = .microseconds(200)
+    /// Where requests are due more often than in such steps, those of a step are sent together, and replies are taken
+    /// as often: a thread that woke for each would take the server's cores, and one that wakes just after it fell asleep
+    /// is kept waiting for a core by the scheduler. What is late by it counts as late.
+    private static let step: Duration = .microseconds(500)
     private var isDense = false
     private let template: RequestTemplate
     /// Every connection, by its token of the poller's.
@@ -145,7 +146,12 @@ struct LoadRun {
         _ poller: borrowing Poller, until time: ContinuousClock.Instant, _ now: ContinuousClock.Instant,
         window: Range<ContinuousClock.Instant>
     ) {
-        for event in poller.wait(timeout: now.duration(to: time)) where event.ready != .write {
+        var timeout = now.duration(to: time)
+        if isDense, timeout > .zero, timeout <= Self.step {
+            usleep(UInt32((timeout / .microseconds(1)).rounded(.up)))
+            timeout = .zero
+        }
+        for event in poller.wait(timeout: timeout) where event.ready != .write {
             watched[Int(event.token)].receive(through: chunk, in: window, &tally)
         }
     }
