@@ -13,6 +13,8 @@ final class ServedModel: Sendable {
     /// Patches that all workers compute together, at most. More workers than a crew has are better off apart, but for a
     /// single patch.
     let sharedBatch: Int
+    /// Whether a single patch is computed by all workers together where they are awake.
+    let sharesSingles: Bool
     /// Bytes of the weights and of the workers' maps.
     let byteCount: Int
 
@@ -27,6 +29,7 @@ final class ServedModel: Sendable {
         members = min(threads, ServerConfiguration.maxCrew)
         let sharedBatch = model.sharedBatch(members: members)
         self.sharedBatch = threads > members ? min(sharedBatch, 1) : sharedBatch
+        sharesSingles = model.isWorthSharing(members: members)
         for index in 0..<threads {
             // There is one crew, so that one embedder with memory for all of its members is enough.
             embedders.append(

@@ -48,7 +48,7 @@ final class Worker: Sendable {
     ///
     /// - Parameters:
     ///   - pass: the memory for the image that the batch is a piece of; nil for patches.
-    ///   - expectsMore: whether the next shared batch is likely to follow at once.
+    ///   - expectsMore: whether the last one came at once after an answer, and the next is likely to.
     func complete(
         _ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch,
         _ pass: ImagePasses.Pass? = nil, expectsMore: Bool = false
@@ -128,7 +128,9 @@ final class Worker: Sendable {
         }
         guard !scratch.inputs.isEmpty else { return 0 }
         // A shared batch has the other workers' cores. The crew changes no bit, so that load changes no answer.
-        let crew = batch.isShared && crew?.take(expectingMore: expectsMore) == true ? crew : nil
+        // Where more is expected its members are awake.
+        let isShared = batch.isShared || expectsMore && first.served.sharesSingles
+        let crew = isShared && crew?.take(expectingMore: expectsMore) == true ? crew : nil
         defer { crew?.release() }
         first.served.embedders.with(isShared: crew != nil) { embedder in
             let rows = scratch.inputs.withUnsafeBufferPointer { embedder.embed($0, first.selection, crew: crew) }

@@ -6,10 +6,11 @@ import Platform
 /// One run: a single thread that sends what is due and takes what comes, on every connection.
 struct LoadRun {
     private let plan: LoadPlan
-    /// Where requests are due more often than in such steps, those of a step are sent together, and replies are taken
-    /// as often: a thread that woke for each would take the server's cores, and one that wakes just after it fell asleep
-    /// is kept waiting for a core by the scheduler. What is late by it counts as late.
+    /// Where several requests are due in each of such steps, those of a step are sent together, and replies are taken as
+    /// often: a thread that woke for each would take the server's cores, and one that wakes just after it fell asleep is
+    /// kept waiting for a core by the scheduler. What is late by it counts as late.
     private static let step: Duration = .microseconds(500)
+    private static let severalInStep = 4
     private var isDense = false
     private let template: RequestTemplate
     /// Every connection, by its token of the poller's.
@@ -31,7 +32,7 @@ struct LoadRun {
         self.plan = plan
         self.template = template
         self.chunk = chunk
-        if case .open(_, let rate) = plan.loop { isDense = .seconds(1 / rate) < Self.step }
+        if case .open(_, let rate) = plan.loop { isDense = .seconds(Double(Self.severalInStep) / rate) < Self.step }
         for _ in 0..<plan.connections {
             connections.append(
                 try LoadConnection(to: address, token: token, timeout: plan.timeout, through: chunk))

@@ -72,9 +72,11 @@ final class LoadedNetwork {
         // Pixels of every value; `writeOutputs` brings others.
         for index in 0..<patches.count { patches[index] = UInt8(truncatingIfNeeded: (index &* 0x9E37_79B1) >> 16) }
         let bytes = UnsafeRawBufferPointer(patches)
-        // As in the server: few patches are computed by all threads together; and more threads than patches have nothing
-        // to do.
-        let isShared = batch <= model.sharedBatch(members: cores.count)
+        // As in the server: few patches are computed by all threads together, a single one of a short network where they
+        // are awake, as they are here; and more threads than patches have nothing to do.
+        let isShared =
+            batch <= model.sharedBatch(members: cores.count)
+            || batch == 1 && model.isWorthSharing(members: cores.count)
         let members = isShared ? 1 : min(cores.count, batch)
         var parts: [Part] = []
         for member in 0..<members {
