@@ -166,8 +166,8 @@ public final class Model: Sendable {
         network.filling.fill(pixels, of: configuration.input, from: input)
     }
 
-    /// At most so many patches are computed sooner by a crew of `members` threads together than by each of them apart; 0
-    /// where a patch is too short for the meetings of a crew, tens of microseconds all together.
+    /// At most so many patches are computed sooner by a crew of `members` threads together than by each of them apart;
+    /// 0 where a patch is too short for the meetings of a crew, tens of microseconds all together.
     ///
     /// Threads apart read every linear layer's weights each for itself, a crew reads them once. From a few patches a
     /// thread on the products take as long as reading, and both are level (docs/benchmarks.md says how many). Where the

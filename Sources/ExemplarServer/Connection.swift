@@ -28,8 +28,8 @@ final class Connection {
     var wrongTokens = 0
     /// Bytes of replies that admitted requests will put into the output, at most.
     var owedByteCount = 0
-    /// Until when a connection whose sending side is closed waits for its client to close, too: closing it earlier, with
-    /// something of the client's unread, would reset it and take back replies that are on their way.
+    /// Until when a connection whose sending side is closed waits for its client to close, too: closing it earlier,
+    /// with something of the client's unread, would reset it and take back replies that are on their way.
     var lingersUntil: ContinuousClock.Instant?
     /// What the poller watches.
     var interest: Poller.Interest = .read

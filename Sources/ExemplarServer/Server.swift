@@ -6,7 +6,8 @@ import JSONRPC
 import KernelInterface
 import Platform
 
-/// The event loop: owns the sockets, the signals and the timers; hands work to the batcher, takes replies from the outbox.
+/// The event loop: owns the sockets, the signals and the timers; hands work to the batcher, takes replies from the
+/// outbox.
 ///
 /// One thread runs it. Nothing in it blocks but the waiting for events: models are loaded by a thread of their own, and
 /// computed by the workers. Only where all of them are idle and what waits is done in a moment does it compute itself
@@ -137,8 +138,8 @@ public final class Server {
             let listener = try Listener.tcp(host: configuration.host, port: port)
             guard listener.isLocal || configuration.isInsecure || handler.token != nil else {
                 throw ServerError(
-                    "\(configuration.host) may be reached from other machines: give --token-file, so that clients must show "
-                        + "a token, or --insecure if that is meant.")
+                    "\(configuration.host) may be reached from other machines: give --token-file, so that clients must "
+                        + "show a token, or --insecure if that is meant.")
             }
             try add(.tcp, listener)
         }

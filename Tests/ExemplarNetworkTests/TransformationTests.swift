@@ -156,7 +156,8 @@ import Transformations
         #expect(loose * 50 < total, "\(loose) of \(total)")
     }
 
-    /// Reference patches of the Python side of this project; models/training/golden_transformations.py has their layout.
+    /// Reference patches of the Python side of this project; models/training/golden_transformations.py has their
+    /// layout.
     @Test(arguments: InstructionSet.available)
     func goldenPatchesAgreeWithinOneLevel(_ instructionSet: InstructionSet) throws {
         let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")

@@ -7,10 +7,10 @@ extension Command {
     static let serve = Command(
         name: "serve", summary: "serve models over TCP",
         discussion: """
-            Loads models, then answers JSON-RPC 2.0 requests, one message a line, until SIGTERM or SIGINT: it then takes no \
-            more work, answers what it has, and exits with 0. SIGHUP loads the models again and swaps them in once they \
-            reproduce their golden vectors. It logs to standard error; the line `listening on HOST:PORT` says that it is \
-            ready.
+            Loads models, then answers JSON-RPC 2.0 requests, one message a line, until SIGTERM or SIGINT: it then \
+            takes no more work, answers what it has, and exits with 0. SIGHUP loads the models again and swaps them in \
+            once they reproduce their golden vectors. It logs to standard error; the line `listening on HOST:PORT` \
+            says that it is ready.
 
             Times are in seconds; fractions are welcome.
             """,
@@ -23,7 +23,8 @@ extension Command {
                 "default-model", "NAME", environment: "EXEMPLAR_DEFAULT_MODEL",
                 help: "The model that answers where a request names none; without it, the first by name"),
             Option(
-                "host", "ADDRESS", environment: "EXEMPLAR_HOST", default: "127.0.0.1", help: "The address to listen on"),
+                "host", "ADDRESS", environment: "EXEMPLAR_HOST", default: "127.0.0.1",
+                help: "The address to listen on"),
             Option(
                 "port", "PORT", environment: "EXEMPLAR_PORT", default: "7350", help: "The port; 0 picks a free one"),
             Option(
@@ -43,8 +44,8 @@ extension Command {
                 help: "The instruction set: auto, the widest that this CPU has, or \(words(InstructionSet.self))"),
             Option(
                 "accuracy", "NAME", environment: "EXEMPLAR_ACCURACY", default: Accuracy.standard.rawValue,
-                help:
-                    "exact convolves directly, standard by Winograd's algorithm, fast with larger tiles and more error"),
+                help: "exact convolves directly, standard by Winograd's algorithm, fast with larger tiles and more "
+                    + "error"),
             Option(
                 "optimize", "GOAL", environment: "EXEMPLAR_OPTIMIZE", default: Optimization.throughput.rawValue,
                 help: "What the planner looks at: \(words(Optimization.self))"),

@@ -62,7 +62,7 @@ def real_server(binary):
 
 
 def skip_unless_served(address, method, **params):
-    """Skips the test where the server at ``address`` does not know a method or a parameter yet, asked with a black patch."""
+    """Skips the test where the server at ``address`` does not know a method or parameter yet."""
     with Client(*address, timeout=60) as client:
         height, width, channels = client.model()["patch_shape"]
         try:

@@ -162,7 +162,8 @@ def test_pooled_features(real_server, client, patches, pool):
     assert scale > 0
     assert_close(found, scale * expected)
     pooled = {"quadrant": 4}.get(pool, 1)
-    channels = [layer["shape"][0] for layer in model["layers"] if "pool" not in layer["type"] and layer["name"] != "head"]
+    weighted = [layer for layer in model["layers"] if "pool" not in layer["type"] and layer["name"] != "head"]
+    channels = [layer["shape"][0] for layer in weighted]
     assert client.embed(array, layers="all", pool=pool).shape == (3, pooled * sum(channels))
 
 

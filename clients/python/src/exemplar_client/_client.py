@@ -37,10 +37,11 @@ class Client:
         TimeoutError: it did not answer in time.
         ExemplarError: it refused the token.
 
-    Inputs of any size may be given to `embed`, `embed_with_info`, `classify` and `transform`: what does not fit a request
-    is sent as several, some of them ahead of the replies. A request that the server refuses because its queue is full
-    (−32000) is sent again after the time that the server names, one second at most, until none has been answered for
-    ``timeout`` seconds, or ``deadline_ms`` where that is less; then the refusal is raised. `call` sends nothing twice.
+    Inputs of any size may be given to `embed`, `embed_with_info`, `classify` and `transform`: what does not fit a
+    request is sent as several, some of them ahead of the replies. A request that the server refuses because its queue
+    is full (−32000) is sent again after the time that the server names, one second at most, until none has been
+    answered for ``timeout`` seconds, or ``deadline_ms`` where that is less; then the refusal is raised. `call` sends
+    nothing twice.
     """
 
     #: Forward passes in one request, and requests in flight: together well below the server's queue.
@@ -190,8 +191,8 @@ class Client:
         Args:
             patches, model, deadline_ms, images: as for `embed`; larger patches need a transformation.
             top: how many classes.
-            transformation: ``average``, ``sample``, ``parameters``, ``seed``, ``tolerance``, ``steps`` and ``border`` as
-                for `embed`: the features are averaged before the head.
+            transformation: ``average``, ``sample``, ``parameters``, ``seed``, ``tolerance``, ``steps`` and ``border``
+                as for `embed`: the features are averaged before the head.
 
         Returns:
             for each of the n patches a list of `Class`, the most probable first.
@@ -283,7 +284,9 @@ class Client:
         results: list[Any] = [None] * len(parts)
         waiting = list(range(len(parts)))[::-1]
         in_flight: list[tuple[int, int]] = []
-        patience = min(math.inf if self._timeout is None else self._timeout, options.get("deadline_ms", math.inf) / 1000)
+        patience = options.get("deadline_ms", math.inf) / 1000
+        if self._timeout is not None:
+            patience = min(patience, self._timeout)
         progress = time.monotonic()
         try:
             while waiting or in_flight:
