@@ -24,6 +24,7 @@ final class Connection {
     var hasEnded = false
     /// To be closed as soon as the output is gone.
     var isClosing = false
+    /// Whether the client has shown the token, or need not.
     var isAuthorized: Bool
     var wrongTokens = 0
     /// Bytes of replies that admitted requests will put into the output, at most.
@@ -35,6 +36,7 @@ final class Connection {
     var interest: Poller.Interest = .read
     /// JSON-RPC batches whose replies are not all there.
     var batches: [UInt64: BatchReply] = [:]
+    let opened: ContinuousClock.Instant
     /// When the last byte came, when the line that is being read began, and when the client last took a byte.
     var lastReceived: ContinuousClock.Instant
     var lineStarted: ContinuousClock.Instant?
@@ -45,6 +47,7 @@ final class Connection {
         self.descriptor = descriptor
         self.isAuthorized = isAuthorized
         framer = LineFramer(maxLineBytes: maxLineBytes)
+        opened = now
         lastReceived = now
         lastSent = now
     }

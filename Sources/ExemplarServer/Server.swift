@@ -43,6 +43,8 @@ public final class Server {
     var lastBatch: UInt64 = 0
     let memory: MemoryBudget
     let passes: ImagePasses
+    /// Connections that had not shown the token when they were last looked through, the oldest first.
+    var strangers: [UInt64] = []
     /// Connections that have had their turn and have more lines.
     var backlog: [UInt64] = []
     var listeners: [Token: Listener] = [:]

@@ -83,6 +83,9 @@ extension Command {
                 "idle-timeout", "SECONDS", environment: "EXEMPLAR_IDLE_TIMEOUT", default: "0",
                 help: "How long a connection may stand without a request; 0 is for ever"),
             Option(
+                "auth-timeout", "SECONDS", environment: "EXEMPLAR_AUTH_TIMEOUT", default: "10",
+                help: "How long a connection may stand without the token, where one is asked for; 0 is for ever"),
+            Option(
                 "drain-timeout", "SECONDS", environment: "EXEMPLAR_DRAIN_TIMEOUT", default: "10",
                 help: "How long what was admitted may take after SIGTERM"),
             Option(
@@ -148,8 +151,8 @@ extension ServerConfiguration {
         readTimeout = try arguments.seconds("read-timeout") ?? readTimeout
         lineTimeout = try arguments.seconds("line-timeout") ?? lineTimeout
         writeTimeout = try arguments.seconds("write-timeout") ?? writeTimeout
-        let idle = try arguments.seconds("idle-timeout") ?? .zero
-        idleTimeout = idle > .zero ? idle : nil
+        idleTimeout = try arguments.seconds("idle-timeout").flatMap { $0 > .zero ? $0 : nil }
+        if let auth = try arguments.seconds("auth-timeout") { authTimeout = auth > .zero ? auth : nil }
         drainTimeout = try arguments.seconds("drain-timeout") ?? drainTimeout
         progressTimeout = try arguments.seconds("progress-timeout") ?? progressTimeout
         guard progressTimeout > .zero else { throw .usage("--progress-timeout is 0; it must be more") }
