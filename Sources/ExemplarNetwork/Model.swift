@@ -170,8 +170,8 @@ public final class Model: Sendable {
     /// 0 where a patch is too short for the meetings of a crew, tens of microseconds all together.
     ///
     /// Threads apart read every linear layer's weights each for itself, a crew reads them once. From a few patches a
-    /// thread on the products take as long as reading, and both are level (docs/benchmarks.md says how many). Where the
-    /// gain is small, apart is better: one thread computes while the other's replies are on their way.
+    /// thread on the products take as long as reading, and both are level. Where the gain is small, apart is better:
+    /// one thread computes while the other's replies are on their way.
     public func sharedBatch(members: Int) -> Int {
         guard members > 1, plan.reduce(0, { $0 + $1.multiplyAdds }) >= 10_000_000 else { return 0 }
         return 4 * members
