@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -10,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from . import _inputs, _results
+from . import _inputs, _messages, _results
 from ._connection import LineConnection
-from ._errors import ExemplarError, ProtocolError
+from ._errors import ExemplarError
 from ._results import Class, Embeddings, Transformed
 from ._transformations import passes, specification
 
@@ -280,7 +279,7 @@ class Client:
     def _ask(self, method: str, inputs: _inputs.Inputs, options: dict, most: int) -> tuple[list[Any], list[int]]:
         """The results of the requests that ``inputs`` take, at most ``most`` entries each, and their entries."""
         options = {**inputs.options, **options}
-        parts = inputs.parts(max(1, most), self._max_line_bytes - 256 - len(_line(options)))
+        parts = inputs.parts(max(1, most), self._max_line_bytes - 256 - len(_messages.line(options)))
         results: list[Any] = [None] * len(parts)
         waiting = list(range(len(parts)))[::-1]
         in_flight: list[tuple[int, int]] = []
@@ -312,8 +311,7 @@ class Client:
 
     def _send(self, method: str, params: dict[str, Any]) -> int:
         request = self._next_id
-        message = {"jsonrpc": "2.0", "id": request, "method": method, "params": params}
-        line = _line(message)
+        line = _messages.line({"jsonrpc": "2.0", "id": request, "method": method, "params": params})
         self._next_id += 1
         self._awaited.add(request)
         self._connection.send(line)
@@ -327,20 +325,15 @@ class Client:
             self._awaited.discard(request)
         reply = self._replies.pop(request)
         if "error" in reply:
-            raise _error(reply["error"])
+            raise _messages.error(reply["error"])
         return reply["result"]
 
     def _take(self, line: bytes) -> None:
-        try:
-            reply = json.loads(line)
-        except ValueError as error:
-            raise ProtocolError(f"{self._connection.name} sent a line that is not JSON.") from error
-        if not isinstance(reply, dict) or ("result" in reply) == ("error" in reply):
-            raise ProtocolError(f"{self._connection.name} sent a line that is no reply of JSON-RPC 2.0.")
+        reply = _messages.reply(line, self._connection.name)
         request = reply.get("id")
         if request is None and "error" in reply:
             # The server speaks of the connection: too many of them, or a line too long to have an id.
-            raise _error(reply["error"])
+            raise _messages.error(reply["error"])
         if isinstance(request, int) and request in self._awaited:
             self._replies[request] = reply
 
@@ -352,19 +345,3 @@ def _given(**options: Any) -> dict[str, Any]:
 def _unless_none(choice: str | None) -> str | None:
     """"none" is what the protocol takes an absent choice for."""
     return None if choice == "none" else choice
-
-
-def _line(message: dict[str, Any]) -> bytes:
-    def plain(value: Any) -> Any:
-        if isinstance(value, (np.generic, np.ndarray)):
-            return value.tolist()
-        raise TypeError(f"a parameter of type {type(value).__name__} has no form in JSON")
-
-    return json.dumps(message, separators=(",", ":"), allow_nan=False, default=plain).encode("utf-8") + b"\n"
-
-
-def _error(error: Any) -> Exception:
-    try:
-        return ExemplarError(int(error["code"]), str(error["message"]), error.get("data"))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return ProtocolError("The server sent an error that is not the documented one.")
