@@ -21,7 +21,7 @@ EVALUATION_VENV := .build/evaluation-venv
 
 .PHONY: help
 help: ## List the targets
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
 
 .PHONY: toolchain
 toolchain:
@@ -37,7 +37,7 @@ serve: build ## Build if needed and serve models/ on 127.0.0.1:7350; ARGS='--por
 	@exec $(BINARY) serve --models $(MODELS) $(ARGS)
 
 .PHONY: test
-test: test-swift test-optimized $(if $(wildcard clients/python/pyproject.toml),test-python) test-replicas ## Run every test: Swift, the Python client, the documented examples, two replicas
+test: test-swift test-optimized test-python test-replicas ## Run every test, of the documents' examples, too
 
 .PHONY: test-swift
 test-swift: toolchain ## Run the Swift tests; ARGS='--filter JSONRPC' chooses
@@ -45,7 +45,8 @@ test-swift: toolchain ## Run the Swift tests; ARGS='--filter JSONRPC' chooses
 
 .PHONY: test-optimized
 test-optimized: toolchain ## Run the tests of the network as it is shipped: optimised, where it may allocate nothing
-	@swift test --configuration release -Xswiftc -enable-testing --scratch-path .build-optimized --filter ExemplarNetworkTests
+	@swift test --configuration release -Xswiftc -enable-testing --scratch-path .build-optimized \
+		--filter ExemplarNetworkTests
 
 .PHONY: test-python
 test-python: build $(VENV)/ready ## Run the Python client's tests, and the documents' examples, on the release binary
@@ -79,11 +80,11 @@ bench: toolchain ## Measure kernels and networks against the peak and against pe
 	@benchmarks/run $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: bench-serving
-bench-serving: build ## Measure the server beside ONNX Runtime behind mosec, and what it promises; QUICK=1: 90 seconds; ARGS=--help
+bench-serving: build ## Measure the server beside mosec, and what it promises; QUICK=1: 90 seconds; ARGS=--help
 	@benchmarks/serving $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: train
-train: $(TRAINING_VENV)/ready ## Train models/$(MODEL) by its recipe, or go on where it stopped; MODEL=small ARGS='--steps 40000'
+train: $(TRAINING_VENV)/ready ## Train models/$(MODEL) by its recipe, or go on with it; MODEL=small ARGS='--steps 40000'
 	@cd models && exec $(abspath $(TRAINING_VENV))/bin/python -m training train --model $(MODEL) $(ARGS)
 
 $(TRAINING_VENV)/ready: models/training/requirements.txt
@@ -108,8 +109,9 @@ format: ## Rewrite the Swift sources in the house's format
 	@swift format --in-place --parallel --recursive $(SWIFT_FILES)
 
 .PHONY: lint
-lint: ## Say where the Swift sources are not in the house's format
+lint: ## Say where the Swift sources are not in the house's format, and which lines are over 120 columns
 	@swift format lint --strict --parallel --recursive $(SWIFT_FILES)
+	@.ci/check-line-lengths
 
 .PHONY: container
 container: ## Build the container image; IMAGE=exemplar names it, CONTAINER_ARGS passes flags on

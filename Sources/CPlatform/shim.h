@@ -50,8 +50,8 @@ static inline void exemplar_pause(void) {
 
 #ifdef __linux__
 // Asks for a short turn of the processor, so that the calling thread, which needs little of it, gets it as soon as it
-// wakes, before those that compute (Linux 6.12: sched_runtime of a normal thread is its slice). Its nice value stays, and
-// threads that it starts have the usual slice. Earlier kernels take no notice, and no failure matters.
+// wakes, before those that compute (Linux 6.12: sched_runtime of a normal thread is its slice). Its nice value stays,
+// and threads that it starts have the usual slice. Earlier kernels take no notice, and no failure matters.
 static inline void exemplar_request_slice(uint64_t nanoseconds) {
     struct {
         uint32_t size, policy;
@@ -59,7 +59,12 @@ static inline void exemplar_request_slice(uint64_t nanoseconds) {
         int32_t nice;
         uint32_t priority;
         uint64_t runtime, deadline, period;
-    } attributes = {.size = 48, .flags = 1 /* SCHED_FLAG_RESET_ON_FORK */, .nice = getpriority(PRIO_PROCESS, 0), .runtime = nanoseconds};
+    } attributes = {
+        .size = 48,
+        .flags = 1,  // SCHED_FLAG_RESET_ON_FORK
+        .nice = getpriority(PRIO_PROCESS, 0),
+        .runtime = nanoseconds,
+    };
     syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
@@ -113,8 +118,9 @@ static inline int exemplar_next_signal(int descriptor) {
 
 static inline int exemplar_ignore_sigpipe(void) { return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -1 : 0; }
 
-// Writes the stack of the thread that crashed to standard error, then lets the signal do what it does without a handler.
-// Nothing in it but write(2) and backtrace(3), which was called once before, so that it need not load its library now.
+// Writes the stack of the thread that crashed to standard error, then lets the signal do what it does without a
+// handler. Nothing in it but write(2) and backtrace(3), which was called once before, so that it need not load its
+// library now.
 static inline void exemplar_report_crash(int number) {
     void *frames[64];
     const char *name = number == SIGSEGV ? "SIGSEGV" : number == SIGILL ? "SIGILL" : number == SIGBUS ? "SIGBUS"

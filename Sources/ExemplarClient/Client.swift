@@ -2,8 +2,8 @@ public import JSONRPC
 
 /// A connection to a server: one thread at a time asks, and waits for the answers.
 ///
-/// Requests can be pipelined: `send` several, then `receive` their replies, which come back in any order. While it waits
-/// the client reads and writes both, so that no number of requests in flight can bring it to a standstill.
+/// Requests can be pipelined: `send` several, then `receive` their replies, which come back in any order. While it
+/// waits the client reads and writes both, so that no number of requests in flight can bring it to a standstill.
 public final class Client {
     /// Where the server is.
     public let address: ServerAddress

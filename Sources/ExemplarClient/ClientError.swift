@@ -28,12 +28,13 @@ public enum ClientError: Error, Equatable, Sendable, CustomStringConvertible {
             "There is no server at \(ServerAddress.tcp(host: host, port: port)): start one with `exemplar serve`, "
                 + "or give the address of one that runs."
         case .noServer(.unix(let path)):
-            "There is no server at \(path): start one with `exemplar serve --unix \(path)`, or give the path of one that runs."
+            "There is no server at \(path): start one with `exemplar serve --unix \(path)`, or give the path of one "
+                + "that runs."
         case .unreachable(let address, let reason):
             "The server at \(address) cannot be reached: \(reason)."
         case .timedOut(let address, let duration):
-            "The server at \(address) did not answer within \(duration.formattedSeconds): see whether it is overloaded, or "
-                + "allow more time."
+            "The server at \(address) did not answer within \(duration.formattedSeconds): see whether it is "
+                + "overloaded, or allow more time."
         case .disconnected(let address, let reason):
             "The connection to \(address) ended before the reply: \(reason)."
         case .notThisProtocol(let address, let reason):

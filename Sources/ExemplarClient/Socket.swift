@@ -39,7 +39,8 @@ package struct Socket: ~Copyable {
         }
     }
 
-    /// Receives what has come, at most a chunk, without waiting. Returns how many bytes: fewer than a chunk has were all.
+    /// Receives what has come, at most a chunk, without waiting. Returns how many bytes: fewer than a chunk has were
+    /// all.
     package func fill(_ framer: inout LineFramer, through chunk: UnsafeMutableRawBufferPointer) throws(ClientError)
         -> Int
     {

@@ -19,8 +19,8 @@ struct CacheSizes: Sendable, Equatable {
 /// How a sum over a window is cut into blocks whose weights stay in the first-level cache while every output pixel of
 /// an image passes over them.
 ///
-/// A block is one partial sum or several, each added to those before it. Where a sum ends depends on the window and on the
-/// instruction set's register tile alone, never on the caches: bits are the same on every machine that has the set.
+/// A block is one partial sum or several, each added to those before it. Where a sum ends depends on the window and on
+/// the instruction set's register tile alone, never on the caches: bits are the same on every machine that has the set.
 struct ReductionBlocking: Sendable, Equatable {
     /// Runs of inputs, in the order of the packed weights.
     let segments: [Segment]

@@ -1,7 +1,7 @@
 import Synchronization
 
-/// Threads that compute one small batch together: a caller and its assistants, who meet wherever one needs what the others
-/// have computed.
+/// Threads that compute one small batch together: a caller and its assistants, who meet wherever one needs what the
+/// others have computed.
 ///
 /// Between two calls the assistants block. Any thread may be the caller, one at a time.
 public final class Crew: Sendable {

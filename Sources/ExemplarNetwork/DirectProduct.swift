@@ -117,8 +117,8 @@ struct DirectProduct: Sendable {
     }
 
     /// Multiplies every row. A block of a panel passes over all rows before the next block is touched, and all panels
-    /// over a chunk of blocks whose inputs stay in the second-level cache. A single row reads each weight once, whatever
-    /// the blocks, and takes several panels at a time. Each sum runs in the order of the blocks.
+    /// over a chunk of blocks whose inputs stay in the second-level cache. A single row reads each weight once,
+    /// whatever the blocks, and takes several panels at a time. Each sum runs in the order of the blocks.
     ///
     /// - Parameters:
     ///   - part: which part of the panels.

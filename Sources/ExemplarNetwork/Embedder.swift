@@ -156,10 +156,10 @@ public final class Embedder {
         run(grouped..<last, Group(images: 0..<count), selection, dimension: dimension, part)
     }
 
-    /// Whether members of a crew are better off with whole images, of which some may have one fewer than others, than with
-    /// parts of each layer: from two images a member on, which share the weights that they stream. The more members, the
-    /// dearer are their meetings in every layer, and the more idleness is worth their absence (two Zen 4 cores lose 5 to
-    /// 10 % of an even batch by splitting layers).
+    /// Whether members of a crew are better off with whole images, of which some may have one fewer than others, than
+    /// with parts of each layer: from two images a member on, which share the weights that they stream. The more
+    /// members, the dearer are their meetings in every layer, and the more idleness is worth their absence (two Zen 4
+    /// cores lose 5 to 10 % of an even batch by splitting layers).
     private static func computesApart(images: Int, members: Int) -> Bool {
         let most = (images + members - 1) / members
         return members > 1 && images >= 2 * members && 16 * most * members <= (16 + members) * images

@@ -1,8 +1,8 @@
 import Tensors
 
 /// Where an embedder's maps and scratch lie in its slab: regions for the maps of a group of images, one for each member
-/// of a crew that computes whole images, then the maps of the whole batch, the members' scratch, and what pooled outputs
-/// pass through.
+/// of a crew that computes whole images, then the maps of the whole batch, the members' scratch, and what pooled
+/// outputs pass through.
 struct EmbedderMemory: Sendable {
     private let region: MemoryPlan
     private let rest: MemoryPlan

@@ -3,8 +3,8 @@ import Tensors
 
 /// From maps to rows: each selected layer's output goes to its place in the rows, flattened or pooled.
 extension Embedder {
-    /// Writes the output of layer `index` into the rows of a group's images, if the selection asks for it, by way of the
-    /// memory of the member in `seat`.
+    /// Writes the output of layer `index` into the rows of a group's images, if the selection asks for it, by way of
+    /// the memory of the member in `seat`.
     func gather(_ index: Int, _ selection: LayerSelection, _ group: Group, dimension: Int, seat: Int) {
         var offset = 0
         for selected in selection.indices {

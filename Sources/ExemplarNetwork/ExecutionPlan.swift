@@ -36,7 +36,8 @@ struct ExecutionPlan: Sendable {
         case linear(DirectProduct, Parameters)
     }
 
-    /// A direct convolution, or a linear layer over a map larger than the patch's: one row of register tiles for each output row.
+    /// A direct convolution, or a linear layer over a map larger than the patch's: one row of register tiles for each
+    /// output row.
     struct DirectConvolution: Sendable {
         let product: DirectProduct
         let parameters: Parameters
@@ -215,8 +216,8 @@ struct ExecutionPlan: Sendable {
 
     /// Where everything lies in an embedder's slab; nil if the sizes overflow.
     ///
-    /// - Parameter members: threads that work on one batch, each with a scratch of its own, and with a region of its own
-    ///   for maps if there can be two images for each.
+    /// - Parameter members: threads that work on one batch, each with a scratch of its own, and with a region of its
+    ///   own for maps if there can be two images for each.
     func memory(maximumBatch: Int, members: Int = 1) -> EmbedderMemory? {
         let buffers = layouts.indices.map { buffer in
             let (count, overflow) = imageStride(of: buffer).multipliedReportingOverflow(

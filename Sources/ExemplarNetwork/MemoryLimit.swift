@@ -4,8 +4,8 @@ import Platform
 /// A part of a `MemorySource`, given back when the last reference goes.
 public typealias MemoryShare = AnyObject & Sendable
 
-/// Where the memory of models comes from. It is asked before anything is allocated, and the share is held for as long as
-/// what was allocated.
+/// Where the memory of models comes from. It is asked before anything is allocated, and the share is held for as long
+/// as what was allocated.
 public protocol MemorySource: Sendable {
     /// Takes `byteCount` bytes.
     ///
@@ -76,8 +76,8 @@ public struct MemoryLimit: MemorySource, Equatable {
         guard byteCount > self.byteCount - taken else { return }
         let others = taken > 0 ? "which with the \(Self.text(taken)) that are taken already is " : ""
         throw ModelError(
-            "\(subject) take \(Self.text(byteCount)), \(others)more than the \(Self.text(self.byteCount)) of memory that "
-                + "\(source.rawValue) gives this process: \(advice), or give it more memory.")
+            "\(subject) take \(Self.text(byteCount)), \(others)more than the \(Self.text(self.byteCount)) of memory "
+                + "that \(source.rawValue) gives this process: \(advice), or give it more memory.")
     }
 
     /// In whole mebibytes, rounded up, or bytes where that is less than one.

@@ -166,18 +166,18 @@ public final class Model: Sendable {
         network.filling.fill(pixels, of: configuration.input, from: input)
     }
 
-    /// At most so many patches are computed sooner by a crew of `members` threads together than by each of them apart; 0
-    /// where a patch is too short for a crew that has to be woken.
+    /// At most so many patches are computed sooner by a crew of `members` threads together than by each of them apart;
+    /// 0 where a patch is too short for a crew that has to be woken.
     ///
     /// Threads apart read every linear layer's weights each for itself, a crew reads them once. From a few patches a
-    /// thread on the products take as long as reading, and both are level (docs/benchmarks.md says how many). Where the
-    /// gain is small, apart is better: one thread computes while the other's replies are on their way.
+    /// thread on the products take as long as reading, and both are level. Where the gain is small, apart is better:
+    /// one thread computes while the other's replies are on their way.
     public func sharedBatch(members: Int) -> Int {
         members > 1 && multiplyAdds >= 10_000_000 ? 4 * members : 0
     }
 
-    /// Whether a single patch is computed sooner by a crew of `members` threads that are awake than by one: where each has
-    /// enough to do between two meetings, microseconds each.
+    /// Whether a single patch is computed sooner by a crew of `members` threads that are awake than by one: where each
+    /// has enough to do between two meetings, which take microseconds.
     public func isWorthSharing(members: Int) -> Bool {
         members > 1 && (multiplyAdds >= 10_000_000 || multiplyAdds >= 2_500_000 * members)
     }

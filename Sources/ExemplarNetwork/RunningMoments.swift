@@ -3,8 +3,8 @@ import Glibc
 /// Mean and variance of rows that come one at a time: ĝ_K(x) = (1/K) Σ_k g(T_αk x) with its uncertainty.
 ///
 /// One pass, in double precision, without cancellation (Welford 1962; Knuth, The Art of Computer Programming, volume 2,
-/// section 4.2.2). Rows that are all the same give that row, bit for bit, and a variance of exactly 0. The result depends
-/// on the order of the rows alone.
+/// section 4.2.2). Rows that are all the same give that row, bit for bit, and a variance of exactly 0. The result
+/// depends on the order of the rows alone.
 public final class RunningMoments {
     public let dimension: Int
     /// Rows so far: K.
@@ -61,8 +61,8 @@ public final class RunningMoments {
     /// The standard error of a dimension, over all dimensions: √(tr Σ̂ / (K · D)); nil for a single row.
     public var standardError: Double? { expectedDistance.map { $0 / Double(max(dimension, 1)).squareRoot() } }
 
-    /// The expected distance over the length of the mean, r = √(tr Σ̂ / K) / ‖mean‖₂: 0 where the rows are all the same,
-    /// infinite for other rows around zero, nil for a single row.
+    /// The expected distance over the length of the mean, r = √(tr Σ̂ / K) / ‖mean‖₂: 0 where the rows are all the
+    /// same, infinite for other rows around zero, nil for a single row.
     public var relativeError: Double? {
         guard let distance = expectedDistance else { return nil }
         let length = (0..<dimension).reduce(0.0) { $0 + means[$1] * means[$1] }.squareRoot()

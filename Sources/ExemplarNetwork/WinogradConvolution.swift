@@ -31,8 +31,9 @@ struct WinogradConvolution: Sendable {
     private var tuples: Int { algorithm.inputs * algorithm.inputs }
     /// Floats from one tile's transformed inputs to the next's.
     private let inputTileStep: Int
-    /// Whether the input is the network's own, of few channels, which lies in pixels of 4: then the output transform makes
-    /// the products itself, for one vector of output channels at a time, whose weights stay in the first-level cache.
+    /// Whether the input is the network's own, of few channels, which lies in pixels of 4: then the output transform
+    /// makes the products itself, for one vector of output channels at a time, whose weights stay in the first-level
+    /// cache.
     private let isNarrow: Bool
 
     /// - Parameter images: that run together, at most.

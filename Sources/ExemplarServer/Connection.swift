@@ -24,17 +24,19 @@ final class Connection {
     var hasEnded = false
     /// To be closed as soon as the output is gone.
     var isClosing = false
+    /// Whether the client has shown the token, or need not.
     var isAuthorized: Bool
     var wrongTokens = 0
     /// Bytes of replies that admitted requests will put into the output, at most.
     var owedByteCount = 0
-    /// Until when a connection whose sending side is closed waits for its client to close, too: closing it earlier, with
-    /// something of the client's unread, would reset it and take back replies that are on their way.
+    /// Until when a connection whose sending side is closed waits for its client to close, too: closing it earlier,
+    /// with something of the client's unread, would reset it and take back replies that are on their way.
     var lingersUntil: ContinuousClock.Instant?
     /// What the poller watches.
     var interest: Poller.Interest = .read
     /// JSON-RPC batches whose replies are not all there.
     var batches: [UInt64: BatchReply] = [:]
+    let opened: ContinuousClock.Instant
     /// When the last byte came, when the line that is being read began, and when the client last took a byte.
     var lastReceived: ContinuousClock.Instant
     var lineStarted: ContinuousClock.Instant?
@@ -45,6 +47,7 @@ final class Connection {
         self.descriptor = descriptor
         self.isAuthorized = isAuthorized
         framer = LineFramer(maxLineBytes: maxLineBytes)
+        opened = now
         lastReceived = now
         lastSent = now
     }

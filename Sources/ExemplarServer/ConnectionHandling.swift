@@ -73,7 +73,8 @@ extension Server {
         }
     }
 
-    /// Closes a connection that is owed nothing: at once if its client has, else as soon as it does. False once it is gone.
+    /// Closes a connection that is owed nothing: at once if its client has, else as soon as it does. False once it is
+    /// gone.
     func finish(_ connection: Connection) -> Bool {
         guard !connection.hasEnded else {
             remove(connection)

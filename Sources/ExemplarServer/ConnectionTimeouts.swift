@@ -3,13 +3,22 @@ import JSONRPC
 
 /// Clients that stop in the middle of something.
 extension Server {
-    /// Closes the connections whose client has stopped in the middle of something.
+    /// Closes the connections whose client has stopped in the middle of something, or has not begun.
     func sweep(_ now: ContinuousClock.Instant) {
+        strangers.removeAll { connections[$0]?.isAuthorized ?? true }
         for connection in connections.values {
-            if let reason = overdue(connection, now) {
-                log.debug("closing a connection: \(reason)", [.init("connection", .int(Int(connection.id.rawValue)))])
-                remove(connection)
-            }
+            guard let reason = overdue(connection, now) else { continue }
+            log.debug("closing a connection: \(reason)", [.init("connection", .int(Int(connection.id.rawValue)))])
+            remove(connection)
+        }
+        guard let limit = configuration.authTimeout else { return }
+        for token in strangers {
+            guard let connection = connections[token], connection.opened.duration(to: now) > limit else { continue }
+            turnAway(
+                connection, .unauthorized,
+                "No token came in time: connect again, and send the method auth at once.")
+            log.debug("closing a connection: no token came", [.init("connection", .int(Int(token)))])
+            remove(connection)
         }
     }
 

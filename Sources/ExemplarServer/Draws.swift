@@ -3,8 +3,8 @@ import ExemplarNetwork
 import JSONRPC
 import Transformations
 
-/// The transformations of a request: the same α for each of its inputs, so that an answer depends neither on position nor
-/// on how a client splits its patches.
+/// The transformations of a request: the same α for each of its inputs, so that an answer depends neither on position
+/// nor on how a client splits its patches.
 final class Draws: Sendable {
     /// 1 or more.
     let count: Int
@@ -27,8 +27,8 @@ final class Draws: Sendable {
     private let source: Source
     private let made = Monitor<[Transformation]>([])
 
-    /// α_0 … α_(K−1). They are drawn when they are first asked for, by a worker: thousands of them would hold up the event
-    /// loop.
+    /// α_0 … α_(K−1). They are drawn when they are first asked for, by a worker: thousands of them would hold up the
+    /// event loop.
     var transformations: [Transformation] {
         switch source {
         case .given(let list): list
@@ -86,7 +86,8 @@ final class Draws: Sendable {
             if isColor, sampler.ranges.contrast == nil, transformations.contains(where: { $0.contrast != [1, 1, 1] }) {
                 throw ResponseError(
                     .notSupported,
-                    "\(model.configuration.name) has no components for the contrast in its config.json: give factors of 1."
+                    "\(model.configuration.name) has no components for the contrast in its config.json: give factors "
+                        + "of 1."
                 )
             }
             (source, seed, mode, count, tolerance) = (.given(transformations), nil, "parameters", list.count, nil)

@@ -9,8 +9,8 @@ extension Server {
     /// for tens of milliseconds, or are refused, hardly notice, and one turn takes what came on many connections,
     /// instead of one turn each that takes a core from a worker.
     ///
-    /// Nothing ends it, a finished batch neither: a scheduler that is fair keeps a thread that wakes microseconds after
-    /// it fell asleep from its core until the next tick, up to 4 ms, and with it every refusal that is due.
+    /// Nothing ends it, a finished batch neither: a scheduler that is fair keeps a thread that wakes microseconds
+    /// after it fell asleep from its core until the next tick, up to 4 ms, and with it every refusal that is due.
     private static let rest: Duration = .microseconds(500)
 
     /// The events of the next turn.

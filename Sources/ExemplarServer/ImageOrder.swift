@@ -33,8 +33,8 @@ struct ImageOrder: Sendable {
     private var tooManyPixels: ResponseError {
         .invalidParameter(
             "images",
-            "The images have more than \(totalPixels) pixels together, the area of as many patches as the queue holds: send "
-                + "fewer at a time, or raise the server's --queue.")
+            "The images have more than \(totalPixels) pixels together, the area of as many patches as the queue holds: "
+                + "send fewer at a time, or raise the server's --queue.")
     }
 
     /// Reads every file's header, takes the memory, and decodes.

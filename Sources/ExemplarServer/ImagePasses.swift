@@ -3,9 +3,9 @@ import ExemplarNetwork
 
 /// Memory for forward passes over images larger than the patch: gigabytes for a megapixel on a large network.
 ///
-/// A pass is reserved before it starts; where there is no room now the batcher passes it over until there is, and one that
-/// would never find room is refused before it is queued. The embedders of the last sizes are kept a while for images of
-/// the same size, unless somebody wants their memory.
+/// A pass is reserved before it starts; where there is no room now the batcher passes it over until there is, and one
+/// that would never find room is refused before it is queued. The embedders of the last sizes are kept a while for
+/// images of the same size, unless somebody wants their memory.
 ///
 /// Unchecked: an embedder belongs to whoever took it.
 final class ImagePasses: @unchecked Sendable {

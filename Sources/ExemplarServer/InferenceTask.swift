@@ -8,8 +8,8 @@ import Transformations
 ///
 /// A task of n inputs and K draws has n · K units of work, unit i · K + k being draw k of input i. Shared by the event
 /// loop, which makes it, and the workers, which compute slices of it. Unchecked: inputs are written before it is
-/// admitted; without draws each row is written by the one worker that has its unit, and with draws under `lock`; and the
-/// batcher's lock stands between the last unit and the reply.
+/// admitted; without draws each row is written by the one worker that has its unit, and with draws under `lock`; and
+/// the batcher's lock stands between the last unit and the reply.
 final class InferenceTask: @unchecked Sendable {
     /// What is answered.
     enum Answer: Sendable {

@@ -62,8 +62,8 @@ final class InputBlock: @unchecked Sendable {
         format = type == .u8 ? .uint8 : .float32
         let size = shape.height * shape.width * shape.channels * type.byteCount
         byteCount = encoded.count * size
-        // Escapes only shorten a string. Base64 is four characters for three bytes: a request of entries that are far too short, which would take
-        // more memory than its line, is refused first.
+        // Escapes only shorten a string. Base64 is four characters for three bytes: a request of entries that are far
+        // too short, which would take more memory than its line, is refused first.
         for (index, entry) in encoded.enumerated()
         where entry.base64Capacity < size || !entry.isEscaped && entry.base64Capacity > size + 2 {
             var room = [UInt8](repeating: 0, count: min(entry.base64Capacity, size))

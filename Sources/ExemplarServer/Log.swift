@@ -56,8 +56,8 @@ public struct Log: Sendable {
             line.append(json: .object(head + fields))
         }
         line.append(UInt8(ascii: "\n"))
-        // A log that nobody reads must not hold up the server: what would block is dropped. (A pipe that can take anything
-        // can take 4,096 bytes, more than any line.)
+        // A log that nobody reads must not hold up the server: what would block is dropped. (A pipe that can take
+        // anything can take 4,096 bytes, more than any line.)
         var ready = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
         guard poll(&ready, 1, 0) == 1 else { return }
         // One write a line, so that lines of several threads do not mix.

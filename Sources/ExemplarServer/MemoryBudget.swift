@@ -5,8 +5,8 @@ import ExemplarNetwork
 /// within the limit: weights and the workers' maps first, and of what they leave a quarter for requests and replies, a
 /// quarter for lines that have not ended, and the rest for the forward passes of images (`ImagePasses`).
 ///
-/// Everything is taken before it is allocated. While models are loaded beside those that serve, the others' parts shrink:
-/// what they hold already stays, and what is new must fit into both its part and the whole.
+/// Everything is taken before it is allocated. While models are loaded beside those that serve, the others' parts
+/// shrink: what they hold already stays, and what is new must fit into both its part and the whole.
 final class MemoryBudget: Sendable {
     private let chosen: Int?
     private let state: Monitor<MemoryHoldings>
@@ -74,8 +74,8 @@ final class MemoryBudget: Sendable {
 
     /// Takes `byteCount` bytes for the pass over an image; nil where there is no room for them now.
     ///
-    /// - Parameter others: shares of passes that make way. The new one is as large as all of them, if that is more, until
-    ///   it `shrinks`: what makes way is still to be freed. They are left with nothing.
+    /// - Parameter others: shares of passes that make way. The new one is as large as all of them, if that is more,
+    ///   until it `shrinks`: what makes way is still to be freed. They are left with nothing.
     func takePass(_ byteCount: Int, inPlaceOf others: [Lease] = []) -> Lease? {
         let size = state.withLock { holdings -> Int? in
             assert(others.allSatisfy { $0.part == .passes }, "only a pass makes way for another")
@@ -99,7 +99,8 @@ final class MemoryBudget: Sendable {
 
     /// Whether the lines that have not ended keep to their part.
     ///
-    /// By what there is when one set of models serves: a reload closes nobody's connection, as long as the whole has room.
+    /// By what there is when one set of models serves: a reload closes nobody's connection, as long as the whole has
+    /// room.
     var linesFit: Bool { state.withLock { $0.lines <= $0.settledCapacities.lines && $0.total <= $0.limit } }
 
     /// Bytes of replies that wait for their clients.

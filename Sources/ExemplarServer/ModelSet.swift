@@ -78,8 +78,8 @@ private struct Loan: @unchecked Sendable {
     init(_ embedder: Embedder) { self.embedder = embedder }
 }
 
-/// Embedders that no worker is using. There are as many as workers, and each worker uses one at a time; the first is the
-/// one that a crew can share.
+/// Embedders that no worker is using. There are as many as workers, and each worker uses one at a time; the first is
+/// the one that a crew can share.
 final class EmbedderPool: @unchecked Sendable {
     // Unchecked: an embedder belongs to whoever took it out.
     private let idle: Monitor<[Embedder]>
@@ -177,9 +177,8 @@ struct ModelSet: Sendable {
         }
         guard let first = models.keys.min() else { throw ModelError("There is no model to serve") }
         if let wanted = configuration.defaultModel, models[wanted] == nil {
-            throw ModelError(
-                "--default-model \(wanted) is not among the models, which are \(models.keys.sorted().joined(separator: ", "))"
-            )
+            let names = models.keys.sorted().joined(separator: ", ")
+            throw ModelError("--default-model \(wanted) is not among the models, which are \(names)")
         }
         return ModelSet(models: models, defaultName: configuration.defaultModel ?? first)
     }
@@ -188,7 +187,8 @@ struct ModelSet: Sendable {
     static func modelFolders(in parent: String) throws(ModelError) -> [String] {
         guard let directory = opendir(parent) else {
             throw ModelError(
-                "\(parent): cannot be read: \(errorText()). Give --models a folder of model folders, or --model one of them"
+                "\(parent): cannot be read: \(errorText()). Give --models a folder of model folders, or --model one of "
+                    + "them"
             )
         }
         defer { closedir(directory) }

@@ -30,8 +30,8 @@ final class Outbox: Sendable {
 
     func post(_ delivery: Delivery) { post([delivery]) }
 
-    /// Posts what a batch led to, and wakes the event loop once for all of it; where that is nothing, too: that a worker
-    /// is idle may be what a drain or a kept embedder waits for.
+    /// Posts what a batch led to, and wakes the event loop once for all of it; where that is nothing, too: that a
+    /// worker is idle may be what a drain or a kept embedder waits for.
     func post(_ news: [Delivery]) {
         let wakes = deliveries.withLock { deliveries in
             defer { deliveries.append(contentsOf: news) }

@@ -45,6 +45,8 @@ public struct ServerConfiguration: Sendable {
     public var writeTimeout: Duration = .seconds(10)
     /// How long a connection may stand without a request; nil for ever.
     public var idleTimeout: Duration?
+    /// How long a connection may stand without having shown the token, where there is one; nil for ever.
+    public var authTimeout: Duration? = .seconds(10)
     /// How long what was admitted may take once the server was told to end.
     public var drainTimeout: Duration = .seconds(10)
     /// A batch that has not got on for longer than this means that the workers make no progress.

@@ -156,8 +156,8 @@ extension RequestHandler {
         guard byteCount + held <= capacity else {
             throw .invalidParameter(
                 parameter,
-                "The request would take \(byteCount + held) bytes of memory, more than the \(capacity) that there are for all: "
-                    + "send less at a time, or give the server more memory.")
+                "The request would take \(byteCount + held) bytes of memory, more than the \(capacity) that there are "
+                    + "for all: send less at a time, or give the server more memory.")
         }
         if let lease = memory.take(byteCount) { return lease }
         throw ResponseError(
@@ -181,8 +181,8 @@ extension RequestHandler {
         guard given.height * given.width <= configuration.maxPixels else {
             throw .invalidParameter(
                 "shape",
-                "\(given.height) x \(given.width) is more than \(configuration.maxPixels) pixels: send parts, or raise the "
-                    + "server's --max-pixels.")
+                "\(given.height) x \(given.width) is more than \(configuration.maxPixels) pixels: send parts, or raise "
+                    + "the server's --max-pixels.")
         }
         let entry = InputBlock.Entry(height: given.height, width: given.width)
         try checkSize(entry, work, "shape")
@@ -271,8 +271,8 @@ extension RequestHandler {
             let wrong = names.first { model.selection(of: [$0]) == nil } ?? ""
             throw ResponseError(
                 .unknownName,
-                "\(model.configuration.name) has no convolution or linear layer \(excerpt(wrong)); it has \(known.joined(separator: ", "))."
-            )
+                "\(model.configuration.name) has no convolution or linear layer \(excerpt(wrong)); it has "
+                    + "\(known.joined(separator: ", ")).")
         }
     }
 
@@ -283,15 +283,15 @@ extension RequestHandler {
         guard size <= configuration.maxReplyBytes else {
             throw .invalidParameter(
                 parameter,
-                "The reply would have up to \(size) bytes, more than \(configuration.maxReplyBytes): ask for fewer patches "
-                    + "or layers at a time, or raise the server's --max-reply-bytes.")
+                "The reply would have up to \(size) bytes, more than \(configuration.maxReplyBytes): ask for fewer "
+                    + "patches or layers at a time, or raise the server's --max-reply-bytes.")
         }
     }
 
     private func tooMuch(_ units: Int, _ parameter: String) -> ResponseError {
         .invalidParameter(
             parameter,
-            "This is the work of \(units) patches, counting draws and the areas of larger images, more than the queue ever "
-                + "holds, \(configuration.queue): split the request, or raise the server's --queue.")
+            "This is the work of \(units) patches, counting draws and the areas of larger images, more than the queue "
+                + "ever holds, \(configuration.queue): split the request, or raise the server's --queue.")
     }
 }

@@ -84,7 +84,8 @@ extension Raster {
     /// - of an RGB image `.grey` is the luma that `grey()` describes; grey images become RGB by repeating the value.
     ///
     /// The sizes in the header are compared with `maximumPixels` before anything is decoded or has memory. Decoding
-    /// then takes what `ImageHeader.decodingByteCount` says, and for metadata at most 16 MiB. A file that ends early is an error, never half an image.
+    /// then takes what `ImageHeader.decodingByteCount` says, and for metadata at most 16 MiB. A file that ends early is
+    /// an error, never half an image.
     ///
     /// - Parameters:
     ///   - bytes: the whole file.

@@ -42,8 +42,8 @@ public enum ImageError: Error, Equatable, Sendable, CustomStringConvertible {
         case .unknownFormat:
             "The image is none of PNG, JPEG and WebP: convert it to one of them."
         case .tooLarge(let format, let width, let height, let maximumPixels):
-            "The \(format.rawValue) is \(width)×\(height) (width by height), more than the \(maximumPixels) pixels that "
-                + "are read: scale it down or cut it into parts."
+            "The \(format.rawValue) is \(width)×\(height) (width by height), more than the \(maximumPixels) pixels "
+                + "that are read: scale it down or cut it into parts."
         case .undecodable(let format, let reason):
             "The \(format.rawValue) cannot be decoded (\(reason)): it is damaged or cut short. Fetch it again, or save "
                 + "it anew."

@@ -27,8 +27,8 @@ final class JPEGDecoder: ImageDecoder {
     deinit { _ = tjDestroy(handle) }
 
     func decodeRGB(into output: UnsafeMutableBufferPointer<UInt8>) throws(ImageError) {
-        // A file that ends early is a warning to the library, which would fill the rest with grey. A progressive file of
-        // very many scans would take minutes for a few kilobytes.
+        // A file that ends early is a warning to the library, which would fill the rest with grey. A progressive file
+        // of very many scans would take minutes for a few kilobytes.
         let flags = TJFLAG_STOPONWARNING | TJFLAG_LIMITSCANS
         let status = tjDecompress2(
             handle, bytes.bindMemory(to: UInt8.self).baseAddress, UInt(bytes.count), output.baseAddress, Int32(width),

@@ -99,8 +99,8 @@ public enum Base64 {
         }
     }
 
-    /// Writes the base64 of `bytes` to the front of `output`, which has room for `encodedCount(bytes.count)` characters,
-    /// and returns their number; 0 where it has not.
+    /// Writes the base64 of `bytes` to the front of `output`, which has room for `encodedCount(bytes.count)`
+    /// characters, and returns their number; 0 where it has not.
     public static func encode(_ bytes: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> Int {
         let count = encodedCount(bytes.count)
         guard count > 0, output.count >= count, let source = bytes.baseAddress, let target = output.baseAddress else {
@@ -139,8 +139,8 @@ public enum Base64 {
         UInt16(alphabet[$0 >> 6]) | UInt16(alphabet[$0 & 63]) << 8
     }
 
-    /// Four tables of 256: what a character in place 0 ... 3 of its group adds to the group's three bytes, the first byte
-    /// lowest. A character outside the alphabet sets the top byte.
+    /// Four tables of 256: what a character in place 0 ... 3 of its group adds to the group's three bytes, the first
+    /// byte lowest. A character outside the alphabet sets the top byte.
     private static let decodeTables: [UInt32] = {
         var tables = [UInt32](repeating: 0xFF00_0000, count: 1024)
         for (index, character) in alphabet.enumerated() {

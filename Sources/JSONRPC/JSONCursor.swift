@@ -116,7 +116,8 @@ struct JSONCursor {
     }
 }
 
-/// Well-formed UTF-8 as the Unicode Standard defines it (table 3-7): no overlong forms, surrogates or values past U+10FFFF.
+/// Well-formed UTF-8 as the Unicode Standard defines it (table 3-7): no overlong forms, surrogates or values past
+/// U+10FFFF.
 enum UTF8Sequence {
     /// The length of the multi-byte sequence at `position`, or nil if it is malformed.
     static func width(in text: UnsafeRawBufferPointer, at position: Int) -> Int? {

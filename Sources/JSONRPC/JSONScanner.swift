@@ -37,9 +37,9 @@ public struct JSONSyntaxError: Error, Equatable, Sendable {
 
 /// Validates a text as JSON (RFC 8259) in one pass and notes where its values lie, without copying or converting any.
 ///
-/// This is a scanner of the house and not Foundation's because replies must echo ids byte for byte, keys must not repeat,
-/// and base64 strings must be decoded straight from the line into place. The tape it writes (after simdjson, Langdale and
-/// Lemire 2019) has one entry a value in the order of the text and is reused from text to text.
+/// This is a scanner of the house and not Foundation's because replies must echo ids byte for byte, keys must not
+/// repeat, and base64 strings must be decoded straight from the line into place. The tape it writes (after simdjson,
+/// Langdale and Lemire 2019) has one entry a value in the order of the text and is reused from text to text.
 public struct JSONScanner: ~Copyable {
     /// The deepest nesting of arrays and objects taken.
     public static let maxDepth = 32
@@ -229,7 +229,8 @@ private struct Pass {
         tape.base[entry].next = UInt32(truncatingIfNeeded: tape.count)
     }
 
-    /// Few keys are compared pair by pair; many are sorted by a seeded hash first, so that no line costs quadratic time.
+    /// Few keys are compared pair by pair; many are sorted by a seeded hash first, so that no line costs quadratic
+    /// time.
     private mutating func checkKeys(of object: Int, memberCount: Int) throws(JSONSyntaxError) {
         let end = Int(tape.base[object].next)
         if memberCount <= 12 {

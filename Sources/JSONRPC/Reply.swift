@@ -23,8 +23,8 @@ public struct OutgoingRequest {
 
     /// Appends the request as a line of its own, with `patches` as its first parameter.
     ///
-    /// - Parameter patches: raw pixels, one patch after the other, `patchByteCount` bytes each; what is left over is not
-    ///   sent.
+    /// - Parameter patches: raw pixels, one patch after the other, `patchByteCount` bytes each; what is left over is
+    ///   not sent.
     public func writeLine(
         withPatches patches: UnsafeRawBufferPointer, patchByteCount: Int, to buffer: inout ByteBuffer
     ) {

@@ -35,23 +35,24 @@ public enum WeightType: Sendable, Equatable {
 /// For tuple f < `tuples`, row r < `rows`, vector v < `vectors` and lane l < 16, with k counting through the segments
 /// in order:
 ///
-///     output[f · outputTupleStep + r · outputStep + 16 v + l] = activation(start +
-///         Σ_k input[f · inputTupleStep + r · inputStep + position(k)] · weights[f · weightTupleStep + 16 (k · vectors + v) + l])
+///     output[f · outputTupleStep + r · outputStep + 16 v + l] = activation(start + Σ_k
+///         input[f · inputTupleStep + r · inputStep + position(k)]
+///         · weights[f · weightTupleStep + 16 (k · vectors + v) + l])
 ///
 /// where `start` is bias[16 v + l] if there is a bias, else what `output` holds: a sum may be cut into blocks that fit
 /// the cache. A direct convolution is one tuple; a Winograd convolution has one for each element of a transformed tile
 /// ("tuple multiplication", after NNPACK).
 ///
-/// The sum over k is made of partial sums, each over k in rising order up to a segment that ends it: the first goes on from
-/// the bias, if there is one, and the others begin at zero and are added to what there is, one after the other. The
-/// rounding error of n terms grows with √n within a partial sum, and again among them, instead of over all (Higham 1993).
-/// That order is the same whatever the register tile, so a result does not depend on how many rows stand beside it. The
-/// last segment ends a sum.
+/// The sum over k is made of partial sums, each over k in rising order up to a segment that ends it: the first goes on
+/// from the bias, if there is one, and the others begin at zero and are added to what there is, one after the other.
+/// The rounding error of n terms grows with √n within a partial sum, and again among them, instead of over all (Higham
+/// 1993). That order is the same whatever the register tile, so a result does not depend on how many rows stand beside
+/// it. The last segment ends a sum.
 ///
 /// Rows are taken in register tiles of nearly equal height. One row may be multiplied by several panels at once, p <
-/// `panels`, with weights p · `weightPanelStep` further on, and bias and outputs right behind the panel before: alone it
-/// would wait for its own additions. `weights` is read in whole vectors and 64-byte aligned; nothing is read beyond the
-/// segments.
+/// `panels`, with weights p · `weightPanelStep` further on, and bias and outputs right behind the panel before: alone
+/// it would wait for its own additions. `weights` is read in whole vectors and 64-byte aligned; nothing is read beyond
+/// the segments.
 public struct PanelArguments {
     public var input: UnsafePointer<Float>
     /// Elements from one row's input to the next.

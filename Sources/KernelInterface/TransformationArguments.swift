@@ -10,8 +10,8 @@
 ///
 /// clip is to 0 … 1, NaN included; HSV is that of Smith (1978), with hue 0 for greys.
 public struct TransformationArguments {
-    /// [height][width][channels], 8-bit or little-endian float32 of any alignment; fewer than 2³¹ pixels between the first
-    /// and the last.
+    /// [height][width][channels], 8-bit or little-endian float32 of any alignment; fewer than 2³¹ pixels between the
+    /// first and the last.
     public var source: UnsafeRawPointer
     /// Whether a pixel is a byte, 255 for 1.
     public var isBytes: Bool
@@ -67,8 +67,8 @@ public enum PixelBorder: Sendable {
 
 /// From a patch's pixels, counted from its centre, to columns and rows of an image.
 public struct AffineMap: Sendable {
-    /// Where the patch's centre falls: whole columns and rows, apart so that float32 loses nothing in a large image, and
-    /// the rest. Whole ones lie within ± 2²¹.
+    /// Where the patch's centre falls: whole columns and rows, apart so that float32 loses nothing in a large image,
+    /// and the rest. Whole ones lie within ± 2²¹.
     public var column: Int
     public var row: Int
     public var columnFraction: Float

@@ -55,14 +55,15 @@ public enum WinogradShape: Sendable, Equatable, CaseIterable {
 ///
 /// Tile i covers t × t inputs from `input` + i · `tileColumns` on. Element (x, y) of its transform, channel c:
 ///
-///     output[(x · t + y) · tupleStep + i · tileStep + c] = Σ_jk Bᵀ[x, j] · input[j · rowStride + (i · m + k) · columnStride + c] · Bᵀ[y, k]
+///     output[(x · t + y) · tupleStep + i · tileStep + c] =
+///         Σ_jk Bᵀ[x, j] · input[j · rowStride + (i · m + k) · columnStride + c] · Bᵀ[y, k]
 ///
 /// Row 0 of Bᵀ d is Σ_k q_k d_2k, its last row Σ_k q_k d_(2k+1), and the rows of a pair ±a_i are E_i ± a_i O_i with
 /// E_i = Σ_k c_ik d_(2k+2), O_i = Σ_k c_ik d_(2k+1); q are the coefficients of Π_j (x² − a_j²), c_i of the same
 /// product without its factor i.
 ///
-/// `transformNarrowInput` does the same for an input of at most 4 channels, in vectors of 4 pixels: `columnStride` is 4,
-/// `vectors` is 0, 4 channels are written, and up to 3 pixels behind a row of tiles are read.
+/// `transformNarrowInput` does the same for an input of at most 4 channels, in vectors of 4 pixels: `columnStride` is
+/// 4, `vectors` is 0, 4 channels are written, and up to 3 pixels behind a row of tiles are read.
 public struct InputTransformArguments {
     public var shape: WinogradShape
     public var input: UnsafePointer<Float>
@@ -112,8 +113,8 @@ public struct InputTransformArguments {
 ///
 ///     product[f][i][l] = Σ_c input[i · tileStep + 4f + c] · weights[(f · channels + c) · 16 + l]
 ///
-/// so that what is many times as large as what it is made of never passes through memory. The steps are constants, which
-/// leaves no address to compute.
+/// so that what is many times as large as what it is made of never passes through memory. The steps are constants,
+/// which leaves no address to compute.
 public struct OutputTransformArguments {
     public var shape: WinogradShape
     /// Input channels of products that are made on the way, 1 or 3; 0 where `input` holds products.

@@ -21,9 +21,9 @@ public struct SafetensorsWriter {
         }
         let start = data.count
         data += bytes
+        let offsets = "[\(start),\(data.count)]"
         header.append(
-            "\(quoted(name)):{\"dtype\":\"\(type.rawValue)\",\"shape\":\(shape),\"data_offsets\":[\(start),\(data.count)]}"
-        )
+            "\(quoted(name)):{\"dtype\":\"\(type.rawValue)\",\"shape\":\(shape),\"data_offsets\":\(offsets)}")
     }
 
     /// Adds a float32 tensor.

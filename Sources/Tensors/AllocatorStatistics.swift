@@ -61,7 +61,8 @@ public struct AllocatorStatistics: Sendable, Equatable {
     }
 
     #if JEMALLOC
-        /// Over size classes: their number is in the second last place of the first name, the arena 4096 stands for all.
+        /// Over size classes: their number is in the second last place of the first name, the arena 4096 stands for
+        /// all.
         private static func total(
             of requests: String, _ size: String, classes: StaticString
         ) -> (bytes: Int, count: Int) {

@@ -65,13 +65,14 @@ import Testing
                     }
                 }
                 while let batch = batcher.next(reserve: reserve) {
-                    if batch.key.runsInPieces {
-                        state.wait { $0.mayEnd ? () : nil }
-                        state.withLock { $0.isFree = true }
-                        batcher.retry()
-                    }
+                    if batch.key.runsInPieces { state.wait { $0.mayEnd ? () : nil } }
                     let finished = batcher.finish(batch)
-                    state.withLock { $0.completed += finished.completed.map(\.name) }
+                    state.withLock { state in
+                        state.completed += finished.completed.map(\.name)
+                        // Not before: the other worker would start the next piece, and might note its end first.
+                        if batch.key.runsInPieces { state.isFree = true }
+                    }
+                    if batch.key.runsInPieces { batcher.retry() }
                     state.notifyAll()
                 }
             }

@@ -2,7 +2,8 @@ import Batching
 import TestSupport
 import Testing
 
-/// Thousands of random histories, each step compared with the naive batcher. What pieces need is now scarce, now plenty.
+/// Thousands of random histories, each step compared with the naive batcher. What pieces need is now scarce, now
+/// plenty.
 @Suite struct PropertyTests {
     @Test(arguments: 0..<40)
     func randomHistoriesAgreeWithTheNaiveBatcher(seed: UInt64) throws {

@@ -18,7 +18,8 @@ import Testing
         #expect(rows.map(String.init) == expected)
     }
 
-    /// The stack goes to standard error, and the process ends by the signal that it got: one that the sanitizers leave alone.
+    /// The stack goes to standard error, and the process ends by the signal that it got: one that the sanitizers leave
+    /// alone.
     @Test func aCrashLeavesAStack() throws {
         let model = try TemporaryModel(LocalEmbeddingTests.oracle(channels: 3))
         let server = try ServerProcess(["--model", model.path, "--threads", "1"])

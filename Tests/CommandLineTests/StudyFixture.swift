@@ -36,7 +36,8 @@ struct StudyFixture {
                         activation: .relu)),
                 LayerConfiguration(
                     name: "pool1",
-                    kind: .maxPool(kernel: Extent(2, 2), stride: Extent(2, 2), padding: Extent(0, 0), rounding: .floor)),
+                    kind: .maxPool(
+                        kernel: Extent(2, 2), stride: Extent(2, 2), padding: Extent(0, 0), rounding: .floor)),
                 LayerConfiguration(name: "fc", kind: .linear(outFeatures: 10, activation: .relu)),
             ]
                 + (head

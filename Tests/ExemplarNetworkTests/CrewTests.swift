@@ -9,7 +9,7 @@ import Testing
 @Suite struct CrewTests {
     @Test(arguments: NetworkTests.cases.indices, [2, 3])
     func membersChangeNoBit(index: Int, members: Int) throws {
-        let configuration = NetworkTests.cases[index].configuration
+        let (name, configuration) = (NetworkTests.cases[index].name, NetworkTests.cases[index].configuration)
         let oracle = Oracle.random(configuration, seed: 5)
         let crew = try Crew(count: members, startThread: startThread)
         for instructionSet in InstructionSet.available {
@@ -32,8 +32,7 @@ import Testing
                             for row in 0..<count {
                                 #expect(
                                     rows[row].elementsEqual(expected[row], by: { $0.bitPattern == $1.bitPattern }),
-                                    "\(NetworkTests.cases[index].name), \(instructionSet), \(accuracy), \(count), row \(row)"
-                                )
+                                    "\(name), \(instructionSet), \(accuracy), \(count), row \(row)")
                             }
                         }
                     }

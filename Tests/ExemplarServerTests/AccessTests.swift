@@ -82,6 +82,48 @@ import Testing
         #expect(answers == 3)
     }
 
+    /// Whoever does not show the token in time is told so and loses the connection; who has shown it may rest.
+    @Test func theTokenMustComeInTime() throws {
+        let token = try TemporaryFile("correct horse\n")
+        let server = try ServerProcess(model: model.path, ["--token-file", token.path, "--auth-timeout", "3"])
+        let client = try server.connect()
+        #expect(try client.ask(Self.auth("correct horse")).result?["status"] == "ok")
+        let stranger = try server.connect()
+        // What anybody may ask does not buy time.
+        #expect(try stranger.isQuiet())
+        let reply = try stranger.reply()
+        #expect(reply.code == -32002 && reply.id == .null)
+        #expect(try stranger.readLine() == nil)
+        #expect(try client.ask(oracle.embedLine()).code == nil)
+    }
+
+    /// Connections without the token cannot use up the places of those that have it.
+    @Test func strangersMakeWay() throws {
+        let token = try TemporaryFile("correct horse\n")
+        let server = try ServerProcess(
+            model: model.path, ["--token-file", token.path, "--auth-timeout", "0", "--max-connections", "3"])
+        func friend() throws -> LineSocket {
+            let client = try server.connect()
+            #expect(try client.ask(Self.auth("correct horse")).result?["status"] == "ok")
+            return client
+        }
+        var friends = [try friend()]
+        let strangers = try (0..<2).map { _ in try server.connect() }
+        for stranger in strangers { #expect(try stranger.isQuiet()) }
+        for stranger in strangers {
+            friends.append(try friend())
+            // The one who came first, and nobody else.
+            let reply = try stranger.reply()
+            #expect(reply.code == -32009 && reply.id == .null && reply.message.contains("auth"), "\(reply.line)")
+            #expect(try stranger.readLine() == nil)
+            if stranger !== strangers.last { #expect(try strangers.last?.isQuiet() == true) }
+        }
+        #expect(try server.connect().reply().code == -32009)
+        for client in friends { #expect(try client.ask(oracle.embedLine()).code == nil) }
+        let connections = try friends[0].ask(Self.call("stats")).result?["connections"]
+        #expect(connections?["open"] == 3 && connections?["refused"] == 3)
+    }
+
     @Test func aTokenFileThatIsNone() throws {
         let short = try TemporaryFile("short\n")
         for (path, text) in [("/nonexistent/token", "cannot be read"), (short.path, "at least 8 characters")] {

@@ -108,7 +108,8 @@ import Testing
             (good.dropLast(4) + "====", ""), (good, #","dtype":"f32""#), (good + "\\n", ""),
         ] {
             let line =
-                #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"patches":["\#(good)","\#(entry)"]\#(parameters)}}"#
+                #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"patches":["\#(good)","\#(entry)"]"#
+                + "\(parameters)}}"
             let reply = try client.ask(line)
             #expect(reply.code == -32602, "\(entry)")
             #expect(reply.parameter == "patches")

@@ -7,7 +7,8 @@ import Testing
 @Suite struct LoneRequestTests {
     private let oracle = Oracle.wide()
 
-    /// A server that has computed something, so that it knows what a patch costs; that is brief, however slow the build.
+    /// A server that has computed something, so that it knows what a patch costs; that is brief, however slow the
+    /// build.
     private func server() throws -> (ServerProcess, TemporaryModel) {
         let model = try TemporaryModel(oracle)
         let server = try ServerProcess(model: model.path, ["--brief-batch", "60"])

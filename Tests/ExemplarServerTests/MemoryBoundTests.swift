@@ -69,8 +69,8 @@ import Transformations
         #expect(try client.reply().id == 7)
     }
 
-    /// Pixels are taken by what the headers say, before any is decoded: a damaged file is refused for its size as a sound
-    /// one is, and what was taken for it is given back.
+    /// Pixels are taken by what the headers say, before any is decoded: a damaged file is refused for its size as a
+    /// sound one is, and what was taken for it is given back.
     @Test func pixels() throws {
         let oracle = Oracle.wide(
             transformations: TransformationRanges(
@@ -91,7 +91,8 @@ import Transformations
             let pixels = [UInt8](repeating: 7, count: height * width * 3)
             return try #require(Raster(height: height, width: width, channels: .rgb, pixels: pixels)).png()
         }
-        // 3 bytes a pixel for all, and again for the one that is being decoded: of 8 MiB, one of these takes 6 and two 9.
+        // 3 bytes a pixel for all, and again for the one that is being decoded: of 8 MiB, one of these takes 6 and
+        // two 9.
         let large = try image(1000, 1000)
         #expect(try ask([large]).embeddings.count == 1)
         for file in [large, Array(large.prefix(60))] {

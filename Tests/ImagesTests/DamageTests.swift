@@ -70,8 +70,8 @@ import Testing
         #expect(refusal(png.bytes) == .tooLarge(.png, width: 30_000, height: 20_000, maximumPixels: 1_000_000))
         #expect(
             refusal(png.bytes)?.description
-                == "The PNG is 30000×20000 (width by height), more than the 1000000 pixels that are read: scale it down "
-                + "or cut it into parts.")
+                == "The PNG is 30000×20000 (width by height), more than the 1000000 pixels that are read: scale it "
+                + "down or cut it into parts.")
         let widest = PNGBuilder(width: 0x7FFF_FFFF, height: 0x7FFF_FFFF)
         #expect(throws: ImageError.self) { try Self.decode(widest.bytes, maximumPixels: .max) }
 

@@ -139,8 +139,8 @@ import Testing
 
 /// Asks Foundation whether a text is JSON. (JSONDecoder would not do: it looks only at what is decoded.)
 ///
-/// Nil where Foundation is known to differ from RFC 8259: it takes a comma before a closing bracket, guesses at UTF-16 and
-/// UTF-32 from null bytes and byte order marks, and refuses numbers beyond a double.
+/// Nil where Foundation is known to differ from RFC 8259: it takes a comma before a closing bracket, guesses at UTF-16
+/// and UTF-32 from null bytes and byte order marks, and refuses numbers beyond a double.
 func isJSONToFoundation(_ text: [UInt8]) -> Bool? {
     let string = String(decoding: text, as: UTF8.self)
     guard !text.contains(0), !string.hasPrefix("\u{FEFF}"), !text.starts(with: [0xFF, 0xFE]),

@@ -62,7 +62,8 @@ import Testing
         Row("embed", #"{"patches":["QUJD"],"transform":{"mode":"sample","seed":-1}}"#, "transform.seed"),
         Row("embed", #"{"patches":["QUJD"],"transform":{"mode":"sample","seed":9007199254740992}}"#, "transform.seed"),
         Row(
-            "embed", #"{"patches":["QUJD"],"transform":{"mode":"sample","seed":9007199254740993.0}}"#, "transform.seed"),
+            "embed", #"{"patches":["QUJD"],"transform":{"mode":"sample","seed":9007199254740993.0}}"#,
+            "transform.seed"),
         Row("embed", #"{"patches":["QUJD"],"transform":{"mode":"sample","index":0.5}}"#, "transform.index"),
         Row("embed", #"{"patches":["QUJD"],"transform":{"mode":"sample","steps":["zoom"]}}"#, "transform.steps"),
         Row("embed", #"{"patches":["QUJD"],"transform":{"mode":"sample","steps":"hue"}}"#, "transform.steps"),

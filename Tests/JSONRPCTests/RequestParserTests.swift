@@ -153,8 +153,8 @@ import Testing
 
     @Test func batchesKeepTheirOrderAndAnswerEachEntry() {
         let found = outcome(
-            #"[{"jsonrpc":"2.0","id":1,"method":"live"},1,{"jsonrpc":"2.0","method":"ready"},[],{"jsonrpc":"2.0","id":"x"},"#
-                + #"{"jsonrpc":"2.0","id":2,"method":"nope"}]"#)
+            #"[{"jsonrpc":"2.0","id":1,"method":"live"},1,{"jsonrpc":"2.0","method":"ready"},[],"#
+                + #"{"jsonrpc":"2.0","id":"x"},{"jsonrpc":"2.0","id":2,"method":"nope"}]"#)
         #expect(found.map(\.id) == ["1", "null", nil, "null", "\"x\"", "2"])
         #expect(
             found.map(\.code) == [nil, .invalidRequest, nil, .invalidRequest, .invalidRequest, .methodNotFound])

@@ -10,7 +10,8 @@ import Testing
 
     static let good = file(
         #"{"__metadata__":{"by":"test"},"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]},"#
-            + #""b":{"dtype":"BF16","shape":[1,1],"data_offsets":[4,6]},"c":{"dtype":"F32","shape":[],"data_offsets":[6,10]}}"#,
+            + #""b":{"dtype":"BF16","shape":[1,1],"data_offsets":[4,6]},"#
+            + #""c":{"dtype":"F32","shape":[],"data_offsets":[6,10]}}"#,
         [0x00, 0x3C, 0x01, 0x80, 0xC0, 0x3F, 0x00, 0x00, 0x20, 0xC1])
 
     @Test func everyTypeOfFloatIsReadUnaligned() throws {
@@ -26,8 +27,8 @@ import Testing
         (
             "twice",
             file(
-                #"{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#
-            )
+                #"{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"#
+                    + #""a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#)
         ),
         ("not a JSON object", file("[]")),
         ("colon", file(#"{"a"}"#)),

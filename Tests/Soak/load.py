@@ -1,4 +1,4 @@
-"""Clients of a round of the soak: some behave, some do not. Each runs on a thread of its own until the round is over."""
+"""Clients of a round of the soak: some behave, some do not. Each runs on a thread of its own until the round ends."""
 
 import base64
 import json
@@ -102,8 +102,8 @@ class Load:
     def run_round(self, seconds):
         """Runs every kind of client for a while. Returns when all of them have ended."""
         end = time.monotonic() + seconds
-        kinds = [self.steady, self.steady, self.churn, self.pipeline, self.break_off, self.never_read, self.talk_nonsense]
-        kinds += [self.kill_clients, self.average, self.picture]
+        kinds = [self.steady, self.steady, self.churn, self.pipeline, self.average, self.picture]
+        kinds += [self.break_off, self.never_read, self.talk_nonsense, self.kill_clients]
         threads = [threading.Thread(target=self.guarded, args=(kind, end, self.random.random())) for kind in kinds]
         for thread in threads:
             thread.start()
@@ -225,8 +225,10 @@ class Load:
     def talk_nonsense(self, draw, _):
         noise = [
             b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", draw.randbytes(3000) + b"\n", b"[" * 100 + b"\n", b"[]\n", b"{}\n",
-            b"x" * (5 << 20) + b"\n", request(1, "embed", patches=["!"]), request(2, "embed", patches=[self.patches[0]] * 300),
-            request(3, "embed", patches=[self.patches[0]], deadline_ms=0), b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n",
+            b"x" * (5 << 20) + b"\n", request(1, "embed", patches=["!"]),
+            request(2, "embed", patches=[self.patches[0]] * 300),
+            request(3, "embed", patches=[self.patches[0]], deadline_ms=0),
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n",
         ]
         with self.connect() as client:
             for line in draw.sample(noise, 3):

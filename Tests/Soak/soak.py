@@ -3,9 +3,9 @@
 
     Tests/Soak/soak.py --binary .build/release/exemplar --model models/small --minutes 30
 
-Clients run in rounds; between two rounds all of them are gone and the server rests, so that its figures can be compared.
-In every round it gets one SIGHUP. After the first third of the run, which warms up, the allocator's active bytes may grow
-by 0.5 MB. The exit status is 1 where they grow by more, or an answer was wrong, or the server ended.
+Clients run in rounds; between two rounds all of them are gone and the server rests, so that its figures can be
+compared. In every round it gets one SIGHUP. After the first third of the run, which warms up, the allocator's active
+bytes may grow by 0.5 MB. The exit status is 1 where they grow by more, or an answer was wrong, or the server ended.
 
 With --leak faults.c is preloaded and makes the server lose 64 bytes for each request; the run must then be judged as
 leaking, and the exit status is 0 if it is.
@@ -76,7 +76,8 @@ def soak(server, port, minutes):
     length = min(20, max(2, seconds / 40))
     begin = time.monotonic()
     samples = []
-    print(f"{'seconds':>8}{'replies':>10}{'refused':>9}{'connections':>13}" + "".join(f"{name:>11}" for name in COLUMNS))
+    columns = "".join(f"{name:>11}" for name in COLUMNS)
+    print(f"{'seconds':>8}{'replies':>10}{'refused':>9}{'connections':>13}{columns}")
     while (elapsed := time.monotonic() - begin) < seconds:
         server.send_signal(signal.SIGHUP)
         load.run_round(length)

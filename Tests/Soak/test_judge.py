@@ -7,7 +7,7 @@ import judge
 
 
 def series(minutes, leak, seed, noise=300_000, warm_up=8_000_000):
-    """Samples every ten seconds: a warm-up that saturates, noise, outliers, and a leak of bytes over the judged part."""
+    """Samples every ten seconds: a saturating warm-up, noise, outliers, and a leak of bytes over the judged part."""
     draw = random.Random(seed)
     seconds = minutes * 60
     for t in range(0, seconds + 1, 10):

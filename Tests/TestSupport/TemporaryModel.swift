@@ -98,7 +98,9 @@ extension NetworkConfiguration {
         return """
             {"format": "exemplar-network/1", "name": "\(name)",
              "input": {"channels": \(input.channels), "height": \(input.height), "width": \(input.width)},
-             "preprocessing": {"scale": \(preprocessing.scale), "mean": \(preprocessing.mean), "std": \(preprocessing.std)},
+             "preprocessing": {
+               "scale": \(preprocessing.scale), "mean": \(preprocessing.mean), "std": \(preprocessing.std)
+             },
              "layers": [\(layers.joined(separator: ",\n  "))],
              \(head.map { "\"head\": \"\($0)\"," } ?? "")
              \(transformations.map { "\"transformations\": \($0.json)," } ?? "") "embedding": "\(embedding)"}

@@ -24,8 +24,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=_positive, metavar="N", help="rounds of each comparison (default: 7)")
     parser.add_argument("--seconds", type=float, metavar="S", help="of one contender in one round (default: 0.5)")
     parser.add_argument("--quick", action="store_true", help="less than two minutes: shows that everything works")
-    parser.add_argument("--summary", type=Path, metavar="FILE.md", help="also write a table there, and a plot as FILE.svg")
-    parser.add_argument("--from", type=Path, dest="source", metavar="results.json", help="report an earlier run instead")
+    parser.add_argument(
+        "--summary", type=Path, metavar="FILE.md", help="also write a table there, and a plot as FILE.svg")
+    parser.add_argument(
+        "--from", type=Path, dest="source", metavar="results.json", help="report an earlier run instead")
     arguments = parser.parse_args()
     quick = arguments.quick
     arguments.networks = arguments.networks or (["small", "medium"] if quick else list(NETWORKS))

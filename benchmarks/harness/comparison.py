@@ -30,8 +30,8 @@ OURS = {
     "exemplar, fast": ("fast", False),
 }
 LIMITS = {"ours": 1e-4, "fast": 1e-3, "float32": 2e-4}
-"""Of the relative RMS difference from the reference in double precision. MNN's Winograd convolutions reach 1.2e-4 on the
-large network; a peer that computed in float16 or bfloat16 unasked would be beyond 2e-4."""
+"""Of the relative RMS difference from the reference in double precision. MNN's Winograd convolutions reach 1.2e-4 on
+the large network; a peer that computed in float16 or bfloat16 unasked would be beyond 2e-4."""
 
 AS_ACCURATE = 5e-6
 """What our default should keep to of the same difference: a peer beyond it buys speed with accuracy."""

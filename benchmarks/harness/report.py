@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def write(results: dict, folder: Path) -> None:
         page += [f"<h2>{html.escape(section.title)}</h2>", f"<p>{html.escape(section.text)}</p>"]
         page += [f"<figure>{svg[svg.index('<svg') :]}</figure>" for svg in section.plots.values()]
         page.append(_html_table(section.header, section.rows))
-    (folder / "report.md").write_text("\n\n".join(part for part in markdown if part) + "\n")
+    (folder / "report.md").write_text(document(markdown))
     (folder / "report.html").write_text(_PAGE.replace("BODY", "\n".join(page)))
 
 
@@ -50,7 +51,7 @@ def write_summary(results: dict, file: Path) -> None:
     parts = ["# Benchmarks", _method(results)]
     if cells:
         plot.write_text(plots.patches_per_second(cells, min(cell["threads"] for cell in cells)))
-        parts.append(f"![patches/s of each network and batch, ours and the peers']({plot.name})")
+        parts.append(f"![patches/s of each network and batch, ours and the peers]({plot.name})")
         parts += ["Patches per second, the faster the better.", markdown_table(*_overview(cells))]
         parts += [ACCURACY, markdown_table(*_accuracy(cells))]
     averaging = _averaging(results)
@@ -59,21 +60,21 @@ def write_summary(results: dict, file: Path) -> None:
     parts.append(markdown_table(["the machine", ""], _machine(results).rows))
     parts += [f"- {note}" for note in results["notes"]]
     parts.append("`make bench` measures again; [benchmarks/README.md](../benchmarks/README.md) says how.")
-    file.write_text("\n\n".join(parts) + "\n")
+    file.write_text(document(parts))
 
 
 def _method(results: dict) -> str:
     settings = results["settings"]
     text = (
-        f"Medians of {settings['rounds']} interleaved rounds, {settings['seconds']:g} s of each contender in each round, "
-        "pinned to the same cores; % of peak is against "
-        "the multiply-add peak measured in the same round."
+        f"Medians of {settings['rounds']} interleaved rounds, {settings['seconds']:g} s of each contender in each "
+        "round, pinned to the same cores; % of peak is against the multiply-add peak measured in the same round."
     )
     shares = [entry["share"] for entry in results["cells"] + results["kernels"]]
     if shares and min(shares) < 0.95:
         text += (
             f" The machine was busy: other processes left ours down to {min(shares):.0%} of its cores, so every "
-            "figure is low, and % of peak more than the rest: a probe is short enough to run undisturbed, a pass is not."
+            "figure is low, and % of peak more than the rest: a probe is short enough to run undisturbed, a pass is "
+            "not."
         )
     if results["quick"]:
         text += " A quick run: it shows that everything works, and its figures are rough."
@@ -114,8 +115,8 @@ def _kernels(results: dict) -> list[Section]:
     winograd = Section(
         "Winograd convolutions by phase",
         "µs for one patch of each phase, in place. % of peak is that of the tuple multiplication; effective GFLOP/s "
-        "count the operations of a direct convolution over all three phases. Products of one or three channels are made "
-        "inside the output transform, which then has to answer for both.",
+        "count the operations of a direct convolution over all three phases. Products of one or three channels are "
+        "made inside the output transform, which then has to answer for both.",
         [
             *("layer", "algorithm", "instruction set", "input", "multiplication", "output", "% of peak", "best"),
             "effective GFLOP/s",
@@ -148,7 +149,8 @@ def _networks(results: dict) -> list[Section]:
     detail = Section(
         "Every measurement",
         "Effective GFLOP/s count the operations of direct convolutions, so a fast algorithm can pass 100 % of peak. "
-        "The ratio is to the fastest float32 peer; the difference is from a reference in double precision (relative RMS).",
+        "The ratio is to the fastest float32 peer; the difference is from a reference in double precision (relative "
+        "RMS).",
         ["network", "contender", "patches/s", "ms", "GFLOP/s", "% of peak", "ratio", "difference", "configuration"],
         [
             [
@@ -173,8 +175,8 @@ def _networks(results: dict) -> list[Section]:
     )
     bounds = Section(
         "What bounds batch 1",
-        "Linear weights read once at the bandwidth that was measured on a buffer of their size, and the convolutions at "
-        "batch 1, one thread: no linear layer can be faster than that.",
+        "Linear weights read once at the bandwidth that was measured on a buffer of their size, and the convolutions "
+        "at batch 1, one thread: no linear layer can be faster than that.",
         ["network", "contender", "linear weights", "bandwidth", "convolutions", "bound", "measured", "÷ bound"],
         [
             [
@@ -225,8 +227,8 @@ def _accuracy(cells: list[dict]) -> tuple[list[str], list[list[str]]]:
 def _averaging(results: dict) -> Section:
     return Section(
         "Draws of ĝ",
-        "µs of one core for a plain patch and for a draw T_α of one with all steps, α drawn anew in the time: batches of "
-        "64 rows, as of two patches averaged over K = 32 draws, with the shipped weights.",
+        "µs of one core for a plain patch and for a draw T_α of one with all steps, α drawn anew in the time: batches "
+        "of 64 rows, as of two patches averaged over K = 32 draws, with the shipped weights.",
         ["network", "a plain patch", "a draw", "draw ÷ plain"],
         [
             [entry["network"], number(entry["plain"]), number(entry["drawn"]), f"{entry['ratio']:.2f}"]
@@ -246,6 +248,18 @@ def _threads(count: int) -> str:
 def number(value: float) -> str:
     """Three digits, and thousands set apart."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def document(parts: list[str]) -> str:
+    """Headings, paragraphs, plots and tables as Markdown, paragraphs in lines of at most 120 columns; what is empty is
+    left out."""
+    def filled(part: str) -> str:
+        if part.startswith(("#", "!", "|")):
+            return part
+        indent = "  " if part.startswith("- ") else ""
+        return textwrap.fill(part, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+    return "\n\n".join(filled(part) for part in parts if part) + "\n"
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from . import plots, runs
@@ -22,12 +23,20 @@ def write(output: Path) -> None:
         f"Computed by a server ({served['isa']}, accuracy {served['accuracy']}), weights "
         f"`{str(served['sha256'])[:12]}`; intervals hold 95 %. [README.md](../../README.md) says what was done.",
     ]
-    (output / "results.md").write_text("\n".join(head + text) + "\n", encoding="utf-8")
+    lines = [filled for line in head + text for filled in _filled(line)]
+    (output / "results.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     if "retrieval" in parts:
         plots.gain(parts["retrieval"], parts.get("cost"), output / "gain.svg")
         plots.steps(parts["retrieval"], output / "steps.svg")
     if "matching" in parts:
         plots.matching(parts["matching"], output / "matching.svg")
+
+
+def _filled(line: str) -> list[str]:
+    """A paragraph in lines of at most 120 columns; rows of tables stay whole."""
+    if line.startswith("|") or not line:
+        return [line]
+    return textwrap.wrap(line, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def cell(scores: list[float]) -> str:

@@ -10,8 +10,8 @@ from . import transformations
 from .network import ExemplarNetwork
 from .train import Configuration, Data
 
-# torch's generator on the CPU keeps the low 32 bits of a seed, which in training are the step's number for the draws and
-# the number + 2^20 for dropout. These stand above both.
+# torch's generator on the CPU keeps the low 32 bits of a seed, which in training are the step's number for the draws
+# and the number + 2^20 for dropout. These stand above both.
 FRESH = 0x5EED0000
 DRAWS = 16
 

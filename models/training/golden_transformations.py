@@ -2,9 +2,10 @@
 beside itself from models/small, cases that a server's T_α must reproduce within one level of 255.
 
 Tensors, n cases: ``contexts`` U8 [c, 74, 74, 3]; ``context`` I32 [n], which of them; ``bare`` U8 [n], 1 where the input
-is only the context's central 32×32; ``border`` U8 [n], 0 reflect, 1 replicate, 2 zero; α as F64: ``translation`` [n, 2]
-(x, y), ``scale`` [n], ``rotation_degrees`` [n], ``contrast`` [n, 3], ``power``, ``factor``, ``offset`` [n, 2] (saturation,
-value), ``hue`` [n]; ``mean`` F64 [3] and ``components`` F64 [3, 3] of the contrast; ``pixels`` U8 [n, 32, 32, 3].
+is only the context's central 32×32; ``border`` U8 [n], 0 reflect, 1 replicate, 2 zero; α as F64: ``translation``
+[n, 2] (x, y), ``scale`` [n], ``rotation_degrees`` [n], ``contrast`` [n, 3], ``power``, ``factor``, ``offset`` [n, 2]
+(saturation, value), ``hue`` [n]; ``mean`` F64 [3] and ``components`` F64 [3, 3] of the contrast; ``pixels`` U8
+[n, 32, 32, 3].
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def cases(ranges: dict) -> list[tuple[int, bool, str, dict]]:
     alphas = [draw(generator, ranges) for _ in range(CONTEXTS)]
     result = [(index, False, "reflect", alpha) for index, alpha in enumerate(alphas)]
     result += [(0, bare, "reflect", reference.IDENTITY) for bare in (False, True)]
-    # Grey pixels are ill-conditioned under a power of S below 1 (float32 rounding becomes ten levels): contexts without.
+    # Grey pixels are ill-conditioned under a power of S below 1 (float32 rounding becomes ten levels): contexts
+    # without.
     for context in (1, 2):
         for step in reference.IDENTITY:
             alone = copy.deepcopy(reference.IDENTITY)
@@ -72,7 +74,8 @@ def main() -> None:
         source = contexts[context, 21:53, 21:53] if bare else contexts[context]
         pixels.append(np.rint(reference.transform(source, alpha, mean, components, border) * 255).astype(np.uint8))
     alphas = [case[3] for case in chosen]
-    tensors = {key: np.array([alpha[key] for alpha in alphas], np.float64) for key in reference.IDENTITY if key != "color"}
+    steps = [key for key in reference.IDENTITY if key != "color"]
+    tensors = {key: np.array([alpha[key] for alpha in alphas], np.float64) for key in steps}
     tensors |= {key: np.array([alpha["color"][key] for alpha in alphas]) for key in ("power", "factor", "offset")}
     tensors |= {
         "contexts": contexts,

@@ -49,5 +49,6 @@ def load(photograph: Photograph) -> np.ndarray:
     except ImportError as error:
         raise PhotographError(f"{error}: pip install -r models/training/requirements.txt") from error
     except Exception as error:  # The packages raise whatever their readers do.
-        raise PhotographError(f"{photograph.package} does not have the photograph {photograph.name}: {error}") from error
+        raise PhotographError(
+            f"{photograph.package} does not have the photograph {photograph.name}: {error}") from error
     return np.ascontiguousarray(image[:, :, :3])

@@ -1,5 +1,6 @@
-"""T_α of one patch in double precision with explicit parameters: plain NumPy, what ``transformations.py`` and any server
-are held against. Order and formulas: Dosovitskiy et al. 2014, section 3.1, as in the authors' published configuration."""
+"""T_α of one patch in double precision with explicit parameters: plain NumPy, what ``transformations.py`` and any
+server are held against. Order and formulas: Dosovitskiy et al. 2014, section 3.1, as in the authors' published
+configuration."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ def transform(
 
 
 def geometry(image: np.ndarray, alpha: dict, border: str) -> np.ndarray:
-    """source(p) = c_source + 32 · t + R(θ)(p − c_patch) / s, pixel centres, x right, y down; one bilinear resampling."""
+    """source(p) = c_source + 32 · t + R(θ)(p − c_patch) / s, pixel centres, x right, y down; resampled once,
+    bilinearly."""
     height, width, _ = image.shape
     axis = np.arange(PATCH) - (PATCH - 1) / 2
     x, y = np.meshgrid(axis / alpha["scale"], axis / alpha["scale"])

@@ -144,11 +144,12 @@ def test_another_configurations_checkpoint_is_refused(tmp_path, capsys):
 @pytest.mark.parametrize("model, dimensions", [("small", 128), ("medium", 512)])
 def test_the_exported_folder_loads_back(tmp_path, monkeypatch, model, dimensions):
     monkeypatch.setattr(evaluate, "surrogate", lambda *_, **__: {
-        "bound": 0.1, "bound_half_width": 0.1, "top1": 0.1, "top1_half_width": 0.1, "maximum": 2.5, "draws": 1, "seed": 1,
-        "mean_of_samples": {}})
+        "bound": 0.1, "bound_half_width": 0.1, "top1": 0.1, "top1_half_width": 0.1, "maximum": 2.5, "draws": 1,
+        "seed": 1, "mean_of_samples": {}})
     configuration = train.Configuration(model=model, exemplars=12, steps=5, seed=3)
     network = train.ExemplarNetwork(model, 12, 0.5)
-    train.save(configuration, tmp_path, network, torch.optim.SGD(network.parameters(), lr=0.1), 1, 1.0, ["a machine", "another"])
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    train.save(configuration, tmp_path, network, optimizer, 1, 1.0, ["a machine", "another"])
     export.write(configuration, tmp_path, tmp_path / model)
     config = json.loads((tmp_path / model / "config.json").read_text())
     weights, golden = (load_file(tmp_path / model / f"{name}.safetensors") for name in ("model", "golden"))
@@ -166,6 +167,8 @@ def test_the_exported_folder_loads_back(tmp_path, monkeypatch, model, dimensions
     kept = load_file(tmp_path / model / "exemplars.safetensors")
     assert kept["patches"].shape == (12, 74, 74, 3) and kept["index"].dtype == torch.int32
     written = (tmp_path / model / "README.md").read_text()
+    assert all(len(line) <= 120 for line in written.splitlines() if not line.startswith("|"))
+    written = " ".join(written.split())
     assert "Half-trained: step 1 of 5" in written and "on a machine and another." in written
 
 

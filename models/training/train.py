@@ -165,8 +165,8 @@ def run(
             loss_mean = loss_sum.item() / seen
             if not math.isfinite(loss_mean) or not torch.isfinite(norm):
                 raise CheckpointError(
-                    f"the loss is {loss_mean} at step {step}, the gradient's norm {norm.item()}: start afresh in another "
-                    "--folder with a lower --learning-rate"
+                    f"the loss is {loss_mean} at step {step}, the gradient's norm {norm.item()}: start afresh in "
+                    "another --folder with a lower --learning-rate"
                 )
             rate = (step + 1 - start) * configuration.batch / (now - began)
             left = (configuration.steps - step - 1) * configuration.batch / rate

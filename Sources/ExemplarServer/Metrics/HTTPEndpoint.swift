@@ -4,8 +4,8 @@ import JSONRPC
 
 /// Answers `GET` on a few paths over HTTP/1.1, from a thread of its own, so that it answers however busy the rest is.
 ///
-/// Who may connect is not checked: what it serves holds no secrets, and nothing of what requests hold. Connections, their
-/// time and their memory are bounded, in all and for each peer.
+/// Who may connect is not checked: what it serves holds no secrets, and nothing of what requests hold. Connections,
+/// their time and their memory are bounded, in all and for each peer.
 final class HTTPEndpoint: Sendable {
     /// A reply.
     struct Answer: Sendable {

@@ -6,9 +6,9 @@ extension Command {
         discussion: """
             The loss that an Exemplar-CNN is trained with is a lower bound on mutual information: I(x; z) is at least \
             ln N + E ln π(x | z), π being the softmax of the head over N exemplars. This measures it on fresh \
-            transformations of the model's exemplars: for one draw, z = g(T x); for means of K draws, which is another z \
-            and so bounds another information; for each step of T alone; and with posteriors fitted to each layer, which \
-            shows how much the linear head leaves unread. docs/method.md explains the numbers.
+            transformations of the model's exemplars: for one draw, z = g(T x); for means of K draws, which is another \
+            z and so bounds another information; for each step of T alone; and with posteriors fitted to each layer, \
+            which shows how much the linear head leaves unread. docs/method.md explains the numbers.
             """,
         options: [
             Option("draws", "COUNT", default: "64", help: "Transformations of each exemplar"),

@@ -7,10 +7,10 @@ extension Command {
         name: "embed", summary: "embed patches of photographs",
         operands: .several("FILE"),
         discussion: """
-            Cuts patches from photographs (PNG, JPEG or WebP) and writes their embeddings, one row a patch: for each FILE in \
-            the order given, for each --patch in the order given. A patch is named by its top left corner, X pixels \
-            from the left and Y from the top, as the file stores them: an orientation in EXIF is not applied. Without \
-            --patch, a FILE must be one patch in size.
+            Cuts patches from photographs (PNG, JPEG or WebP) and writes their embeddings, one row a patch: for each \
+            FILE in the order given, for each --patch in the order given. A patch is named by its top left corner, X \
+            pixels from the left and Y from the top, as the file stores them: an orientation in EXIF is not applied. \
+            Without --patch, a FILE must be one patch in size.
 
             A running server computes them, or, with --model, this process; the numbers are the same.
 

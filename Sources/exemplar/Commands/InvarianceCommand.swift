@@ -5,9 +5,9 @@ extension Command {
     static let invariance = Command(
         name: "invariance", summary: "measure how little embeddings move when patches are transformed",
         discussion: """
-            For each step of T and growing strength: the distance between a representation of a transformed patch and of the \
-            patch itself, over the root mean square distance between different patches, so that 0 is invariant and 1 \
-            is as far as another patch. Representations are g, the means ĝ_8 and ĝ_32 averaged around the patch \
+            For each step of T and growing strength: the distance between a representation of a transformed patch and \
+            of the patch itself, over the root mean square distance between different patches, so that 0 is invariant \
+            and 1 is as far as another patch. Representations are g, the means ĝ_8 and ĝ_32 averaged around the patch \
             transformed, and the layers' maps max-pooled over four quadrants. docs/method.md explains the numbers.
             """,
         options: [

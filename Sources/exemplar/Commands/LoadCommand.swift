@@ -8,10 +8,10 @@ extension Command {
         discussion: """
             Sends requests of random patches and reports how many were answered, how fast, and how long they took.
 
-            With --rate the loop is open: requests are due by a schedule, whatever becomes of them, and latency counts from \
-            the time at which a request was due. So a server that falls behind shows, as it does to independent clients. \
-            Without --rate the loop is closed: every connection keeps --pipeline requests in flight, which measures the \
-            greatest throughput, and latency at that throughput.
+            With --rate the loop is open: requests are due by a schedule, whatever becomes of them, and latency counts \
+            from the time at which a request was due. So a server that falls behind shows, as it does to independent \
+            clients. Without --rate the loop is closed: every connection keeps --pipeline requests in flight, which \
+            measures the greatest throughput, and latency at that throughput.
 
             Latencies are those of successful requests. Exits with 1 when nothing succeeded.
             """,

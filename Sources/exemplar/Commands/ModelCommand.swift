@@ -9,11 +9,11 @@ extension Command {
     static let model = Command(
         name: "model", summary: "describe a model",
         discussion: """
-            Shows what a server has loaded, or, with --model, what is in a model folder: the SHA-256 of its weights, its \
-            layers with their output shapes for one patch (channels × rows × columns), and whether it reproduced its \
-            golden vectors when it was loaded (self-test). --plan adds how each layer runs on this machine: its algorithm, \
-            register tile (rows × vectors of 16 channels), blocking, packed weights, multiply-adds executed and by \
-            definition for one patch, and the share of time that the planner expects.
+            Shows what a server has loaded, or, with --model, what is in a model folder: the SHA-256 of its weights, \
+            its layers with their output shapes for one patch (channels × rows × columns), and whether it reproduced \
+            its golden vectors when it was loaded (self-test). --plan adds how each layer runs on this machine: its \
+            algorithm, register tile (rows × vectors of 16 channels), blocking, packed weights, multiply-adds executed \
+            and by definition for one patch, and the share of time that the planner expects.
             """,
         options: [
             Option("json", help: "Write one line of JSON, as the server's method model answers"),

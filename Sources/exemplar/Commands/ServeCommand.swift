@@ -7,10 +7,10 @@ extension Command {
     static let serve = Command(
         name: "serve", summary: "serve models over TCP",
         discussion: """
-            Loads models, then answers JSON-RPC 2.0 requests, one message a line, until SIGTERM or SIGINT: it then takes no \
-            more work, answers what it has, and exits with 0. SIGHUP loads the models again and swaps them in once they \
-            reproduce their golden vectors. It logs to standard error; the line `listening on HOST:PORT` says that it is \
-            ready.
+            Loads models, then answers JSON-RPC 2.0 requests, one message a line, until SIGTERM or SIGINT: it then \
+            takes no more work, answers what it has, and exits with 0. SIGHUP loads the models again and swaps them in \
+            once they reproduce their golden vectors. It logs to standard error; the line `listening on HOST:PORT` \
+            says that it is ready.
 
             Times are in seconds; fractions are welcome.
             """,
@@ -23,7 +23,8 @@ extension Command {
                 "default-model", "NAME", environment: "EXEMPLAR_DEFAULT_MODEL",
                 help: "The model that answers where a request names none; without it, the first by name"),
             Option(
-                "host", "ADDRESS", environment: "EXEMPLAR_HOST", default: "127.0.0.1", help: "The address to listen on"),
+                "host", "ADDRESS", environment: "EXEMPLAR_HOST", default: "127.0.0.1",
+                help: "The address to listen on"),
             Option(
                 "port", "PORT", environment: "EXEMPLAR_PORT", default: "7350", help: "The port; 0 picks a free one"),
             Option(
@@ -43,8 +44,8 @@ extension Command {
                 help: "The instruction set: auto, the widest that this CPU has, or \(words(InstructionSet.self))"),
             Option(
                 "accuracy", "NAME", environment: "EXEMPLAR_ACCURACY", default: Accuracy.standard.rawValue,
-                help:
-                    "exact convolves directly, standard by Winograd's algorithm, fast with larger tiles and more error"),
+                help: "exact convolves directly, standard by Winograd's algorithm, fast with larger tiles and more "
+                    + "error"),
             Option(
                 "optimize", "GOAL", environment: "EXEMPLAR_OPTIMIZE", default: Optimization.throughput.rawValue,
                 help: "What the planner looks at: \(words(Optimization.self))"),
@@ -81,6 +82,9 @@ extension Command {
             Option(
                 "idle-timeout", "SECONDS", environment: "EXEMPLAR_IDLE_TIMEOUT", default: "0",
                 help: "How long a connection may stand without a request; 0 is for ever"),
+            Option(
+                "auth-timeout", "SECONDS", environment: "EXEMPLAR_AUTH_TIMEOUT", default: "10",
+                help: "How long a connection may stand without the token, where one is asked for; 0 is for ever"),
             Option(
                 "drain-timeout", "SECONDS", environment: "EXEMPLAR_DRAIN_TIMEOUT", default: "10",
                 help: "How long what was admitted may take after SIGTERM"),
@@ -147,8 +151,8 @@ extension ServerConfiguration {
         readTimeout = try arguments.seconds("read-timeout") ?? readTimeout
         lineTimeout = try arguments.seconds("line-timeout") ?? lineTimeout
         writeTimeout = try arguments.seconds("write-timeout") ?? writeTimeout
-        let idle = try arguments.seconds("idle-timeout") ?? .zero
-        idleTimeout = idle > .zero ? idle : nil
+        idleTimeout = try arguments.seconds("idle-timeout").flatMap { $0 > .zero ? $0 : nil }
+        if let auth = try arguments.seconds("auth-timeout") { authTimeout = auth > .zero ? auth : nil }
         drainTimeout = try arguments.seconds("drain-timeout") ?? drainTimeout
         progressTimeout = try arguments.seconds("progress-timeout") ?? progressTimeout
         guard progressTimeout > .zero else { throw .usage("--progress-timeout is 0; it must be more") }

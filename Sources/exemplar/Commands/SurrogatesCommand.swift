@@ -7,9 +7,9 @@ extension Command {
         name: "surrogates", summary: "draw a patch under random transformations, as a picture",
         operands: .one("FILE"),
         discussion: """
-            Writes a PNG of one surrogate class: the patch of the photograph FILE whose top left corner is --patch, framed, \
-            and then what training makes of it, the patch under transformations drawn from the ranges of a model. \
-            They read the photograph around the patch; beyond its edges they see it mirrored.
+            Writes a PNG of one surrogate class: the patch of the photograph FILE whose top left corner is --patch, \
+            framed, and then what training makes of it, the patch under transformations drawn from the ranges of a \
+            model. They read the photograph around the patch; beyond its edges they see it mirrored.
 
             Draw k is the one that a server gives for the same seed and index.
             """,
@@ -21,8 +21,8 @@ extension Command {
             Option(
                 "steps", "NAMES",
                 help:
-                    "Which steps to draw, with commas between them: translation, scale, rotation, contrast, color, hue; "
-                    + "without it, all"),
+                    "Which steps to draw, with commas between them: translation, scale, rotation, contrast, color, "
+                    + "hue; without it, all"),
             Option("columns", "COUNT", default: "8", help: "Patches in a row"),
             Option("enlarge", "FACTOR", default: "2", help: "Pixels of the sheet for a pixel of a patch"),
             Option("model", "FOLDER", default: "models/small", help: "The model folder that has the ranges"),

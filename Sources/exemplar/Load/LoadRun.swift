@@ -6,9 +6,9 @@ import Platform
 /// One run: a single thread that sends what is due and takes what comes, on every connection.
 struct LoadRun {
     private let plan: LoadPlan
-    /// Where several requests are due in each of such steps, those of a step are sent together, and replies are taken as
-    /// often: a thread that woke for each would take the server's cores, and one that wakes just after it fell asleep is
-    /// kept waiting for a core by the scheduler. What is late by it counts as late.
+    /// Where several requests are due in each of such steps, those of a step are sent together, and replies are taken
+    /// as often: a thread that woke for each would take the server's cores, and one that wakes just after it fell
+    /// asleep is kept waiting for a core by the scheduler. What is late by it counts as late.
     private static let step: Duration = .microseconds(500)
     private static let severalInStep = 4
     private var isDense = false

@@ -27,8 +27,8 @@ struct BoundReport {
             [["layer", "class means, nats", "kernel, nats"]]
             + layers.layers.map { [$0.name, $0.means.text(3), $0.kernel.text(3)] }
         return """
-            \(model): \(m.exemplars) of \(m.classes) exemplars, \(m.draws) draws each, seed \(seed). ± is a 95 % interval over \
-            exemplars.
+            \(model): \(m.exemplars) of \(m.classes) exemplars, \(m.draws) draws each, seed \(seed). ± is a 95 % \
+            interval over exemplars.
             ln N = \(fixed(logN, 5)) nats, \(fixed(logN / log(2), 5)) bits: what no bound exceeds.
 
             I(x; z) is at least, with the network's head as q, for one draw:
@@ -41,12 +41,12 @@ struct BoundReport {
             \(fixed(logM, 5)) nats, g(T x) has \(m.restricted.bound.text(3)) by the head, and by a q fitted to \
             \(LayerBounds.fitted) other draws:
             \(aligned(fitted))
-            By the head's logits times \(fixed(layers.combined.posterior.head, 2)) plus those of the embedding's kernel \
-            times \(fixed(layers.combined.posterior.kernel, 2)): \(layers.combined.bound.text(3)) nats, \
+            By the head's logits times \(fixed(layers.combined.posterior.head, 2)) plus those of the embedding's \
+            kernel times \(fixed(layers.combined.posterior.kernel, 2)): \(layers.combined.bound.text(3)) nats, \
             a gain of \(layers.combined.gain.text(3)) over the head alone on the same draws.
 
-            A layer's features are its maps max-pooled over four quadrants; the embedding is g. Every number is a lower bound: \
-            of several for one layer the greatest counts.
+            A layer's features are its maps max-pooled over four quadrants; the embedding is g. Every number is a \
+            lower bound: of several for one layer the greatest counts.
             \(Self.tighter)
 
             """
@@ -54,8 +54,8 @@ struct BoundReport {
 
     /// What "the bound for a lower layer is tighter" can mean, and what it cannot.
     static let tighter = """
-        I(x; lower layer) is at least I(x; upper layer), but with the layers above as its q a lower layer's bound is the \
-        head's very number; only a better q of the layer's own can raise it.
+        I(x; lower layer) is at least I(x; upper layer), but with the layers above as its q a lower layer's bound is \
+        the head's very number; only a better q of the layer's own can raise it.
         """
 
     /// For programs; the members are described in docs/method.md.
@@ -134,7 +134,8 @@ extension BoundReport {
                     ], references: [(m.restricted.ceiling, "ln M")]),
             ], columns: 3,
             caption:
-                "\(model): \(m.exemplars) of \(m.classes) exemplars, \(m.draws) draws each; 95 % intervals over exemplars"
+                "\(model): \(m.exemplars) of \(m.classes) exemplars, \(m.draws) draws each; 95 % intervals over "
+                + "exemplars"
         )
     }
 }

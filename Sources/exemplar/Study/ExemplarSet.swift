@@ -23,9 +23,10 @@ extension ExemplarSet {
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
             throw .failure(
                 path == own
-                    ? "\(own) does not exist: give patches with --exemplars, a file of that kind or a folder of photographs."
-                    : "\(path) does not exist: --exemplars is a file like a model's exemplars.safetensors, or a folder of "
-                        + "photographs.")
+                    ? "\(own) does not exist: give patches with --exemplars, a file of that kind or a folder of "
+                        + "photographs."
+                    : "\(path) does not exist: --exemplars is a file like a model's exemplars.safetensors, or a folder "
+                        + "of photographs.")
         }
         if isFolder {
             try self.init(photographs: path, model: model, count: count)
@@ -67,8 +68,8 @@ extension ExemplarSet {
     ) throws(CommandError) -> [Int] {
         guard index.type == .int32, index.shape == [patches] else {
             throw .failure(
-                "\(path): the tensor index is \(index.type.rawValue) \(index.shape); it must be I32 [\(patches)], one row "
-                    + "of the head for each patch.")
+                "\(path): the tensor index is \(index.type.rawValue) \(index.shape); it must be I32 [\(patches)], one "
+                    + "row of the head for each patch.")
         }
         let bytes = file.bytes(of: index)
         let rows = (0..<patches).map {
@@ -107,7 +108,8 @@ extension ExemplarSet {
             let total = across * (photograph.raster.height / shape.height)
             guard total > 0 else {
                 throw .failure(
-                    "\(path)/\(name) is smaller than the patch of \(shape.width)×\(shape.height): take it out or enlarge it."
+                    "\(path)/\(name) is smaller than the patch of \(shape.width)×\(shape.height): take it out or "
+                        + "enlarge it."
                 )
             }
             let count = min(total, share, most - contexts.count)

@@ -18,8 +18,8 @@ struct InvarianceMeasurement: Sendable {
         var unit: String
         var strengths: [Double]
         var curves: [Curve]
-        /// At the greatest strength, the distance of g less that of the mean of most draws, patch by patch: above 0 where
-        /// averaging makes the representation more invariant.
+        /// At the greatest strength, the distance of g less that of the mean of most draws, patch by patch: above 0
+        /// where averaging makes the representation more invariant.
         var gain: MeanInterval
     }
 

@@ -23,8 +23,8 @@ struct InvarianceReport {
             between different patches; ± is a 95 % interval over patches.
 
             \(aligned(rows))
-            Two estimates of ĝ from other draws lie apart by \(noise.joined(separator: ", ")). The same draws are used here for \
-            every patch, as the server does for one seed.
+            Two estimates of ĝ from other draws lie apart by \(noise.joined(separator: ", ")). The same draws are used \
+            here for every patch, as the server does for one seed.
             \(verdict)
 
             """

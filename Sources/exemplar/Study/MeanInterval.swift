@@ -1,7 +1,7 @@
 import Glibc
 
-/// A mean with its 95 % confidence interval, from values that are independent of each other: one for each exemplar, itself
-/// the mean over that exemplar's draws, which are not.
+/// A mean with its 95 % confidence interval, from values that are independent of each other: one for each exemplar,
+/// itself the mean over that exemplar's draws, which are not.
 struct MeanInterval: Sendable, Equatable {
     var mean: Double
     /// Half the interval's width; infinite for a single value.

@@ -15,7 +15,8 @@ extension Model {
         let missing = steps == .all ? [] : steps.subtracting(sampler.ranges.steps)
         if let step = TransformationSteps.named.first(where: { missing.contains($0.steps) }) {
             throw .failure(
-                "\(configuration.name) has no range for the step \(step.name) in its config.json: leave it out of --steps."
+                "\(configuration.name) has no range for the step \(step.name) in its config.json: leave it out of "
+                    + "--steps."
             )
         }
         return sampler

@@ -37,8 +37,8 @@ struct Whitening: Sendable {
         self.columns = columns
     }
 
-    /// The pooled covariance of two or more draws of each exemplar around its mean: the lower triangle, column by column,
-    /// each from its diagonal down.
+    /// The pooled covariance of two or more draws of each exemplar around its mean: the lower triangle, column by
+    /// column, each from its diagonal down.
     static func covariance(within draws: RepresentationDraws, threads: Int) throws(CommandError) -> [[Double]] {
         let dimension = draws.dimension
         var deviations: [Double] = []

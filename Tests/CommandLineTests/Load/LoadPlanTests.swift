@@ -12,9 +12,9 @@ import Testing
         for (index, time) in times.enumerated() { #expect(time == .milliseconds(125 * index)) }
     }
 
-    /// The gaps of 20,000 arrivals against the exponential distribution they should have: the mean has a standard error of
-    /// 1/√20,000 = 0.7 % of itself, and the part above t should be e^−rt, with a standard error of at most 0.0036. Four of
-    /// them are allowed; the seed is fixed.
+    /// The gaps of 20,000 arrivals against the exponential distribution they should have: the mean has a standard error
+    /// of 1/√20,000 = 0.7 % of itself, and the part above t should be e^−rt, with a standard error of at most 0.0036.
+    /// Four of them are allowed; the seed is fixed.
     @Test func exponentialGapsAreAPoissonProcess() {
         var schedule = ArrivalSchedule(.exponential, rate: 50, seed: 3)
         let times = (0..<20_000).map { _ in schedule.next() / .seconds(1) }

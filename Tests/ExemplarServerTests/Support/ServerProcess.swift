@@ -1,7 +1,8 @@
 import Batching
 import Glibc
 
-/// `exemplar serve` as a process of its own, from the folder that the tests were built in; killed with the last reference.
+/// `exemplar serve` as a process of its own, from the folder that the tests were built in; killed with the last
+/// reference.
 ///
 /// A process, because signals, limits on descriptors and what it leaves behind belong to one.
 final class ServerProcess {

@@ -72,8 +72,8 @@ final class LoadedNetwork {
         // Pixels of every value; `writeOutputs` brings others.
         for index in 0..<patches.count { patches[index] = UInt8(truncatingIfNeeded: (index &* 0x9E37_79B1) >> 16) }
         let bytes = UnsafeRawBufferPointer(patches)
-        // As in the server: few patches are computed by all threads together, a single one of a short network where they
-        // are awake, as they are here; and more threads than patches have nothing to do.
+        // As in the server: few patches are computed by all threads together, a single one of a short network where
+        // they are awake, as they are here; and more threads than patches have nothing to do.
         let isShared =
             batch <= model.sharedBatch(members: cores.count)
             || batch == 1 && model.isWorthSharing(members: cores.count)
@@ -108,8 +108,8 @@ final class LoadedNetwork {
 
     deinit { patches.deallocate() }
 
-    /// Takes the first patches of a file, [n, height, width, channels] uint8, as the batch, and writes their embeddings,
-    /// [batch, dimension] float32.
+    /// Takes the first patches of a file, [n, height, width, channels] uint8, as the batch, and writes their
+    /// embeddings, [batch, dimension] float32.
     func writeOutputs(of patchFile: String, to outputFile: String) throws(CommandError) {
         guard let input = fopen(patchFile, "rb") else { throw CommandError("\(patchFile) cannot be opened") }
         defer { fclose(input) }

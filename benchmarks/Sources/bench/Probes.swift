@@ -29,8 +29,8 @@ enum Probes {
         return Double(rounds * operations(instructionSet)) * Double(cores.count) / slices * 1e-9
     }
 
-    /// Bytes per second of all cores together, each reading a part of a buffer of `bytes` bytes again and again: memory,
-    /// or the cache that holds so much.
+    /// Bytes per second of all cores together, each reading a part of a buffer of `bytes` bytes again and again:
+    /// memory, or the cache that holds so much.
     static func read(
         _ instructionSet: InstructionSet, cores: [Int], bytes: Int, seconds: Double
     ) throws(CommandError) -> Double {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .. import plots
-from ..report import markdown_table, number
+from ..report import document, markdown_table, number
 from .measurements import BATCH
 from .promises import median, promises, ratio
 
@@ -22,7 +22,7 @@ def write(results: dict, file: Path) -> None:
         parts += ["## The machine", markdown_table(["", ""], [list(row) for row in results["machine"].items()])]
     parts += [f"- {note}" for note in results["notes"]]
     parts.append("`make bench-serving` measures again; [benchmarks/README.md](../benchmarks/README.md) says how.")
-    file.write_text("\n\n".join(part for part in parts if part) + "\n")
+    file.write_text(document(parts))
 
 
 def _method(results: dict) -> str:
@@ -98,7 +98,8 @@ def _offered(results: dict, plot: str) -> list[str]:
     text = (
         "An open loop: requests come as those of independent clients (exponential gaps), and latency counts from the "
         "time at which each was due. The load is a part of what each server reaches in a closed loop behind which "
-        f"requests always wait, in patches/s: {capacities}. Beyond it latencies grow as long as the measurement goes on."
+        f"requests always wait, in patches/s: {capacities}. Beyond it latencies grow as long as the "
+        "measurement goes on."
     )
     header = ["server", "offered", "requests/s", "answered/s", "p50 ms", "p99 ms", "not answered"]
     return ["## Latency against offered load", text, f"![p50 and p99 against offered load]({plot})"] + [

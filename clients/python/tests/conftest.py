@@ -7,11 +7,13 @@ import re
 import subprocess
 import threading
 
+import numpy as np
 import pytest
 from exemplar_client import Client, ExemplarError
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 START_TIMEOUT = 60
+SEED = 21
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +64,7 @@ def real_server(binary):
 
 
 def skip_unless_served(address, method, **params):
-    """Skips the test where the server at ``address`` does not know a method or a parameter yet, asked with a black patch."""
+    """Skips the test where the server at ``address`` does not know a method or parameter yet."""
     with Client(*address, timeout=60) as client:
         height, width, channels = client.model()["patch_shape"]
         try:
@@ -71,3 +73,40 @@ def skip_unless_served(address, method, **params):
             if error.code not in (-32004, -32601):
                 raise
             pytest.skip(f"the server does not serve this yet: {error.message}")
+
+
+@pytest.fixture
+def client(real_server):
+    """A client of the real server."""
+    host, port = real_server
+    with Client(host, port, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def patches(client):
+    """Noise in the model's patch size, uint8 [n, H, W, C]."""
+    shape = client.model()["patch_shape"]
+
+    def make(count):
+        return np.random.default_rng(SEED).integers(0, 256, (count, *shape), dtype=np.uint8)
+
+    return make
+
+
+@pytest.fixture
+def contexts(client):
+    """Patches with surroundings that hold every draw: smooth noise, uint8 [n, H, W, C]."""
+    height, width, channels = client.model()["patch_shape"]
+
+    def make(count):
+        random = np.random.default_rng(SEED)
+        coarse = random.integers(0, 256, (count, 10, 10, channels))
+        return coarse.repeat(8, axis=1).repeat(8, axis=2)[:, : height * 37 // 16, : width * 37 // 16].astype(np.uint8)
+
+    return make
+
+
+def assert_close(found, expected, tolerance=1e-4):
+    """Relative RMS; sums in another order differ by rounding alone."""
+    assert np.sqrt(np.mean((found - expected) ** 2)) <= tolerance * np.sqrt(np.mean(expected**2))

@@ -24,8 +24,8 @@ def embedding(patch: bytes, dtype: str = "u8") -> np.ndarray:
 class FakeServer:
     """Listens on a free port, or on ``unix``, and answers each connection in a thread of its own.
 
-    ``answer(request, server)`` returns a reply object, a list of them, raw bytes, or None for no reply; replies are held
-    back and sent in reverse order while ``hold`` requests have not yet come.
+    ``answer(request, server)`` returns a reply object, a list of them, raw bytes, or None for no reply; replies are
+    held back and sent in reverse order while ``hold`` requests have not yet come.
     """
 
     def __init__(
@@ -119,7 +119,9 @@ def refused(request: dict) -> dict | None:
     """What is wrong with the entries of a request, as the protocol has it."""
     params = request["params"]
     allowed = {
-        "embed": {"images", "layers", "pool", "normalize", "encoding"}, "classify": {"images", "top"}, "transform": set(),
+        "embed": {"images", "layers", "pool", "normalize", "encoding"},
+        "classify": {"images", "top"},
+        "transform": set(),
     }[request["method"]] | {"patches", "dtype", "shape", "model", "transform", "deadline_ms"}
     for name in params:
         if name not in allowed:
@@ -151,7 +153,8 @@ def vectors(request: dict) -> tuple[np.ndarray, list[dict]]:
         parameters = transform["parameters"]
     else:
         mean = transform["mode"] == "mean"
-        parameters = [draw(transform["seed"], k) for k in (range(transform["samples"]) if mean else [transform["index"]])]
+        indices = range(transform["samples"]) if mean else [transform["index"]]
+        parameters = [draw(transform["seed"], k) for k in indices]
     growth = np.array([1 + each["hue"] for each in parameters], np.float32)
     return plain[:, np.newaxis] * growth[:, np.newaxis], parameters
 
@@ -172,7 +175,8 @@ def work(request: dict) -> dict:
         if transform is not None:
             errors = samples.std(axis=1, ddof=1) / count**0.5 if count > 1 else np.zeros_like(mean)
             overall = [None if count == 1 else float(np.sqrt(np.mean(row**2))) for row in errors]
-            value["transform"] = {"mode": transform.get("mode"), "samples": [count] * len(mean), "standard_error": overall}
+            value["transform"] = {
+                "mode": transform.get("mode"), "samples": [count] * len(mean), "standard_error": overall}
             if "seed" in transform:
                 value["transform"]["seed"] = transform["seed"]
             if transform.get("standard_errors"):

@@ -37,7 +37,8 @@ def test_the_examples_are_there_and_short():
 def test_nc(real_server):
     if not shutil.which("nc"):
         pytest.skip("nc is not installed")
-    replies = {reply["id"]: reply for reply in map(json.loads, run(["bash"], EXAMPLES["bash"], real_server[1]).splitlines())}
+    lines = run(["bash"], EXAMPLES["bash"], real_server[1]).splitlines()
+    replies = {reply["id"]: reply for reply in map(json.loads, lines)}
     assert set(replies) == {1, "noise"}
     assert replies[1]["result"]["protocol"] == 1
     assert len(replies["noise"]["result"]["embeddings"]) == 1

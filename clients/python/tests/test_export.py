@@ -30,14 +30,16 @@ NETWORKS = {
         feature_scales={"conv1": np.float32(0.5), "fc": 2}, layers=[
             {"type": "convolution", "name": "conv1", "out_channels": 9, "kernel": [3, 5], "padding": [1, 2],
              "activation": "relu"},
-            {"type": "max_pool", "name": "pool1", "kernel": [3, 2], "stride": [2, 3], "padding": [1, 0], "rounding": "ceil"},
+            {"type": "max_pool", "name": "pool1", "kernel": [3, 2], "stride": [2, 3], "padding": [1, 0],
+             "rounding": "ceil"},
             {"type": "convolution", "name": "conv2", "out_channels": 7, "kernel": 2, "stride": [1, 2]},
             {"type": "linear", "name": "fc", "out_features": 6, "activation": "relu"},
             {"type": "linear", "name": "head", "out_features": 21},
         ],
     ),
     "a convolution as the embedding": dict(
-        input_shape=(8, 9, 2), preprocessing={"scale": 1, "mean": [128, 120], "std": [60, 70]}, embedding="conv", layers=[
+        input_shape=(8, 9, 2), preprocessing={"scale": 1, "mean": [128, 120], "std": [60, 70]}, embedding="conv",
+        layers=[
             {"type": "max_pool", "name": "pool", "kernel": 2, "stride": 3, "padding": 1, "rounding": "floor"},
             {"type": "convolution", "name": "conv", "out_channels": 3, "kernel": 1},
         ],
@@ -267,5 +269,6 @@ def test_a_module_of_pytorch(binary, tmp_path):
     for dtype in (torch.float32, torch.bfloat16):
         export(module.to(dtype).state_dict(), layers, tmp_path, name="torch", input_shape=(11, 11, 1),
                preprocessing=PREPROCESSING, embedding="fc")
-        done = subprocess.run([binary, "model", "--model", tmp_path, "--json"], capture_output=True, text=True, timeout=60)
+        command = [binary, "model", "--model", tmp_path, "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert json.loads(done.stdout)["self_test"] == "passed", done.stderr

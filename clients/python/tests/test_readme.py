@@ -28,7 +28,8 @@ def run(script, folder):
 def test_its_own_network(binary, tmp_path):
     [block] = [block for block in BLOCKS if "import export" in block]
     run("import numpy as np\n" + block, tmp_path)
-    done = subprocess.run([binary, "model", "--model", tmp_path / "odd", "--json"], capture_output=True, text=True, timeout=60)
+    command = [binary, "model", "--model", tmp_path / "odd", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and '"passed"' in done.stdout, done.stderr
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -10,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from . import _inputs, _results
+from . import _inputs, _messages, _results
 from ._connection import LineConnection
-from ._errors import ExemplarError, ProtocolError
+from ._errors import ExemplarError
 from ._results import Class, Embeddings, Transformed
 from ._transformations import passes, specification
 
@@ -37,10 +36,11 @@ class Client:
         TimeoutError: it did not answer in time.
         ExemplarError: it refused the token.
 
-    Inputs of any size may be given to `embed`, `embed_with_info`, `classify` and `transform`: what does not fit a request
-    is sent as several, some of them ahead of the replies. A request that the server refuses because its queue is full
-    (−32000) is sent again after the time that the server names, one second at most, until none has been answered for
-    ``timeout`` seconds, or ``deadline_ms`` where that is less; then the refusal is raised. `call` sends nothing twice.
+    Inputs of any size may be given to `embed`, `embed_with_info`, `classify` and `transform`: what does not fit a
+    request is sent as several, some of them ahead of the replies. A request that the server refuses because its queue
+    is full (−32000) is sent again after the time that the server names, one second at most, until none has been
+    answered for ``timeout`` seconds, or ``deadline_ms`` where that is less; then the refusal is raised. `call` sends
+    nothing twice.
     """
 
     #: Forward passes in one request, and requests in flight: together well below the server's queue.
@@ -190,8 +190,8 @@ class Client:
         Args:
             patches, model, deadline_ms, images: as for `embed`; larger patches need a transformation.
             top: how many classes.
-            transformation: ``average``, ``sample``, ``parameters``, ``seed``, ``tolerance``, ``steps`` and ``border`` as
-                for `embed`: the features are averaged before the head.
+            transformation: ``average``, ``sample``, ``parameters``, ``seed``, ``tolerance``, ``steps`` and ``border``
+                as for `embed`: the features are averaged before the head.
 
         Returns:
             for each of the n patches a list of `Class`, the most probable first.
@@ -279,11 +279,13 @@ class Client:
     def _ask(self, method: str, inputs: _inputs.Inputs, options: dict, most: int) -> tuple[list[Any], list[int]]:
         """The results of the requests that ``inputs`` take, at most ``most`` entries each, and their entries."""
         options = {**inputs.options, **options}
-        parts = inputs.parts(max(1, most), self._max_line_bytes - 256 - len(_line(options)))
+        parts = inputs.parts(max(1, most), self._max_line_bytes - 256 - len(_messages.line(options)))
         results: list[Any] = [None] * len(parts)
         waiting = list(range(len(parts)))[::-1]
         in_flight: list[tuple[int, int]] = []
-        patience = min(math.inf if self._timeout is None else self._timeout, options.get("deadline_ms", math.inf) / 1000)
+        patience = options.get("deadline_ms", math.inf) / 1000
+        if self._timeout is not None:
+            patience = min(patience, self._timeout)
         progress = time.monotonic()
         try:
             while waiting or in_flight:
@@ -309,8 +311,7 @@ class Client:
 
     def _send(self, method: str, params: dict[str, Any]) -> int:
         request = self._next_id
-        message = {"jsonrpc": "2.0", "id": request, "method": method, "params": params}
-        line = _line(message)
+        line = _messages.line({"jsonrpc": "2.0", "id": request, "method": method, "params": params})
         self._next_id += 1
         self._awaited.add(request)
         self._connection.send(line)
@@ -324,20 +325,15 @@ class Client:
             self._awaited.discard(request)
         reply = self._replies.pop(request)
         if "error" in reply:
-            raise _error(reply["error"])
+            raise _messages.error(reply["error"])
         return reply["result"]
 
     def _take(self, line: bytes) -> None:
-        try:
-            reply = json.loads(line)
-        except ValueError as error:
-            raise ProtocolError(f"{self._connection.name} sent a line that is not JSON.") from error
-        if not isinstance(reply, dict) or ("result" in reply) == ("error" in reply):
-            raise ProtocolError(f"{self._connection.name} sent a line that is no reply of JSON-RPC 2.0.")
+        reply = _messages.reply(line, self._connection.name)
         request = reply.get("id")
         if request is None and "error" in reply:
             # The server speaks of the connection: too many of them, or a line too long to have an id.
-            raise _error(reply["error"])
+            raise _messages.error(reply["error"])
         if isinstance(request, int) and request in self._awaited:
             self._replies[request] = reply
 
@@ -349,19 +345,3 @@ def _given(**options: Any) -> dict[str, Any]:
 def _unless_none(choice: str | None) -> str | None:
     """"none" is what the protocol takes an absent choice for."""
     return None if choice == "none" else choice
-
-
-def _line(message: dict[str, Any]) -> bytes:
-    def plain(value: Any) -> Any:
-        if isinstance(value, (np.generic, np.ndarray)):
-            return value.tolist()
-        raise TypeError(f"a parameter of type {type(value).__name__} has no form in JSON")
-
-    return json.dumps(message, separators=(",", ":"), allow_nan=False, default=plain).encode("utf-8") + b"\n"
-
-
-def _error(error: Any) -> Exception:
-    try:
-        return ExemplarError(int(error["code"]), str(error["message"]), error.get("data"))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return ProtocolError("The server sent an error that is not the documented one.")

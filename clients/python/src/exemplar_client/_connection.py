@@ -30,7 +30,8 @@ class LineConnection:
         except (ConnectionRefusedError, FileNotFoundError) as error:
             self._abandon()
             raise ConnectionFailed(
-                f"There is no server at {self.name}: start one with `exemplar serve`, or give the address of one that runs."
+                f"There is no server at {self.name}: start one with `exemplar serve`, or give the address of one that "
+                "runs."
             ) from error
         except TimeoutError:
             self._abandon()

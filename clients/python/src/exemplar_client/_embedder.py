@@ -87,8 +87,9 @@ class ExemplarEmbedder(TransformerMixin, BaseEstimator):
             # Options that only transformations have go out with one.
             draws = {"seed": self.seed} if self.average is not None else {}
             return client.embed(
-                self._patches(X, client), layers=self.layers, model=self.model, normalize=self.normalize, pool=self.pool,
-                average=self.average, tolerance=self.tolerance, steps=self.steps, border=self.border, **draws,
+                self._patches(X, client), layers=self.layers, model=self.model, normalize=self.normalize,
+                pool=self.pool, average=self.average, tolerance=self.tolerance, steps=self.steps, border=self.border,
+                **draws,
             )
 
     def _client(self) -> Client:
@@ -102,8 +103,8 @@ class ExemplarEmbedder(TransformerMixin, BaseEstimator):
         if array.ndim != 4 or array.shape[1:] != shape or not len(array):
             sizes = ", ".join(map(str, shape))
             raise ValueError(
-                f"X must be [n, {sizes}] or [n, {np.prod(shape)}], not of shape {array.shape}: resize the images first, "
-                "or say input_shape for patches with their surroundings"
+                f"X must be [n, {sizes}] or [n, {np.prod(shape)}], not of shape {array.shape}: resize the images "
+                "first, or say input_shape for patches with their surroundings"
             )
         return array
 

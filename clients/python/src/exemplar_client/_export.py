@@ -13,6 +13,8 @@ from . import _reference, _safetensors
 
 GOLDEN_PATCHES = 3
 
+_REQUIRED = {"convolution": ("out_channels", "kernel"), "max_pool": ("kernel", "stride"), "linear": ("out_features",)}
+
 
 def export(
     state_dict: Mapping[str, Any],
@@ -32,8 +34,8 @@ def export(
     """Writes config.json, model.safetensors, golden.safetensors and, where there is none, a README.md to fill in.
 
     Args:
-        state_dict: ``<layer>.weight`` and ``<layer>.bias`` of every convolution [out, in, kernel height, kernel width] and
-            linear layer [out, in], and nothing else: NumPy arrays or PyTorch tensors.
+        state_dict: ``<layer>.weight`` and ``<layer>.bias`` of every convolution [out, in, kernel height, kernel width]
+            and linear layer [out, in], and nothing else: NumPy arrays or PyTorch tensors.
         layers: the network, in order, as in config.json.
         folder: where to; made if need be. Files of these names are written over, but for README.md.
         name: what the model is served as.
@@ -93,8 +95,7 @@ def _check(layers: list[dict], named: dict[str, Any]) -> None:
         unknown = set(layer) - _reference.KEYS[kind] - {"type", "name"}
         if unknown:
             raise ValueError(f"{name}: a {kind} layer has no {', '.join(sorted(unknown))}")
-        required = {"convolution": ("out_channels", "kernel"), "max_pool": ("kernel", "stride"), "linear": ("out_features",)}
-        missing = [key for key in required[kind] if key not in layer]
+        missing = [key for key in _REQUIRED[kind] if key not in layer]
         if missing:
             raise ValueError(f"{name}: a {kind} layer needs {', '.join(missing)}")
         if name in names:
@@ -111,12 +112,13 @@ def _stored(
     state_dict: Mapping[str, Any], layers: list[dict], dtype: Mapping[str, str]
 ) -> dict[str, tuple[np.ndarray, str]]:
     """The tensors as model.safetensors holds them, with their types."""
-    wanted = [f"{layer['name']}.{what}" for layer in layers if layer["type"] != "max_pool" for what in ("weight", "bias")]
+    weighted = [layer["name"] for layer in layers if layer["type"] != "max_pool"]
+    wanted = [f"{name}.{what}" for name in weighted for what in ("weight", "bias")]
     missing, extra = [key for key in wanted if key not in state_dict], sorted(set(state_dict) - set(wanted))
     if missing or extra:
         raise ValueError(
-            f"state_dict lacks {', '.join(missing) or 'nothing'} and has {', '.join(extra) or 'nothing'} that layers do not: "
-            "it must hold <layer>.weight and <layer>.bias of every convolution and linear layer and nothing else"
+            f"state_dict lacks {', '.join(missing) or 'nothing'} and has {', '.join(extra) or 'nothing'} that layers "
+            "do not: it must hold <layer>.weight and <layer>.bias of every convolution and linear layer, nothing else"
         )
     result = {}
     for key in wanted:
@@ -143,7 +145,8 @@ def _golden(
     """The patches and every layer's outputs, computed in float64 from the weights as they are stored."""
     shape = tuple(config["input"][key] for key in ("height", "width", "channels"))
     if patches.dtype != np.uint8 or patches.ndim != 4 or patches.shape[1:] != shape or not len(patches):
-        raise ValueError(f"golden_patches must be uint8 [n, {', '.join(map(str, shape))}], not {patches.dtype} {patches.shape}")
+        wanted = f"uint8 [n, {', '.join(map(str, shape))}]"
+        raise ValueError(f"golden_patches must be {wanted}, not {patches.dtype} {patches.shape}")
     preprocessing = config["preprocessing"]
     mean, std = (np.asarray(preprocessing[key], np.float64) for key in ("mean", "std"))
     if mean.shape != shape[2:] or std.shape != shape[2:]:
@@ -177,10 +180,11 @@ def _card(config: Mapping[str, Any], stored: Mapping[str, tuple[np.ndarray, str]
     head = f", the head `{config['head']}`" if "head" in config else ", without a head"
     return (
         f"# {config['name']}\n\n"
-        f"A network for patches of {sides['height']}×{sides['width']}×{sides['channels']} pixels with {count:,} weights; the "
-        f"embedding is `{config['embedding']}`{head}.\n\n"
+        f"A network for patches of {sides['height']}×{sides['width']}×{sides['channels']} pixels with {count:,} "
+        f"weights; the embedding is `{config['embedding']}`{head}.\n\n"
         "| layer | type | | weights |\n|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
-        "## Data and licence\n\nWhat it was trained on, and under which terms the data and these weights may be used.\n\n"
+        "## Data and licence\n\n"
+        "What it was trained on, and under which terms the data and these weights may be used.\n\n"
         "## Recipe\n\nHow to train it again.\n\n"
         "## Figures and limits\n\nWhat was measured, on what, and what it should not be used for.\n"
     )

@@ -78,7 +78,8 @@ def images(files: Any) -> Inputs:
         raise ValueError("images must name at least one file")
     for index, entry in enumerate(entries):
         if not isinstance(entry, (bytes, bytearray, memoryview, str, os.PathLike)):
-            raise TypeError(f"images must be the bytes or the paths of files, not {type(entry).__name__} (entry {index})")
+            raise TypeError(
+                f"images must be the bytes or the paths of files, not {type(entry).__name__} (entry {index})")
 
     def is_path(entry: Any) -> bool:
         return isinstance(entry, (str, os.PathLike))

@@ -1,4 +1,4 @@
-"""The forward pass in float64 with NumPy: what a server's arithmetic is held against. Slow, and short enough to check."""
+"""The forward pass in float64 with NumPy: what a server's arithmetic is held against. Slow, short enough to check."""
 
 from __future__ import annotations
 

@@ -81,7 +81,8 @@ def _embeddings(results: Sequence[Any], counts: Sequence[int]) -> Embeddings:
     details = None
     if "standard_errors" in parts[0]:
         details = np.concatenate([_vectors(p["standard_errors"], count, dimension) for p, count in zip(parts, counts)])
-    return Embeddings(**common, seed=parts[0].get("seed"), samples=samples, standard_error=errors, standard_errors=details)
+    return Embeddings(
+        **common, seed=parts[0].get("seed"), samples=samples, standard_error=errors, standard_errors=details)
 
 
 def _vectors(texts: Sequence[str], count: int, dimension: int) -> np.ndarray:

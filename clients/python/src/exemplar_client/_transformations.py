@@ -45,7 +45,9 @@ def specification(
     given.setdefault("seed", secrets.randbelow(SEEDS))
     if "steps" in given:
         given["steps"] = [given["steps"]] if isinstance(given["steps"], str) else list(given["steps"])
-    return {"mode": "mean", "samples": average, **given} if sample is None else {"mode": "sample", "index": sample, **given}
+    if sample is None:
+        return {"mode": "mean", "samples": average, **given}
+    return {"mode": "sample", "index": sample, **given}
 
 
 def passes(transform: dict[str, Any] | None) -> int:
