@@ -15,6 +15,8 @@ final class Connection {
     var isThrottled = false
     /// Has more complete lines than a turn takes, perhaps, and is not read until they are handled.
     var waitsForTurn = false
+    /// Is not read until lines have room again, while models are reloaded.
+    var waitsForMemory = false
     /// What the server has counted of this connection's replies, and of its framer's storage.
     var accountedOutput = 0
     var accountedInput = 0
@@ -66,7 +68,9 @@ final class Connection {
     /// What the poller should watch now.
     var wantedInterest: Poller.Interest {
         var interest: Poller.Interest = []
-        if !hasEnded, lingersUntil != nil || !isClosing && !isPaused && !waitsForTurn { interest.insert(.read) }
+        if !hasEnded, lingersUntil != nil || !isClosing && !isPaused && !waitsForTurn && !waitsForMemory {
+            interest.insert(.read)
+        }
         if !output.isEmpty { interest.insert(.write) }
         return interest
     }

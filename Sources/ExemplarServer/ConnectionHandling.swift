@@ -25,10 +25,14 @@ extension Server {
             }
         }
         accountInput(connection)
-        guard memory.linesFit || connection.accountedInput <= ServerConfiguration.fairOutput else {
-            log.warning("closing a connection: the lines that clients have begun take too much memory")
-            remove(connection)
-            return
+        if connection.accountedInput > ServerConfiguration.fairOutput, !memory.linesFit {
+            guard memory.linesWillFit else {
+                log.warning("closing a connection: the lines that clients have begun take too much memory")
+                remove(connection)
+                return
+            }
+            // Two sets of models fill the whole. It is read again by the first sweep that finds room.
+            connection.waitsForMemory = true
         }
         advance(connection)
     }

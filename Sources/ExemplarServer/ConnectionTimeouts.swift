@@ -11,6 +11,10 @@ extension Server {
             log.debug("closing a connection: \(reason)", [.init("connection", .int(Int(connection.id.rawValue)))])
             remove(connection)
         }
+        for connection in connections.values where connection.waitsForMemory && memory.linesFit {
+            connection.waitsForMemory = false
+            advance(connection)
+        }
         guard let limit = configuration.authTimeout else { return }
         for token in strangers {
             guard let connection = connections[token], connection.opened.duration(to: now) > limit else { continue }
@@ -28,7 +32,9 @@ extension Server {
             return "its client takes no replies"
         }
         // While it is not read the delay is the server's.
-        if let started = connection.lineStarted, !connection.isPaused, !connection.waitsForTurn, !connection.hasEnded {
+        if let started = connection.lineStarted, !connection.isPaused, !connection.waitsForTurn,
+            !connection.waitsForMemory, !connection.hasEnded
+        {
             if connection.lastReceived.duration(to: now) > configuration.readTimeout {
                 return "a line stopped half-way"
             }

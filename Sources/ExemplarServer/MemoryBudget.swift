@@ -97,11 +97,11 @@ final class MemoryBudget: Sendable {
     /// Takes note that the storage of unended lines has grown by so much, or shrunk.
     func addLines(_ byteCount: Int) { state.withLock { $0.lines += byteCount } }
 
-    /// Whether the lines that have not ended keep to their part.
-    ///
-    /// By what there is when one set of models serves: a reload closes nobody's connection, as long as the whole has
-    /// room.
-    var linesFit: Bool { state.withLock { $0.lines <= $0.settledCapacities.lines && $0.total <= $0.limit } }
+    /// Whether there is room for lines that have not ended: in their part, and in the whole.
+    var linesFit: Bool { state.withLock { $0.linesKeepToTheirPart && $0.total <= $0.limit } }
+
+    /// Whether there is, or will be as soon as the models that serve are alone.
+    var linesWillFit: Bool { state.withLock { $0.linesKeepToTheirPart } }
 
     /// Bytes of replies that wait for their clients.
     var waitingByteCount: Int { holdings.waiting }
@@ -176,6 +176,9 @@ struct MemoryHoldings: Sendable, Equatable {
 
     /// Once the models that serve are alone.
     var settledCapacities: Capacities { Capacities(spare: max(0, limit - serving)) }
+
+    /// By what there is when one set of models serves, since a reload should cost nobody a connection.
+    fileprivate var linesKeepToTheirPart: Bool { lines <= settledCapacities.lines }
 
     func hasRoomForRequest(_ byteCount: Int) -> Bool {
         requests + waiting + byteCount <= capacities.requests && total + byteCount <= limit

@@ -33,8 +33,10 @@ import Testing
             #expect(budget.take(1) == nil && budget.takePass(1) == nil)
             #expect(budget.linesFit)
             budget.addLines(1)
-            #expect(!budget.linesFit, "one byte beyond the whole")
-            budget.addLines(-1)
+            #expect(!budget.linesFit && budget.linesWillFit, "one byte beyond the whole, until one of the models goes")
+            budget.addLines(limit / 8)
+            #expect(!budget.linesWillFit, "beyond their part")
+            budget.addLines(-1 - limit / 8)
             withExtendedLifetime(second) {}
         }
         budget.addLines(-100)

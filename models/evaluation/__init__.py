@@ -1,0 +1,1 @@
+"""What a network is worth, measured through a running server: see README.md."""

@@ -1,0 +1,1 @@
+"""How the shipped networks were trained: see README.md."""
