@@ -9,8 +9,8 @@
 /// idle; until it is finished no other starts.
 ///
 /// A piece (`BatchKey.runsInPieces`) starts only where whoever asks can reserve what it needs. One that cannot start is
-/// passed over by patches that need nothing, and by no other piece: it is offered what there is before anything else until
-/// it starts or leaves, so that small ones never keep a large one waiting for ever.
+/// passed over by patches that need nothing, and by no other piece: it is offered what there is before anything else
+/// until it starts or leaves, so that small ones never keep a large one waiting for ever.
 ///
 /// Every admitted job leaves exactly once: completed, expired or cancelled.
 public struct BatchingStateMachine<Job: BatchJob, Instant: InstantProtocol & Sendable>
