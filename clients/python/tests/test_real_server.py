@@ -23,6 +23,16 @@ def test_the_answer_does_not_depend_on_the_batch(client, patches):
     np.testing.assert_array_equal(together[::-1], client.embed(array[::-1]))
 
 
+def test_a_patch_that_follows_at_once_has_the_same_bits(client, patches):
+    """The second answer of a client that waits for nothing may be computed by several threads together."""
+    array = patches(8)
+    for model in client.models()["models"]:
+        together = client.embed(array, model=model["name"])
+        for _ in range(5):
+            alone = [client.embed(array[row : row + 1], model=model["name"])[0] for row in range(8)]
+            assert np.array_equal(np.stack(alone).view(np.uint32), together.view(np.uint32)), model["name"]
+
+
 def test_floats_agree_with_bytes(client, patches):
     array = patches(4)
     difference = client.embed(array) - client.embed(array / 255)
