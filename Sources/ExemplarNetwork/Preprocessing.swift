@@ -54,16 +54,26 @@ struct PixelTable: Sendable {
     }
 
     private func applyBytes(_ pixels: UnsafeRawPointer, _ rowBytes: Int, _ map: MapView) {
+        // A constant, so that the loop over channels unrolls.
+        switch channels {
+        case 3: applyBytes(pixels, rowBytes, map, channels: 3)
+        case 1: applyBytes(pixels, rowBytes, map, channels: 1)
+        default: applyBytes(pixels, rowBytes, map, channels: channels)
+        }
+    }
+
+    @inline(__always)
+    private func applyBytes(_ pixels: UnsafeRawPointer, _ rowBytes: Int, _ map: MapView, channels: Int) {
         values.withUnsafeBufferPointer { values in
             for y in 0..<map.height {
                 var source = pixels + y * rowBytes
                 var target = map.address + y * map.rowStride
                 for _ in 0..<map.width {
                     for channel in 0..<channels {
-                        let pixel = Int(source.load(as: UInt8.self))
-                        target[channel] = values[pixel * channels + channel]
-                        source += 1
+                        let pixel = Int(source.load(fromByteOffset: channel, as: UInt8.self))
+                        target[channel] = values[pixel &* channels &+ channel]
                     }
+                    source += channels
                     target += map.columnStride
                 }
             }

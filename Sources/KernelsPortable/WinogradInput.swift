@@ -28,23 +28,32 @@ private struct InputCoefficients<let pairs: Int> {
 
 /// Bᵀ d of one column: `read` gives d_j, `write` takes the result's elements.
 @inline(__always)
-private func transform<let pairs: Int>(
-    _ coefficients: InputCoefficients<pairs>, read: (Int) -> Vector, write: (Int, Vector) -> Void
+private func transform<let pairs: Int, let inputs: Int>(
+    _ shape: InlineArray<inputs, InlineArray<pairs, Vector>>.Type, _ coefficients: InputCoefficients<pairs>,
+    read: (Int) -> Vector, write: (Int, Vector) -> Void
 ) {
+    #if KERNELS_AVX512
+        // All at first: behind a store, what memory holds would have to be read again for each use. A longer column
+        // leaves the coefficients no registers.
+        let column = InlineArray<inputs, Vector> { read($0) }
+        func element(_ index: Int) -> Vector { inputs <= 8 ? column[index] : read(index) }
+    #else
+        func element(_ index: Int) -> Vector { read(index) }
+    #endif
     // The leading coefficient of each polynomial is 1.
-    var first = read(2 * pairs)
-    var last = read(2 * pairs + 1)
+    var first = element(2 * pairs)
+    var last = element(2 * pairs + 1)
     for power in 0..<pairs {
-        first.accumulate(coefficients.outer(power), read(2 * power))
-        last.accumulate(coefficients.outer(power), read(2 * power + 1))
+        first.accumulate(coefficients.outer(power), element(2 * power))
+        last.accumulate(coefficients.outer(power), element(2 * power + 1))
     }
     write(0, first)
     for pair in 0..<pairs {
-        var even = read(2 * pairs)
-        var odd = read(2 * pairs - 1)
+        var even = element(2 * pairs)
+        var odd = element(2 * pairs - 1)
         for power in 0..<pairs - 1 {
-            even.accumulate(coefficients.inner(pair, power), read(2 * power + 2))
-            odd.accumulate(coefficients.inner(pair, power), read(2 * power + 1))
+            even.accumulate(coefficients.inner(pair, power), element(2 * power + 2))
+            odd.accumulate(coefficients.inner(pair, power), element(2 * power + 1))
         }
         let point = coefficients.point(pair)
         write(2 * pair + 1, even.adding(point, odd))
@@ -55,7 +64,7 @@ private func transform<let pairs: Int>(
 
 @inline(__always)
 private func transformTiles<let pairs: Int, let inputs: Int>(
-    _ tile: InlineArray<inputs, InlineArray<pairs, Vector>>.Type, _ arguments: InputTransformArguments
+    _ shape: InlineArray<inputs, InlineArray<pairs, Vector>>.Type, _ arguments: InputTransformArguments
 ) {
     let coefficients = InputCoefficients<pairs>(base: arguments.coefficients)
     let rowStride = arguments.rowStride
@@ -68,7 +77,7 @@ private func transformTiles<let pairs: Int, let inputs: Int>(
             let target = arguments.output + (tile * arguments.tileStep + vector * 16)
             for column in 0..<inputs {
                 let top = source + column * columnStride
-                transform(coefficients) {
+                transform(shape, coefficients) {
                     top.vector(at: $0 * rowStride)
                 } write: {
                     scratch.store($1, at: ($0 * inputs + column) * 16)
@@ -77,7 +86,7 @@ private func transformTiles<let pairs: Int, let inputs: Int>(
             for row in 0..<inputs {
                 let line = scratch + row * inputs * 16
                 let output = target + row * inputs * arguments.tupleStep
-                transform(coefficients) {
+                transform(shape, coefficients) {
                     line.vector(at: $0 * 16)
                 } write: {
                     output.store($1, at: $0 * arguments.tupleStep)
@@ -116,7 +125,7 @@ private typealias Quarter = SIMD4<Float>
 
 @inline(__always)
 private func transformStrips<let pairs: Int, let inputs: Int>(
-    _ tile: InlineArray<inputs, InlineArray<pairs, Vector>>.Type, _ arguments: InputTransformArguments
+    _ shape: InlineArray<inputs, InlineArray<pairs, Vector>>.Type, _ arguments: InputTransformArguments
 ) {
     let coefficients = InputCoefficients<pairs>(base: arguments.coefficients)
     let outputs = arguments.shape.outputs
@@ -132,7 +141,7 @@ private func transformStrips<let pairs: Int, let inputs: Int>(
         // Down the columns of the whole strip, four pixels at a time.
         for column in stride(from: 0, to: outputs * (tiles - 1) + inputs, by: 4) {
             let top = source + column * 4
-            transform(coefficients) {
+            transform(shape, coefficients) {
                 top.vector(at: $0 * rowStride)
             } write: {
                 scratch.storeQuarters($1, at: column * columnStep + $0 * 4, step: columnStep, count: 4)
@@ -143,7 +152,7 @@ private func transformStrips<let pairs: Int, let inputs: Int>(
             for group in 0..<groups {
                 let line = scratch + (tile * outputs * columnStep + group * 16)
                 let output = arguments.output + ((start + tile) * arguments.tileStep + group * 4 * inputs * tupleStep)
-                transform(coefficients) {
+                transform(shape, coefficients) {
                     line.vector(at: $0 * columnStep)
                 } write: {
                     output.storeQuarters(

@@ -100,32 +100,77 @@ private struct SmallProducts<let channels: Int> {
     }
 }
 
-/// Transforms the rows of one vector of channels of a tile whose columns are done, and writes it.
+/// Transforms the rows of one vector of channels of a tile whose columns are done, and writes it: whole tiles from
+/// registers, two rows at a time, as pooling takes them; others through memory.
 @inline(__always)
 private func transformRows<let pairs: Int, let outputs: Int>(
     _ shape: InlineArray<pairs, InlineArray<outputs, Vector>>.Type, _ arguments: OutputTransformArguments,
     tile: Int, vector: Int, half: UnsafeMutablePointer<Float>
 ) {
     let inputs = 2 * pairs + 2
-    let whole = arguments.scratch
     let rows = min(arguments.rows, outputs)
     let columns = min(arguments.columns - tile * outputs, outputs)
-    for row in 0..<outputs {
-        let line = half + row * inputs * 16
-        transform(shape, arguments.powers) {
-            One(first: line.vector(at: $0 * 16))
-        } write: {
-            whole.store($1.first, at: (row * outputs + $0) * 16)
-        }
-    }
     let tileColumns = (arguments.pools ? outputs / 2 : outputs) * arguments.columnStride
     let target = arguments.output + (tile * tileColumns + vector * 16)
-    // Whole tiles are written by loops that unroll.
+    let finish = Finish(arguments, vector)
     if rows == outputs, columns == outputs {
-        write(whole, tileWidth: outputs, arguments, vector, target, rows: outputs, columns: outputs)
+        for row in stride(from: 0, to: outputs, by: 2) {
+            let upper = transformedRow(shape, arguments.powers, half + row * inputs * 16)
+            let lower = transformedRow(shape, arguments.powers, half + (row + 1) * inputs * 16)
+            if arguments.pools {
+                let line = target + row / 2 * arguments.rowStride
+                for column in 0..<outputs / 2 {
+                    let upper = upper[2 * column].maximum(upper[2 * column + 1])
+                    let lower = lower[2 * column].maximum(lower[2 * column + 1])
+                    line.store(finish(upper.maximum(lower)), at: column * arguments.columnStride)
+                }
+            } else {
+                let line = target + row * arguments.rowStride
+                for column in 0..<outputs {
+                    line.store(finish(upper[column]), at: column * arguments.columnStride)
+                    line.store(finish(lower[column]), at: arguments.rowStride + column * arguments.columnStride)
+                }
+            }
+        }
     } else {
-        write(whole, tileWidth: outputs, arguments, vector, target, rows: rows, columns: columns)
+        let whole = arguments.scratch
+        for row in 0..<outputs {
+            let values = transformedRow(shape, arguments.powers, half + row * inputs * 16)
+            for column in 0..<outputs { whole.store(values[column], at: (row * outputs + column) * 16) }
+        }
+        write(whole, tileWidth: outputs, arguments, finish, target, rows: rows, columns: columns)
     }
+}
+
+/// One row of a tile's outputs.
+@inline(__always)
+private func transformedRow<let pairs: Int, let outputs: Int>(
+    _ shape: InlineArray<pairs, InlineArray<outputs, Vector>>.Type, _ powers: UnsafePointer<Float>,
+    _ line: UnsafeMutablePointer<Float>
+) -> InlineArray<outputs, Vector> {
+    var row = InlineArray<outputs, Vector> { _ in Vector() }
+    transform(shape, powers) {
+        One(first: line.vector(at: $0 * 16))
+    } write: {
+        row[$0] = $1.first
+    }
+    return row
+}
+
+/// What is done to each output: bias, and the rectifier.
+private struct Finish {
+    let bias: Vector
+    /// The least that may come out; a negative infinity changes nothing.
+    let least: Vector
+
+    @inline(__always)
+    init(_ arguments: OutputTransformArguments, _ vector: Int) {
+        bias = arguments.bias.vector(at: vector * 16)
+        least = Vector(repeating: arguments.rectifies ? 0 : -.infinity)
+    }
+
+    @inline(__always)
+    func callAsFunction(_ output: Vector) -> Vector { (output + bias).maximum(least) }
 }
 
 @inline(__always)
@@ -178,15 +223,11 @@ private func transformTiles<let pairs: Int, let outputs: Int, let channels: Int>
     }
 }
 
-/// Writes one vector of channels of a tile's outputs, pooled or not.
-@inline(__always)
+/// Writes one vector of channels of a part of a tile's outputs, pooled or not.
 private func write(
-    _ tile: UnsafeMutablePointer<Float>, tileWidth: Int, _ arguments: OutputTransformArguments, _ vector: Int,
+    _ tile: UnsafeMutablePointer<Float>, tileWidth: Int, _ arguments: OutputTransformArguments, _ finish: Finish,
     _ target: UnsafeMutablePointer<Float>, rows: Int, columns: Int
 ) {
-    let bias = arguments.bias.vector(at: vector * 16)
-    // The least that may come out; a negative infinity changes nothing.
-    let least = Vector(repeating: arguments.rectifies ? 0 : -.infinity)
     let rowStride = arguments.rowStride
     let columnStride = arguments.columnStride
     if arguments.pools {
@@ -195,15 +236,14 @@ private func write(
                 let block = tile + (2 * row * tileWidth + 2 * column) * 16
                 let upper = block.vector(at: 0).maximum(block.vector(at: 16))
                 let lower = block.vector(at: tileWidth * 16).maximum(block.vector(at: (tileWidth + 1) * 16))
-                target.store(
-                    (upper.maximum(lower) + bias).maximum(least), at: row * rowStride + column * columnStride)
+                target.store(finish(upper.maximum(lower)), at: row * rowStride + column * columnStride)
             }
         }
     } else {
         for row in 0..<rows {
             for column in 0..<columns {
                 target.store(
-                    (tile.vector(at: (row * tileWidth + column) * 16) + bias).maximum(least),
+                    finish(tile.vector(at: (row * tileWidth + column) * 16)),
                     at: row * rowStride + column * columnStride)
             }
         }
