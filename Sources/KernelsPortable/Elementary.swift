@@ -1,4 +1,5 @@
-/// Elementary functions of a vector, each rounded to float32 within a few units: branch-free, and the same for every lane.
+/// Elementary functions of a vector, each rounded to float32 within a few units: branch-free, and the same for every
+/// lane.
 extension Vector {
     /// `other` where it is a smaller number. NaN in `other` is never taken.
     @inline(__always)
@@ -6,8 +7,8 @@ extension Vector {
         replacing(with: other, where: other .< self)
     }
 
-    // The choices that follow go by bits: the compiler takes most comparisons of vectors apart into quarters on AVX-512,
-    // and the colour steps then take twice as long.
+    // The choices that follow go by bits: the compiler takes most comparisons of vectors apart into quarters on
+    // AVX-512, and the colour steps then take twice as long.
 
     /// 0 … 1; NaN becomes one of them. Floats that are not negative are ordered as their bits.
     @inline(__always)

@@ -1,9 +1,9 @@
 import CPlatform
 import KernelInterface
 
-/// The shape of a register tile, for the compiler: loops over it unroll, and its accumulators live in registers. Filled by
-/// closures: the initialiser that repeats an element is generic, and where another file of the module uses it too, the
-/// optimiser may keep its specialisation out of line.
+/// The shape of a register tile, for the compiler: loops over it unroll, and its accumulators live in registers. Filled
+/// by closures: the initialiser that repeats an element is generic, and where another file of the module uses it too,
+/// the optimiser may keep its specialisation out of line.
 private typealias Tile<let rows: Int, let vectors: Int> = InlineArray<rows, InlineArray<vectors, Vector>>
 
 /// Reads weights of one type; a vector of them is `at` vectors from the start.
@@ -21,8 +21,8 @@ private enum Float32Weights: WeightReader {
 }
 
 #if KERNELS_AVX512 || KERNELS_AVX2
-    // Lane by lane, which becomes one instruction: the library's conversions of whole vectors are generic, and where the
-    // optimiser keeps their specialisation out of line, it is a weak symbol that any module may define.
+    // Lane by lane, which becomes one instruction: the library's conversions of whole vectors are generic, and where
+    // the optimiser keeps their specialisation out of line, it is a weak symbol that any module may define.
     private enum Float16Weights: WeightReader {
         static var byteCount: Int { 2 }
         @inline(__always)

@@ -203,8 +203,8 @@ private struct Sampler {
         return Colors(red: color(0), green: color(8), blue: color(16))
     }
 
-    /// The three bytes of each pixel in the low bytes of a word. The word at the image's last pixel would reach beyond it,
-    /// and is read one byte earlier.
+    /// The three bytes of each pixel in the low bytes of a word. The word at the image's last pixel would reach beyond
+    /// it, and is read one byte earlier.
     @inline(__always)
     private func gatherWords(_ pixels: Integers) -> Integers {
         let offsets = pixels &* 3

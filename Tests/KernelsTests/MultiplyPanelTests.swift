@@ -3,8 +3,8 @@ import KernelInterface
 import TestSupport
 import Testing
 
-/// The matrix product, on every instruction set of this machine: against sums in double precision, and in the order that
-/// its rounding shows. What nobody should read, and what nobody has written yet, is NaN.
+/// The matrix product, on every instruction set of this machine: against sums in double precision, and in the order
+/// that its rounding shows. What nobody should read, and what nobody has written yet, is NaN.
 @Suite struct MultiplyPanelTests {
     private static let kernels = InstructionSet.available.compactMap(KernelTable.table(for:))
 
@@ -36,8 +36,9 @@ import Testing
                 #expect(
                     worst <= 1,
                     """
-                    \(worst) of what rounding allows: \(kernels.instructionSet), \(product.type), \(product.rows) rows, \
-                    \(product.vectors) vectors, \(product.panels) panels, bias \(hasBias), rectifier \(rectifies), seed 31
+                    \(worst) of what rounding allows: \(kernels.instructionSet), \(product.type), \
+                    \(product.rows) rows, \(product.vectors) vectors, \(product.panels) panels, bias \(hasBias), \
+                    rectifier \(rectifies), seed 31
                     """)
             }
         }
