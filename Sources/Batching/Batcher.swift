@@ -84,10 +84,14 @@ where Instant.Duration == Duration {
 
     /// Takes note that a batch is computed; the jobs returned have left.
     ///
-    /// - Parameter computed: patches of the batch that took time; without it, all.
-    public func finish(_ batch: Batch<Job, Instant>, computed: Int? = nil) -> StateMachine.Finished {
+    /// - Parameters:
+    ///   - computed: patches of the batch that took time; without it, all.
+    ///   - wasShared: whether all workers computed it; without it, as was meant.
+    public func finish(
+        _ batch: Batch<Job, Instant>, computed: Int? = nil, wasShared: Bool? = nil
+    ) -> StateMachine.Finished {
         let now = now()
-        let finished = state.withLock { $0.machine.finish(batch, computed: computed, at: now) }
+        let finished = state.withLock { $0.machine.finish(batch, computed: computed, wasShared: wasShared, at: now) }
         if finished.wake > 0 { state.notify(finished.wake) }
         return finished
     }

@@ -82,6 +82,9 @@ where Instant.Duration == Duration {
     /// Patches that wait.
     public var queuedPatchCount: Int { waiting.patchCount }
 
+    /// Patches that wait and can run with others.
+    public var batchablePatchCount: Int { waiting.patchCount - waiting.pieceCount }
+
     /// Admitted jobs that have not left.
     public var jobCount: Int { records.count }
 
@@ -148,13 +151,13 @@ where Instant.Duration == Duration {
         }
         guard let turn = waiting.nextTurn(passingOverPieces: held != nil) else { return .wait }
         let isShared = canShare(turn.key)
-        let share = isShared ? min(limits.maxBatch, batchable) : share
+        let share = isShared ? min(limits.maxBatch, batchablePatchCount) : share
         return run(waiting.take(atMost: share, of: turn.key), turn.key, isShared: isShared, at: now)
     }
 
     /// Whether everything that waits and is no piece would be one batch for all workers together.
     private func canShare(_ next: Job.Key) -> Bool {
-        running.isEmpty && limits.workers > 1 && batchable <= next.sharedBatch
+        running.isEmpty && limits.workers > 1 && batchablePatchCount <= next.sharedBatch
     }
 
     /// The turn of the piece that could not start; nil once its job has left.
@@ -194,28 +197,27 @@ where Instant.Duration == Duration {
         running[batch.id]?.progressed = now
     }
 
-    /// Patches that wait and can run with others.
-    private var batchable: Int { waiting.patchCount - waiting.pieceCount }
-
     /// Patches that a worker takes now: its part of what the idle ones will share; beyond a batch that pays, its part
     /// among all, so that the next worker that gets free has something to take.
     private var share: Int {
-        func part(among workers: Int) -> Int { (batchable + workers - 1) / workers }
+        func part(among workers: Int) -> Int { (batchablePatchCount + workers - 1) / workers }
         let idle = max(1, idleWorkerCount)
         return min(limits.maxBatch, max(part(among: limits.workers), min(part(among: idle), limits.payingBatch)))
     }
 
     /// Takes note that a batch is computed. Its jobs that have no other patches to wait for leave.
     ///
-    /// - Parameter computed: patches of the batch that took time, from which their cost is learned; nil for all.
+    /// - Parameters:
+    ///   - computed: patches of the batch that took time, from which their cost is learned; nil for all.
+    ///   - wasShared: whether all workers computed it; nil where it is as was meant.
     public mutating func finish(
-        _ batch: Batch<Job, Instant>, computed: Int? = nil, at now: Instant
+        _ batch: Batch<Job, Instant>, computed: Int? = nil, wasShared: Bool? = nil, at now: Instant
     ) -> Finished {
         var finished = Finished()
         guard let run = running.removeValue(forKey: batch.id) else { return finished }
         learn(
             patchCount: computed ?? run.patchCount,
-            took: run.started.duration(to: now) * (run.isShared ? limits.workers : 1))
+            took: run.started.duration(to: now) * (wasShared ?? run.isShared ? limits.workers : 1))
         // The worker that finishes looks at the queue itself.
         if run.isShared { finished.wake = min(limits.workers - 1, waiting.patchCount) }
         for slice in batch.slices {

@@ -9,7 +9,14 @@ extension Server {
     func accept(_ token: Token) {
         guard let listener = listeners[token], acceptAgain == nil else { return }
         // A turn's worth, so that a flood of new clients does not hold up the old ones.
+        let last = lastToken
         for _ in 0..<64 {
+            // Who came in this turn is to be heard before it makes way: the others stay with the poller.
+            if connections.count >= configuration.maxConnections, let stranger = oldestStranger(),
+                stranger.id.rawValue > last
+            {
+                return
+            }
             switch listener.accept() {
             case .connection(let descriptor): open(descriptor)
             case .none: return

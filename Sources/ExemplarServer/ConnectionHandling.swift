@@ -12,7 +12,13 @@ extension Server {
             remove(connection)
             return
         }
-        if event.ready.contains(.read) {
+        // Storage doubles as it grows.
+        if event.ready.contains(.read), connection.accountedInput > ServerConfiguration.fairOutput,
+            memory.roomForLines(growth: connection.accountedInput) == .later
+        {
+            // It is read again by the first sweep that finds room.
+            connection.waitsForMemory = true
+        } else if event.ready.contains(.read) {
             switch connection.receive(through: chunk) {
             case .bytes(let count):
                 connection.lastReceived = .now
@@ -24,17 +30,13 @@ extension Server {
                 return
             }
         }
-        accountInput(connection)
-        if connection.accountedInput > ServerConfiguration.fairOutput, !memory.linesFit {
-            guard memory.linesWillFit else {
-                log.warning("closing a connection: the lines that clients have begun take too much memory")
-                remove(connection)
-                return
-            }
-            // Two sets of models fill the whole. It is read again by the first sweep that finds room.
-            connection.waitsForMemory = true
-        }
         advance(connection)
+        // What is left are lines that have not ended, or wait for their turn.
+        guard connections[token] != nil, connection.accountedInput > ServerConfiguration.fairOutput,
+            memory.roomForLines() == .none
+        else { return }
+        log.warning("closing a connection: the lines that clients have begun take too much memory")
+        remove(connection)
     }
 
     /// Takes the requests of a turn, sends what can be sent, and decides what to watch for next.

@@ -11,7 +11,8 @@ extension Server {
             log.debug("closing a connection: \(reason)", [.init("connection", .int(Int(connection.id.rawValue)))])
             remove(connection)
         }
-        for connection in connections.values where connection.waitsForMemory && memory.linesFit {
+        for connection in connections.values
+        where connection.waitsForMemory && memory.roomForLines(growth: connection.accountedInput) != .later {
             connection.waitsForMemory = false
             advance(connection)
         }

@@ -37,7 +37,7 @@ extension Server {
 
     /// Whether more waits than all workers can take at once. One that is idle now is about to.
     private var isCrowded: Bool {
-        batcher.read { $0.queuedPatchCount >= $0.limits.workers * $0.limits.maxBatch }
+        batcher.read { $0.batchablePatchCount >= $0.limits.workers * $0.limits.maxBatch }
     }
 
     /// Looks for events again and again for a short time, without sleeping.

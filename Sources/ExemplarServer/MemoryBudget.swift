@@ -97,11 +97,10 @@ final class MemoryBudget: Sendable {
     /// Takes note that the storage of unended lines has grown by so much, or shrunk.
     func addLines(_ byteCount: Int) { state.withLock { $0.lines += byteCount } }
 
-    /// Whether there is room for lines that have not ended: in their part, and in the whole.
-    var linesFit: Bool { state.withLock { $0.linesKeepToTheirPart && $0.total <= $0.limit } }
-
-    /// Whether there is, or will be as soon as the models that serve are alone.
-    var linesWillFit: Bool { state.withLock { $0.linesKeepToTheirPart } }
+    /// Whether lines that have not ended have room.
+    ///
+    /// - Parameter growth: bytes of storage to come.
+    func roomForLines(growth: Int = 0) -> MemoryHoldings.LineRoom { holdings.roomForLines(growth: growth) }
 
     /// Bytes of replies that wait for their clients.
     var waitingByteCount: Int { holdings.waiting }
@@ -177,8 +176,20 @@ struct MemoryHoldings: Sendable, Equatable {
     /// Once the models that serve are alone.
     var settledCapacities: Capacities { Capacities(spare: max(0, limit - serving)) }
 
-    /// By what there is when one set of models serves, since a reload should cost nobody a connection.
-    fileprivate var linesKeepToTheirPart: Bool { lines <= settledCapacities.lines }
+    /// Whether lines that have not ended have room.
+    enum LineRoom: Sendable {
+        case free
+        /// Not now: two sets of models, as at a reload, fill the whole, or passes that will end.
+        case later
+        /// They take more than their part when one set of models serves.
+        case none
+    }
+
+    /// - Parameter growth: bytes of storage to come.
+    func roomForLines(growth: Int) -> LineRoom {
+        guard lines <= settledCapacities.lines else { return .none }
+        return total + growth <= limit ? .free : .later
+    }
 
     func hasRoomForRequest(_ byteCount: Int) -> Bool {
         requests + waiting + byteCount <= capacities.requests && total + byteCount <= limit

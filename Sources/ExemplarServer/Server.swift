@@ -57,7 +57,7 @@ public final class Server {
     var isLoading = false
     var wantsReload = false
     /// What is received goes through it: the line of some dozens of patches in one call.
-    let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 64)
+    let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 128 << 10, alignment: 64)
     private let signals: Int32
     /// What the event loop computes itself, on its own thread.
     let ownWorker: Worker
@@ -174,12 +174,19 @@ public final class Server {
         exemplar_request_slice(100_000)
         load()
         while status == nil {
-            for event in nextEvents() { handle(event) }
+            let events = nextEvents()
+            // New clients last: those who are there are heard before anybody has to make way.
+            for event in events where !isListener(event) { handle(event) }
+            for event in events where isListener(event) { handle(event) }
             takeBacklog()
             computeIfBrief()
             runTimers()
         }
         return status ?? 0
+    }
+
+    private func isListener(_ event: Poller.Event) -> Bool {
+        event.token == Token.tcp.rawValue || event.token == Token.unix.rawValue
     }
 
     private func handle(_ event: Poller.Event) {

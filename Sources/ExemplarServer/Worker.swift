@@ -53,9 +53,9 @@ final class Worker: Sendable {
         _ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch,
         _ pass: ImagePasses.Pass? = nil, expectsMore: Bool = false
     ) -> [Delivery] {
-        let computed = compute(batch, &scratch, pass, expectsMore)
+        let (computed, wasShared) = compute(batch, &scratch, pass, expectsMore)
         let computedAt = ContinuousClock.now
-        let finished = batcher.finish(batch, computed: computed)
+        let finished = batcher.finish(batch, computed: computed, wasShared: wasShared)
         var deliveries: [Delivery] = []
         deliveries.reserveCapacity(finished.completed.count + finished.expired.count)
         for job in finished.completed {
@@ -96,27 +96,27 @@ final class Worker: Sendable {
         fileprivate var places: [(slice: Int, unit: Int)] = []
     }
 
-    /// Computes a batch; returns the units that took time.
+    /// Computes a batch; returns the units that took time, and whether it had all workers' cores for them.
     private func compute(
         _ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch, _ pass: ImagePasses.Pass?,
         _ expectsMore: Bool
-    ) -> Int {
+    ) -> (computed: Int, wasShared: Bool) {
         switch batch.key.kind {
         case .patches: return computePatches(batch, &scratch, expectsMore)
         case .images:
-            return computeImage(batch, pass)
+            return (computeImage(batch, pass), false)
         case .pixels:
             for slice in batch.slices {
                 for unit in slice.patches { slice.job.task.transform(unit: unit) }
             }
-            return batch.patchCount
+            return (batch.patchCount, false)
         }
     }
 
     private func computePatches(
         _ batch: Batch<InferenceJob, ContinuousClock.Instant>, _ scratch: inout Scratch, _ expectsMore: Bool
-    ) -> Int {
-        guard let first = batch.slices.first?.job.task else { return 0 }
+    ) -> (computed: Int, wasShared: Bool) {
+        guard let first = batch.slices.first?.job.task else { return (0, false) }
         scratch.inputs.removeAll(keepingCapacity: true)
         scratch.places.removeAll(keepingCapacity: true)
         for (index, slice) in batch.slices.enumerated() {
@@ -126,7 +126,7 @@ final class Worker: Sendable {
                 scratch.places.append((index, unit))
             }
         }
-        guard !scratch.inputs.isEmpty else { return 0 }
+        guard !scratch.inputs.isEmpty else { return (0, false) }
         // A shared batch has the other workers' cores. The crew changes no bit, so that load changes no answer.
         // Where more is expected its members are awake.
         let isShared = batch.isShared || expectsMore && first.served.sharesSingles
@@ -138,7 +138,7 @@ final class Worker: Sendable {
                 batch.slices[place.slice].job.task.take(rows[row], ofUnit: place.unit)
             }
         }
-        return scratch.inputs.count
+        return (scratch.inputs.count, crew != nil)
     }
 
     /// Computes the image that a batch is; returns the units that took time.

@@ -80,7 +80,14 @@ public struct LineFramer {
 
     /// Lets go of the line that was handed out last, and of storage that is not needed without it. Feeding the framer
     /// and asking for the next line do so, too.
-    public mutating func releaseLine() { releaseSpent() }
+    public mutating func releaseLine() {
+        releaseSpent()
+        // The start of a line, behind many that are gone.
+        guard buffer.capacity > Self.idleCapacity, buffer.count <= Self.idleCapacity / 2 else { return }
+        var smaller = ByteBuffer()
+        smaller.append(contentsOf: buffer.readable)
+        buffer = smaller
+    }
 
     private mutating func releaseSpent() {
         guard spent > 0 else { return }

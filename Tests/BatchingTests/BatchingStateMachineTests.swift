@@ -160,6 +160,17 @@ import Testing
         #expect((second.slices + third.slices).contains { $0.job.name == 5000 })
     }
 
+    /// What is meant for all workers may fall to one, and a worker's batch to all that are awake.
+    @Test(arguments: [("S", wasShared: false), ("a", wasShared: true)])
+    func costIsThatOfTheWorkersThatComputed(key: String, wasShared: Bool) throws {
+        var machine = machine(queue: 10, workers: 2)
+        admit([TestJob(1, key: TestKey(stringLiteral: key))], to: &machine)
+        let batch = try #require(next(&machine))
+        #expect(batch.isShared != wasShared)
+        _ = machine.finish(batch, wasShared: wasShared, at: start.advanced(by: .milliseconds(20)))
+        #expect(machine.timeToCompute(10) == .milliseconds(wasShared ? 200 : 100))
+    }
+
     @Test func connectionsShareABatchInEqualParts() {
         var machine = machine(maxBatch: 9)
         admit(

@@ -31,11 +31,12 @@ import Testing
             #expect(budget.holdings.total == limit)
             // The whole is full, whatever the parts say.
             #expect(budget.take(1) == nil && budget.takePass(1) == nil)
-            #expect(budget.linesFit)
+            #expect(budget.roomForLines() == .free)
+            #expect(budget.roomForLines(growth: 1) == .later, "none for more until one of the models goes")
             budget.addLines(1)
-            #expect(!budget.linesFit && budget.linesWillFit, "one byte beyond the whole, until one of the models goes")
+            #expect(budget.roomForLines() == .later, "one byte beyond the whole")
             budget.addLines(limit / 8)
-            #expect(!budget.linesWillFit, "beyond their part")
+            #expect(budget.roomForLines() == .none, "beyond their part")
             budget.addLines(-1 - limit / 8)
             withExtendedLifetime(second) {}
         }

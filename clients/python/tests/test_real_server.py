@@ -24,7 +24,10 @@ def test_the_answer_does_not_depend_on_the_batch(client, patches):
 
 
 def test_a_patch_that_follows_at_once_has_the_same_bits(client, patches):
-    """The second answer of a client that waits for nothing may be computed by several threads together."""
+    """The second answer of a client that waits for nothing may be computed by several threads together.
+
+    Whether it is depends on how soon this client asks again; the bits of a crew are `CrewTests`' matter for certain.
+    """
     array = patches(8)
     for model in client.models()["models"]:
         together = client.embed(array, model=model["name"])
