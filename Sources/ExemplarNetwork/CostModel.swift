@@ -10,13 +10,15 @@ struct CostModel: Sendable {
     /// Multiply-adds in whose time a vector of 16 float32 weights arrives.
     let weightCost: Double
 
+    /// A core's share of the third-level cache gives a line in the time of about four multiply-adds of 16.
+    static let nearWeightCost = 4.0
+
     /// - Parameter images: that run together in a full batch.
     init(_ optimization: Optimization, images: Int) {
         switch optimization {
         case .throughput:
-            // A core's share of the third-level cache gives a line in the time of about four multiply-adds of 16.
             self.images = images
-            weightCost = 4
+            weightCost = Self.nearWeightCost
         case .latency:
             // One patch at a time reads every weight for itself, and from memory: the others have passed since.
             self.images = 1
@@ -33,16 +35,14 @@ struct CostModel: Sendable {
 
     /// The products of a Winograd convolution, its transforms and its weights.
     func winograd(_ layer: PlannedLayer, _ shape: WinogradShape) -> Double {
-        let (m, t, n) = (Double(shape.outputs), Double(shape.inputs), Double(shape.pairs))
+        let t = Double(shape.inputs)
         let tiles = Double(layer.tiles(shape))
         let inVectors = Double(MapLayout.vectors(layer.input.channels))
         let outVectors = Double(MapLayout.vectors(layer.output.channels))
         let weights = t * t * Double(layer.input.channels) * outVectors
 
-        // A column of the input transform takes 2n(n + 1) instructions, one of the output transform (m + 2) n; every
-        // element is read and written twice.
-        let inputTransform = tiles * inVectors * 2 * t * (2 * n * (n + 1) + 2 * t)
-        let outputTransform = tiles * outVectors * ((t + m) * (m + 2) * n + 2 * t * (t + m))
+        let inputTransform = tiles * inVectors * shape.inputTransformCost
+        let outputTransform = tiles * outVectors * shape.outputTransformCost
         return tiles * weights + inputTransform + outputTransform + weights * weightCost / Double(images)
     }
 
@@ -51,6 +51,21 @@ struct CostModel: Sendable {
         Double(
             layer.output.height * layer.output.width * layer.window.height * layer.window.width
                 * MapLayout.vectors(layer.output.channels))
+    }
+}
+
+/// Vector instructions of one tile's transforms, for 16 channels: every element is read and written twice.
+extension WinogradShape {
+    /// A column takes 2n(n + 1).
+    var inputTransformCost: Double {
+        let (t, n) = (Double(inputs), Double(pairs))
+        return 2 * t * (2 * n * (n + 1) + 2 * t)
+    }
+
+    /// A column takes (m + 2) n.
+    var outputTransformCost: Double {
+        let (m, t, n) = (Double(outputs), Double(inputs), Double(pairs))
+        return (t + m) * (m + 2) * n + 2 * t * (t + m)
     }
 }
 

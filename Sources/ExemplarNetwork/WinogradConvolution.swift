@@ -26,6 +26,8 @@ struct WinogradConvolution: Sendable {
     private let inputCoefficients: [Float]
     private let outputPowers: [Float]
     private let segments: [Segment]
+    /// What a crew divides the layer by.
+    private let partCosts: TileGrid.Costs
 
     var tileCount: Int { tileRows * tileColumns }
     private var tuples: Int { algorithm.inputs * algorithm.inputs }
@@ -65,6 +67,12 @@ struct WinogradConvolution: Sendable {
         inputCoefficients = transforms.inputCoefficients
         outputPowers = transforms.outputPowers
         segments = Self.partialSums(of: layer.input.channels)
+        let panelVectors = Double(panels.first?.vectors ?? 0)
+        let panelProducts = Double(tuples * layer.input.channels) * panelVectors
+        partCosts = TileGrid.Costs(
+            tile: Double(MapLayout.vectors(layer.input.channels)) * algorithm.inputTransformCost,
+            product: panelProducts + panelVectors * algorithm.outputTransformCost,
+            weights: panelProducts * CostModel.nearWeightCost, blockSize: blockSize)
     }
 
     /// Whether the output transform of a layer of so many input channels makes the products itself.
@@ -150,7 +158,7 @@ struct WinogradConvolution: Sendable {
     ///
     /// - Parameters:
     ///   - scratch: `scratchCount` floats.
-    ///   - part: which part of the tiles or, where they are few, of the panels. It changes no result.
+    ///   - part: whose part of the tiles and panels. It changes no result.
     ///   - pools: whether to write the following pooling layer's map in place of this one's.
     ///   - source, target: an image's maps; the target is the pooled one where `pools`.
     ///   - didBlock: called after each block of tiles.
@@ -163,11 +171,11 @@ struct WinogradConvolution: Sendable {
     ) {
         (scratch + zerosOffset).update(repeating: 0, count: panelWidth)
         let m = algorithm.outputs
-        // Members that share tiles read all weights; members that share panels transform all inputs, each for itself.
-        let sharesTiles = images * tileCount >= part.count * Self.leastBlock
-        let tiles = sharesTiles ? part.range(of: images * tileCount) : 0..<images * tileCount
-        let panels = sharesTiles ? panels[...] : panels[part.range(of: panels.count)]
-        guard !panels.isEmpty else { return }
+        let tileCount = images * tileCount
+        let grid = TileGrid(tiles: tileCount, panels: panels.count, members: part.count, costs: partCosts)
+        guard let share = grid.part(of: part.member, tiles: tileCount, panels: panels.count) else { return }
+        let tiles = share.tiles
+        let panels = panels[share.panels]
         for start in stride(from: tiles.lowerBound, to: tiles.upperBound, by: blockSize) {
             let block = start..<min(start + blockSize, tiles.upperBound)
             transformInput(kernels, block, scratch: scratch, source: source)

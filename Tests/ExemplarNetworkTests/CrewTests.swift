@@ -7,7 +7,7 @@ import Testing
 
 /// Several threads over one batch: the bits are those of one thread.
 @Suite struct CrewTests {
-    @Test(arguments: NetworkTests.cases.indices, [2, 3])
+    @Test(arguments: NetworkTests.cases.indices, [2, 3, 6])
     func membersChangeNoBit(index: Int, members: Int) throws {
         let (name, configuration) = (NetworkTests.cases[index].name, NetworkTests.cases[index].configuration)
         let oracle = Oracle.random(configuration, seed: 5)
