@@ -29,28 +29,24 @@ where Instant.Duration == Duration {
         _ job: Job, deadline: Instant?, isAccepted: Bool = false, defersBrief: Bool = false
     ) -> StateMachine.Admission {
         let now = now()
-        let (admission, wake) = state.withLock { state in
+        return state.withLockWaking { state in
             let admission = state.machine.admit(job, deadline: deadline, at: now, isAccepted: isAccepted)
             guard case .admitted = admission, !(defersBrief && state.machine.isBrief) else { return (admission, 0) }
             // Those that were deferred before need their workers, too.
             return (admission, state.machine.wantedWorkerCount)
         }
-        if wake > 0 { state.notify(wake) }
-        return admission
     }
 
     /// What the caller computes itself, instead of a worker; nil where that would take long. Then workers are woken for
     /// whatever waits.
     public func nextIfBrief() -> Batch<Job, Instant>? {
         let now = now()
-        let (batch, wake) = state.withLock { state -> (Batch<Job, Instant>?, Int) in
+        return state.withLockWaking { state in
             guard state.machine.isBrief, case .run(let batch, _) = state.machine.next(at: now) else {
                 return (nil, state.machine.wantedWorkerCount)
             }
             return (batch, 0)
         }
-        if wake > 0 { state.notify(wake) }
-        return batch
     }
 
     /// What a worker computes next; blocks until there is something. Nil when the worker should end.
@@ -59,20 +55,16 @@ where Instant.Duration == Duration {
     public func next(
         reserve: (_ job: Job, _ piece: Range<Int>) -> Bool = { _, _ in false }
     ) -> Batch<Job, Instant>? {
-        let (batch, wakeAnother) = state.wait { state -> (Batch<Job, Instant>?, Bool)? in
-            if state.isStopped { return (nil, false) }
+        state.waitWaking { state in
+            if state.isStopped { return (nil, 0) }
             guard case .run(let batch, let wakeAnother) = state.machine.next(at: self.now(), reserve: reserve)
             else { return nil }
-            return (batch, wakeAnother)
+            return (batch, wakeAnother ? 1 : 0)
         }
-        if wakeAnother { state.notify() }
-        return batch
     }
 
     /// Makes idle workers look again: there is more of what pieces need.
     public func retry() {
-        // With the lock: a worker that has just been told that there is nothing must be waiting before it is woken.
-        state.withLock { _ in }
         state.notifyAll()
     }
 
@@ -91,9 +83,10 @@ where Instant.Duration == Duration {
         _ batch: Batch<Job, Instant>, computed: Int? = nil, wasShared: Bool? = nil
     ) -> StateMachine.Finished {
         let now = now()
-        let finished = state.withLock { $0.machine.finish(batch, computed: computed, wasShared: wasShared, at: now) }
-        if finished.wake > 0 { state.notify(finished.wake) }
-        return finished
+        return state.withLockWaking { state in
+            let finished = state.machine.finish(batch, computed: computed, wasShared: wasShared, at: now)
+            return (finished, finished.wake)
+        }
     }
 
     /// Lets the jobs go whose deadline has passed.

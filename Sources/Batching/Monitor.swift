@@ -1,60 +1,142 @@
+import CPlatform
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
     import Musl
 #endif
 
-/// State behind a lock, with a condition to wait for its change (Hoare 1974, "Monitors").
+/// State behind a lock, and threads that wait for its change (Hoare 1974, "Monitors").
 ///
-/// On pthreads, which the thread sanitizer understands.
+/// On pthreads and POSIX semaphores, which the thread sanitizer understands. Each thread that waits has a semaphore of
+/// its own, in place of a condition variable for all: glibc's `pthread_cond_signal` may block until a thread that was
+/// woken before has left, and the event loop would sleep for as long as a core takes to wake. Who came last is woken
+/// first: its core is the least likely to sleep deeply.
 public final class Monitor<State>: @unchecked Sendable {
-    // Unchecked: `state` is only touched with `mutex` held.
+    // Unchecked: `state`, `waiting` and `wokenCount` are only touched with `mutex` held.
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-    private let condition: UnsafeMutablePointer<pthread_cond_t>
     private var state: State
+    /// The thread that came last, and through it the others.
+    private var waiting: UnsafeMutablePointer<Waiter>?
+    /// Threads that were woken and have not looked at the state yet.
+    private var wokenCount = 0
+
+    /// One thread in `wait`, in its own stack's memory.
+    private struct Waiter {
+        var semaphore = sem_t()
+        var next: UnsafeMutablePointer<Waiter>?
+    }
 
     public init(_ state: sending State) {
         mutex = .allocate(capacity: 1)
-        condition = .allocate(capacity: 1)
-        // With default attributes neither call can fail on Linux.
+        // With default attributes it cannot fail on Linux.
         pthread_mutex_init(mutex, nil)
-        pthread_cond_init(condition, nil)
         self.state = state
     }
 
     deinit {
-        pthread_cond_destroy(condition)
         pthread_mutex_destroy(mutex)
-        condition.deallocate()
         mutex.deallocate()
     }
+
+    /// Looks at a lock that another thread has, before sleeping: some microseconds.
+    private static var spins: Int { 64 }
+
+    /// What the lock is held for takes a microsecond or two, and to wake a thread that slept until then may take fifty.
+    private func lock() {
+        for _ in 0..<Self.spins {
+            if pthread_mutex_trylock(mutex) == 0 { return }
+            exemplar_pause()
+        }
+        pthread_mutex_lock(mutex)
+    }
+
+    private func unlock() { pthread_mutex_unlock(mutex) }
 
     /// Runs `body` alone with the state.
     public func withLock<Result, Failure: Error>(
         _ body: (inout State) throws(Failure) -> Result
     ) throws(Failure) -> Result {
-        pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
+        lock()
+        defer { unlock() }
         return try body(&state)
     }
 
-    /// Runs `body` alone with the state until it returns a value, blocking between two runs until `notify`.
-    public func wait<Result>(for body: (inout State) -> Result?) -> Result {
-        pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
-        while true {
-            if let result = body(&state) { return result }
-            pthread_cond_wait(condition, mutex)
-        }
+    /// Runs `body` alone with the state, and sees to it that as many of the threads in `wait` as it says look at it, if
+    /// there are so many: those that were woken before and are on their way count.
+    public func withLockWaking<Result>(_ body: (inout State) -> (Result, waking: Int)) -> Result {
+        lock()
+        let (result, count) = body(&state)
+        let woken = takeWaiting(count - wokenCount)
+        unlock()
+        Self.wake(woken)
+        return result
     }
 
-    /// Wakes at least `count` of the threads in `wait`, if there are so many.
-    public func notify(_ count: Int = 1) {
-        for _ in 0..<count { pthread_cond_signal(condition) }
+    /// Runs `body` alone with the state until it returns a value, blocking between two runs until woken.
+    public func wait<Result>(for body: (inout State) -> Result?) -> Result {
+        waitWaking { state in body(&state).map { ($0, waking: 0) } }
+    }
+
+    /// As `wait(for:)`; then sees to it that as many of the others in `wait` as `body` says look at the state.
+    public func waitWaking<Result>(_ body: (inout State) -> (Result, waking: Int)?) -> Result {
+        withUnsafeTemporaryAllocation(of: Waiter.self, capacity: 1) { memory in
+            // Of one element, so that it is there.
+            let waiter = memory.baseAddress.unsafelyUnwrapped
+            waiter.initialize(to: Waiter())
+            let semaphore = waiter.pointer(to: \.semaphore).unsafelyUnwrapped
+            // With these arguments it cannot fail.
+            sem_init(semaphore, 0, 0)
+            defer { sem_destroy(semaphore) }
+            lock()
+            while true {
+                if let (result, count) = body(&state) {
+                    let woken = takeWaiting(count - wokenCount)
+                    unlock()
+                    Self.wake(woken)
+                    return result
+                }
+                waiter.pointee.next = waiting
+                waiting = waiter
+                unlock()
+                // Whoever posts has taken it out of the list before.
+                while sem_wait(semaphore) != 0 {}
+                lock()
+                wokenCount -= 1
+            }
+        }
     }
 
     /// Wakes every thread in `wait`.
     public func notifyAll() {
-        pthread_cond_broadcast(condition)
+        lock()
+        let woken = takeWaiting(.max)
+        unlock()
+        Self.wake(woken)
+    }
+
+    /// Takes the last `count` threads out of the list. With the lock.
+    private func takeWaiting(_ count: Int) -> UnsafeMutablePointer<Waiter>? {
+        guard count > 0, let first = waiting else { return nil }
+        var last = first
+        var taken = 1
+        while taken < count, let next = last.pointee.next {
+            last = next
+            taken += 1
+        }
+        waiting = last.pointee.next
+        last.pointee.next = nil
+        wokenCount += taken
+        return first
+    }
+
+    /// Wakes threads that are in the list no more. Without the lock: each would sleep for it again.
+    private static func wake(_ woken: UnsafeMutablePointer<Waiter>?) {
+        var next = woken
+        while let waiter = next {
+            // A thread that is woken takes its memory with it.
+            next = waiter.pointee.next
+            if let semaphore = waiter.pointer(to: \.semaphore) { sem_post(semaphore) }
+        }
     }
 }

@@ -169,17 +169,17 @@ public final class Model: Sendable {
     /// At most so many patches are computed sooner by a crew of `members` threads together than by each of them apart;
     /// 0 where a patch is too short for a crew that has to be woken.
     ///
-    /// Threads apart read every linear layer's weights each for itself, a crew reads them once. From a few patches a
-    /// thread on the products take as long as reading, and both are level. Where the gain is small, apart is better:
-    /// one thread computes while the other's replies are on their way.
+    /// Threads apart read every linear layer's weights each for itself, a crew reads them once. The more patches, the
+    /// less that counts, and apart one thread computes while another's replies are on their way: from a few on that is
+    /// worth more, with two members and with eight.
     public func sharedBatch(members: Int) -> Int {
-        members > 1 && multiplyAdds >= 10_000_000 ? 4 * members : 0
+        members > 1 && multiplyAdds >= 10_000_000 ? 8 : 0
     }
 
     /// Whether a single patch is computed sooner by a crew of `members` threads that are awake than by one: where each
     /// has enough to do between two meetings, which take microseconds.
     public func isWorthSharing(members: Int) -> Bool {
-        members > 1 && (multiplyAdds >= 10_000_000 || multiplyAdds >= 2_500_000 * members)
+        members > 1 && (multiplyAdds >= 10_000_000 || multiplyAdds >= 1_000_000 * members)
     }
 
     /// Of one patch, as the plan computes it.

@@ -10,8 +10,7 @@ final class ServedModel: Sendable {
     let embedders: EmbedderPool
     /// Threads that can share one batch or image.
     private let members: Int
-    /// Patches that all workers compute together, at most. More workers than a crew has are better off apart, but for a
-    /// single patch.
+    /// Patches that all workers compute together, at most.
     let sharedBatch: Int
     /// Whether a single patch is computed by all workers together where they are awake.
     let sharesSingles: Bool
@@ -27,8 +26,7 @@ final class ServedModel: Sendable {
         model = try Model.load(folder: folder, options: options, memory: memory)
         var embedders: [Embedder] = []
         members = min(threads, ServerConfiguration.maxCrew)
-        let sharedBatch = model.sharedBatch(members: members)
-        self.sharedBatch = threads > members ? min(sharedBatch, 1) : sharedBatch
+        sharedBatch = model.sharedBatch(members: members)
         sharesSingles = model.isWorthSharing(members: members)
         for index in 0..<threads {
             // There is one crew, so that one embedder with memory for all of its members is enough.
@@ -95,8 +93,10 @@ final class EmbedderPool: @unchecked Sendable {
         }.embedder
         defer {
             let loan = Loan(embedder)
-            idle.withLock { $0.insert(loan.embedder, at: loan.embedder.canBeShared ? 0 : $0.endIndex) }
-            idle.notify()
+            idle.withLockWaking { idle in
+                idle.insert(loan.embedder, at: loan.embedder.canBeShared ? 0 : idle.endIndex)
+                return ((), waking: idle.count)
+            }
         }
         return body(embedder)
     }

@@ -76,7 +76,7 @@ public struct ServerConfiguration: Sendable {
     static let maxInFlight = 1024
     /// Bytes of replies that may wait for one connection before it is not read any more.
     static let maxPendingOutput = 16 << 20
-    /// The most threads that share one patch: beyond it layers have too few panels to share.
+    /// The most threads that share one patch: beyond it their meetings cost what they save.
     static let maxCrew = 8
     /// Bytes of replies that any connection may have waiting while all together have `crowdedOutput`.
     static let fairOutput = 64 << 10
