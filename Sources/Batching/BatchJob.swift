@@ -63,10 +63,12 @@ public struct Batch<Job: BatchJob, Instant: InstantProtocol>: Sendable where Ins
 public struct BatchingLimits: Sendable, Equatable {
     /// The most patches in one batch.
     public var maxBatch: Int
-    /// The most patches waiting to be put into a batch.
+    /// The most patches waiting to be put into a batch, and the most of pieces that wait.
     public var queue: Int
-    /// The threads that compute.
+    /// The threads that compute batches.
     public var workers: Int
+    /// The threads that compute one shared batch.
+    public var crew: Int
     /// The smallest batch whose patches cost hardly more than a large one's, weights read once for all of them: up to
     /// it a worker leaves nothing that waits to those that are busy.
     public var payingBatch = 8
@@ -78,5 +80,12 @@ public struct BatchingLimits: Sendable, Equatable {
         self.maxBatch = max(1, maxBatch)
         self.queue = max(1, queue)
         self.workers = max(1, workers)
+        crew = self.workers
     }
+
+    /// The most pieces that are computed at a time: a worker is left to what takes less long.
+    public var pieces: Int { max(1, workers - 1) }
+
+    /// The threads that compute: a single worker has one beside it, for pieces.
+    public var threads: Int { max(2, workers) }
 }

@@ -1,24 +1,26 @@
 /// Decides which patches run when: a value that is told what happened and answers what to do, and does nothing itself.
 ///
-/// Work is admitted or refused by one count, the patches that wait. A worker that gets free takes what waits at that
-/// moment, at most `maxBatch` patches of one key and no more than its part of what the workers will share: one
-/// client meets the latency of a batch of one, and under load batches form by themselves. There is no waiting for
-/// more. A large job is cut where the batches end.
+/// Work is admitted or refused by the patches that wait, pieces by those of other pieces. A worker that gets free takes
+/// what waits at that moment, at most `maxBatch` patches of one key and no more than its part of what the workers will
+/// share: one client meets the latency of a batch of one, and under load batches form by themselves. There is no
+/// waiting for more. A large job is cut where the batches end.
 ///
 /// Few patches of a key that asks for it (`BatchKey.sharedBatch`) become one batch for all workers together, if all are
 /// idle; until it is finished no other starts.
 ///
-/// A piece (`BatchKey.runsInPieces`) starts only where whoever asks can reserve what it needs. One that cannot start is
-/// passed over by patches that need nothing, and by no other piece: it is offered what there is before anything else
-/// until it starts or leaves, so that small ones never keep a large one waiting for ever.
+/// A piece (`BatchKey.runsInPieces`) may take seconds, where a batch takes milliseconds: so pieces never occupy every
+/// worker, and where there is one worker, another thread computes them beside it. A piece starts only where whoever
+/// asks can reserve what it needs. One that cannot start is passed over by patches that need nothing, and by no other
+/// piece: it is offered what there is before anything else until it starts or leaves, so that small ones never keep a
+/// large one waiting for ever.
 ///
 /// Every admitted job leaves exactly once: completed, expired or cancelled.
 public struct BatchingStateMachine<Job: BatchJob, Instant: InstantProtocol & Sendable>
 where Instant.Duration == Duration {
     /// What became of a job that asked to get in.
     public enum Admission: Sendable, Equatable {
-        /// In the queue. As many workers as `wake` should look at it, those that wait for work first.
-        case admitted(wake: Int)
+        /// In the queue. `wantedWorkerCount` workers should look at it.
+        case admitted
         /// The queue is full; in `retryAfter` there should be room.
         case refused(retryAfter: Duration)
         /// Its deadline has passed already.
@@ -56,6 +58,7 @@ where Instant.Duration == Duration {
         let started: Instant
         let patchCount: Int
         let isShared: Bool
+        let isPiece: Bool
         /// When it was last known to get on.
         var progressed: Instant
     }
@@ -66,14 +69,14 @@ where Instant.Duration == Duration {
     /// Every admitted job that has not left.
     private var records: [UInt64: Record] = [:]
     private var running: [UInt64: Run] = [:]
+    private var runningPieceCount = 0
     private var lastID: UInt64 = 0
     /// The job whose piece had its turn and could not start. It may have left.
     private var held: UInt64?
     private var isDraining = false
     /// No deadline is earlier. It may have left already: then the timer fires once for nothing.
     private var earliest: Instant?
-    /// Seconds of one worker for one patch, averaged over recent batches.
-    private var cost: Double?
+    private var costs = BatchCosts<Job.Key>()
 
     public init(limits: BatchingLimits) {
         self.limits = limits
@@ -88,11 +91,19 @@ where Instant.Duration == Duration {
     /// Admitted jobs that have not left.
     public var jobCount: Int { records.count }
 
-    /// Workers that compute nothing.
-    public var idleWorkerCount: Int { isSharing ? 0 : limits.workers - running.count }
+    /// Threads that compute nothing.
+    private var idleThreadCount: Int { isSharing ? 0 : limits.threads - running.count }
 
-    /// Idle workers for which something waits.
-    public var wantedWorkerCount: Int { min(idleWorkerCount, waiting.patchCount) }
+    /// Threads that may begin a batch.
+    public var idleWorkerCount: Int { min(idleThreadCount, limits.workers - (running.count - runningPieceCount)) }
+
+    /// Threads that may begin a piece.
+    private var idleForPieces: Int { min(idleThreadCount, limits.pieces - runningPieceCount) }
+
+    /// Idle threads for which something waits.
+    public var wantedWorkerCount: Int {
+        min(idleThreadCount, min(idleWorkerCount, batchablePatchCount) + min(idleForPieces, waiting.pieceCount))
+    }
 
     /// Whether all workers compute one batch.
     private var isSharing: Bool { running.count == 1 && running.values.contains { $0.isShared } }
@@ -108,8 +119,8 @@ where Instant.Duration == Duration {
         return oldest
     }
 
-    /// Whether the last job of a drained batcher has left and no worker computes.
-    public var isDrained: Bool { isDraining && records.isEmpty && running.isEmpty }
+    /// Whether the last job of a drained batcher has left. What still runs is computed for nobody.
+    public var isDrained: Bool { isDraining && records.isEmpty }
 
     /// Takes a job in, or says why not.
     ///
@@ -120,17 +131,20 @@ where Instant.Duration == Duration {
         guard !isDraining || isAccepted else { return .draining }
         if let deadline, deadline <= now { return .expired }
         let count = job.patchCount
-        if let retryAfter = refusal(of: count) { return .refused(retryAfter: retryAfter) }
+        if let retryAfter = refusal(of: count, inPieces: job.key.runsInPieces) {
+            return .refused(retryAfter: retryAfter)
+        }
         lastID += 1
         waiting.append(job: lastID, of: job.connection, key: job.key, patchCount: count)
         records[lastID] = Record(job: job, deadline: deadline, unfinished: count)
         if let deadline { earliest = earliest.map { min($0, deadline) } ?? deadline }
-        return .admitted(wake: min(idleWorkerCount, count))
+        return .admitted
     }
 
-    /// In what time there should be room for so many patches; nil where there is now.
-    public func refusal(of patchCount: Int) -> Duration? {
-        patchCount > 0 && waiting.patchCount + patchCount <= limits.queue ? nil : timeToCompute(waiting.patchCount)
+    /// In what time there should be room for so many patches, or patches of pieces; nil where there is now.
+    public func refusal(of patchCount: Int, inPieces: Bool = false) -> Duration? {
+        let waitingCount = inPieces ? waiting.pieceCount : batchablePatchCount
+        return patchCount > 0 && patchCount <= limits.queue - waitingCount ? nil : timeToCompute(pieces: inPieces)
     }
 
     /// What a worker that computes nothing does next.
@@ -140,8 +154,10 @@ where Instant.Duration == Duration {
     public mutating func next(
         at now: Instant, reserve: (_ job: Job, _ piece: Range<Int>) -> Bool = { _, _ in false }
     ) -> Step {
-        guard !isSharing else { return .wait }
-        if let turn = heldTurn ?? waiting.nextTurn(), turn.key.runsInPieces, let job = records[turn.first.job]?.job {
+        let mayBatch = idleWorkerCount > 0
+        if idleForPieces > 0, let turn = heldTurn ?? waiting.nextTurn(batches: mayBatch), turn.key.runsInPieces,
+            let job = records[turn.first.job]?.job
+        {
             let piece = job.piece(at: turn.first.patches.lowerBound).clamped(to: turn.first.patches)
             if reserve(job, piece) {
                 held = nil
@@ -149,7 +165,7 @@ where Instant.Duration == Duration {
             }
             held = turn.first.job
         }
-        guard let turn = waiting.nextTurn(passingOverPieces: held != nil) else { return .wait }
+        guard mayBatch, let turn = waiting.nextTurn(pieces: false) else { return .wait }
         let isShared = canShare(turn.key)
         let share = isShared ? min(limits.maxBatch, batchablePatchCount) : share
         return run(waiting.take(atMost: share, of: turn.key), turn.key, isShared: isShared, at: now)
@@ -175,21 +191,24 @@ where Instant.Duration == Duration {
         }
         lastID += 1
         let patchCount = portions.reduce(0) { $0 + $1.patches.count }
-        running[lastID] = Run(started: now, patchCount: patchCount, isShared: isShared, progressed: now)
+        running[lastID] = Run(
+            started: now, patchCount: patchCount, isShared: isShared, isPiece: key.runsInPieces, progressed: now)
+        if key.runsInPieces { runningPieceCount += 1 }
         let batch = Batch<Job, Instant>(
             key: key, slices: slices, patchCount: patchCount, isShared: isShared, started: now, id: lastID)
-        return .run(batch, wakeAnother: waiting.patchCount > 0 && idleWorkerCount > 0)
+        return .run(batch, wakeAnother: wantedWorkerCount > 0)
     }
 
     /// Whether everything that waits is a single patch or would be one batch for all workers together, done sooner than
     /// `limits.brief`, by what recent ones cost: whoever took it in may as well compute it as wake a worker.
     public var isBrief: Bool {
-        guard let next = waiting.nextTurn()?.key, let cost, waiting.pieceCount == 0, running.isEmpty else {
+        guard let next = waiting.nextTurn()?.key, let cost = costs[next], waiting.pieceCount == 0, running.isEmpty
+        else {
             return false
         }
         let isShared = canShare(next)
         guard isShared || waiting.patchCount == 1 else { return false }
-        return .seconds(Double(waiting.patchCount) * cost / Double(isShared ? limits.workers : 1)) <= limits.brief
+        return .seconds(Double(waiting.patchCount) * cost / Double(isShared ? limits.crew : 1)) <= limits.brief
     }
 
     /// Takes note that a running batch gets on.
@@ -215,9 +234,10 @@ where Instant.Duration == Duration {
     ) -> Finished {
         var finished = Finished()
         guard let run = running.removeValue(forKey: batch.id) else { return finished }
-        learn(
-            patchCount: computed ?? run.patchCount,
-            took: run.started.duration(to: now) * (wasShared ?? run.isShared ? limits.workers : 1))
+        if run.isPiece { runningPieceCount -= 1 }
+        costs.learn(
+            batch.key, patchCount: computed ?? run.patchCount,
+            took: run.started.duration(to: now) * (wasShared ?? run.isShared ? limits.crew : 1))
         // The worker that finishes looks at the queue itself.
         if run.isShared { finished.wake = min(limits.workers - 1, waiting.patchCount) }
         for slice in batch.slices {
@@ -268,11 +288,16 @@ where Instant.Duration == Duration {
         isDraining = true
     }
 
-    /// How long all workers together need for `patchCount` patches, by what recent ones cost; at least 1 ms.
-    public func timeToCompute(_ patchCount: Int) -> Duration {
-        // Before the first batch nothing is known; a tenth of a second keeps clients from hammering.
-        guard let cost else { return .milliseconds(100) }
-        let seconds = Double(patchCount) * cost / Double(limits.workers)
+    /// How long all workers together need for everything that waits and runs in pieces, or does not, by what recent
+    /// ones cost; at least 1 ms.
+    public func timeToCompute(pieces: Bool = false) -> Duration {
+        var seconds = 0.0
+        for (key, patchCount) in waiting.patchCounts where key.runsInPieces == pieces {
+            // Before the first batch nothing is known; a tenth of a second keeps clients from hammering.
+            guard let cost = costs[key] ?? costs.usual(inPieces: pieces) else { return .milliseconds(100) }
+            seconds += Double(patchCount) * cost
+        }
+        seconds /= Double(pieces ? limits.pieces : limits.workers)
         return max(.milliseconds(1), .seconds(min(seconds, 3600)))
     }
 
@@ -283,11 +308,5 @@ where Instant.Duration == Duration {
             ids[job.connection, default: []].insert(id)
         }
         for (connection, ids) in ids { waiting.remove(jobs: ids, of: connection) }
-    }
-
-    private mutating func learn(patchCount: Int, took duration: Duration) {
-        guard patchCount > 0 else { return }
-        let sample = duration / .seconds(1) / Double(patchCount)
-        cost = cost.map { $0 + (sample - $0) / 8 } ?? sample
     }
 }

@@ -93,7 +93,9 @@ extension RequestHandler {
             let units = InferenceTask.units(of: entry, draws: work.draws, model: work.served.model)
             try checkFit(work, inputs.entries.count, units: units, "patches")
             // Before anything is decoded: under overload most requests are refused, and what they take the others lack.
-            if let retryAfter = refusal(inputs.entries.count * units) { throw overloaded(retryAfter: retryAfter) }
+            if let retryAfter = refusal(inputs.entries.count * units, passByteCount != nil) {
+                throw overloaded(retryAfter: retryAfter)
+            }
             let byteCount = inputs.entries.count * shape.height * shape.width * shape.channels * type.byteCount
             let taken = self.byteCount(
                 work, inputs.entries.count, inputs: byteCount, units: inputs.entries.count * units, address)

@@ -24,14 +24,16 @@ import Testing
 
     @Test func aSinglePatchRunsAtOnce() {
         var machine = machine()
-        #expect(machine.admit(TestJob(1), deadline: nil, at: start) == .admitted(wake: 1))
+        #expect(machine.admit(TestJob(1), deadline: nil, at: start) == .admitted)
+        #expect(machine.wantedWorkerCount == 1)
         #expect(summary(next(&machine)) == ["1:0..<1"])
         #expect(next(&machine) == nil)
     }
 
     @Test func idleWorkersShareWhatWaits() {
         var machine = machine(workers: 3)
-        #expect(machine.admit(TestJob(1, patches: 10), deadline: nil, at: start) == .admitted(wake: 3))
+        #expect(machine.admit(TestJob(1, patches: 10), deadline: nil, at: start) == .admitted)
+        #expect(machine.wantedWorkerCount == 3)
         #expect(summary(next(&machine)) == ["1:0..<4"])
         #expect(summary(next(&machine)) == ["1:4..<7"])
         #expect(summary(next(&machine)) == ["1:7..<10"])
@@ -39,14 +41,14 @@ import Testing
 
     @Test func fewPatchesOfAKeyThatSharesAreOneBatchForAll() throws {
         var machine = machine(workers: 3)
-        #expect(machine.admit(TestJob(1, key: "S", patches: 4), deadline: nil, at: start) == .admitted(wake: 3))
+        #expect(machine.admit(TestJob(1, key: "S", patches: 4), deadline: nil, at: start) == .admitted)
         let batch = try #require(next(&machine))
         #expect(summary(batch) == ["1:0..<4"])
         #expect(batch.isShared)
         // What comes meanwhile waits, even of a key that does not share, and nobody is woken in vain.
-        #expect(machine.admit(TestJob(2, key: "a", patches: 2), deadline: nil, at: start) == .admitted(wake: 0))
+        #expect(machine.admit(TestJob(2, key: "a", patches: 2), deadline: nil, at: start) == .admitted)
         #expect(next(&machine) == nil)
-        #expect(machine.idleWorkerCount == 0)
+        #expect(machine.idleWorkerCount == 0 && machine.wantedWorkerCount == 0)
         #expect(machine.finish(batch, at: start).wake == 2)
         #expect(summary(next(&machine)) == ["2:0..<1"])
         #expect(machine.idleWorkerCount == 2)
@@ -168,7 +170,28 @@ import Testing
         let batch = try #require(next(&machine))
         #expect(batch.isShared != wasShared)
         _ = machine.finish(batch, wasShared: wasShared, at: start.advanced(by: .milliseconds(20)))
-        #expect(machine.timeToCompute(10) == .milliseconds(wasShared ? 200 : 100))
+        admit([TestJob(2, key: TestKey(stringLiteral: key), patches: 10)], to: &machine)
+        #expect(machine.timeToCompute() == .milliseconds(wasShared ? 200 : 100))
+    }
+
+    /// What a key costs says nothing of another, once both are known.
+    @Test func aKeyCostsWhatItsOwnBatchesDid() throws {
+        var limits = BatchingLimits(maxBatch: 8, queue: 100, workers: 1)
+        limits.brief = .milliseconds(20)
+        var machine = Machine(limits: limits)
+        for (key, duration) in [("a", Duration.microseconds(31_250)), ("b", .microseconds(15_625))] {
+            admit([TestJob(1, key: TestKey(stringLiteral: key))], to: &machine)
+            let batch = try #require(next(&machine))
+            _ = machine.finish(batch, at: start.advanced(by: duration))
+        }
+        admit([TestJob(2, key: "a")], to: &machine)
+        #expect(!machine.isBrief)
+        _ = machine.cancel(ConnectionID(1))
+        admit([TestJob(3, key: "b")], to: &machine)
+        #expect(machine.isBrief)
+        admit([TestJob(4, key: "a", patches: 50), TestJob(5, key: "b", patches: 40)], to: &machine)
+        // 50/32 s and 41/64 s.
+        #expect(machine.timeToCompute() == .microseconds(2_203_125))
     }
 
     @Test func connectionsShareABatchInEqualParts() {
@@ -188,7 +211,7 @@ import Testing
         // Measured: 5 ms a patch. Eight wait.
         #expect(
             machine.admit(TestJob(3, patches: 3), deadline: nil, at: start) == .refused(retryAfter: .milliseconds(40)))
-        #expect(machine.admit(TestJob(4, patches: 2), deadline: nil, at: start) == .admitted(wake: 1))
+        #expect(machine.admit(TestJob(4, patches: 2), deadline: nil, at: start) == .admitted)
     }
 
     @Test func deadlinesExpireQueuedAndRunningJobs() throws {
@@ -229,6 +252,18 @@ import Testing
         #expect(!machine.isDrained)
         #expect(machine.finish(batch, at: start).completed.map(\.name) == [1])
         #expect(machine.isDrained)
+    }
+
+    /// What runs for a client that is gone keeps nobody waiting.
+    @Test func whatIsComputedForNobodyIsDrained() throws {
+        var machine = machine()
+        admit([TestJob(1, key: "8", patches: 8)], to: &machine)
+        let piece = try #require(next(&machine))
+        machine.drain()
+        #expect(!machine.isDrained)
+        _ = machine.cancel(ConnectionID(1))
+        #expect(machine.isDrained)
+        #expect(machine.finish(piece, at: start).completed == [])
     }
 
     @Test func theOldestRunningBatchIsKnown() throws {
@@ -300,6 +335,40 @@ import Testing
         }
         #expect(summary(next(&machine, free: 8).batch) == ["1:0..<8"])
         #expect(summary(next(&machine, free: 1).batch) == ["200:0..<1"])
+    }
+
+    /// However many pieces wait, and in whatever order: a patch finds a worker that no piece has.
+    @Test(arguments: [1, 2, 3, 8])
+    func piecesLeaveAWorkerToPatches(workers: Int) throws {
+        var machine = machine(queue: 1000, workers: workers)
+        admit((0..<20).map { TestJob($0, of: UInt64($0), key: "8", patches: 8) }, to: &machine)
+        var running: [TestBatch] = []
+        while let batch = next(&machine) { running.append(batch) }
+        #expect(running.count == max(1, workers - 1))
+        #expect(machine.idleWorkerCount == 1 && machine.wantedWorkerCount == 0)
+        admit([TestJob(100, of: 100)], to: &machine)
+        #expect(machine.wantedWorkerCount == 1)
+        let patch = try #require(next(&machine))
+        #expect(summary(patch) == ["100:0..<1"])
+        // Nor does a piece take that one's place.
+        _ = machine.finish(patch, at: start)
+        #expect(next(&machine) == nil)
+        // The next piece begins where one has ended.
+        _ = machine.finish(running[0], at: start)
+        #expect(machine.wantedWorkerCount == 1)
+        #expect(try #require(next(&machine)).key == "8")
+    }
+
+    /// While pieces fill the queue there is room for patches, and the other way round.
+    @Test func piecesAndPatchesAreRefusedApart() {
+        var machine = machine(queue: 10)
+        admit([TestJob(1, key: "8", patches: 10), TestJob(2, patches: 10)], to: &machine)
+        #expect(machine.queuedPatchCount == 20)
+        #expect(machine.refusal(of: 1) != nil && machine.refusal(of: 1, inPieces: true) != nil)
+        _ = next(&machine)
+        #expect(machine.refusal(of: 1) != nil && machine.refusal(of: 8, inPieces: true) == nil)
+        _ = next(&machine)
+        #expect(machine.refusal(of: 8) == nil)
     }
 
     @Test func aPieceWhoseClientLeavesMakesWay() throws {

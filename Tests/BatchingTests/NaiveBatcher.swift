@@ -66,10 +66,21 @@ struct NaiveBatcher {
     /// Pieces that had their turn and could not start, the first in front.
     var line: [TestJob] = []
 
-    var idle: Int { isSharing ? 0 : limits.workers - computing.count }
+    var runningPieces: Int { computing.values.count { $0.first?.job.key.runsInPieces ?? false } }
+    /// A single worker has a second thread beside it, for pieces.
+    var idleThreads: Int { isSharing ? 0 : max(2, limits.workers) - computing.count }
+    var idle: Int { min(idleThreads, limits.workers - (computing.count - runningPieces)) }
+    /// One worker at least is left to patches.
+    var idleForPieces: Int { min(idleThreads, max(1, limits.workers - 1) - runningPieces) }
+    /// Idle threads that would find something.
+    var wanted: Int {
+        let pieces = waiting.count { $0.job.key.runsInPieces }
+        return min(idleThreads, min(idle, waiting.count - pieces) + min(idleForPieces, pieces))
+    }
 
     mutating func admit(_ job: TestJob, deadline: ManualInstant?) -> Bool {
-        guard waiting.count + job.patchCount <= limits.queue else { return false }
+        let alike = waiting.count { $0.job.key.runsInPieces == job.key.runsInPieces }
+        guard alike + job.patchCount <= limits.queue else { return false }
         waiting += (0..<job.patchCount).map { Patch(job: job, index: $0) }
         unfinished[job] = job.patchCount
         deadlines[job] = deadline
@@ -88,7 +99,11 @@ struct NaiveBatcher {
         }
         if let first = line.first { turns.insert((first.connection, first.key), at: 0) }
         for turn in turns {
-            guard turn.key.runsInPieces else { return deal(turn.key, worker: worker) }
+            guard turn.key.runsInPieces else {
+                guard idle > 0 else { continue }
+                return deal(turn.key, worker: worker)
+            }
+            guard idleForPieces > 0 else { continue }
             let mine = waiting.filter { $0.job.key == turn.key && $0.job.connection == turn.connection }
             guard let job = mine.first?.job, line.isEmpty || line == [job] else { continue }
             let rest = mine.filter { $0.job == job }
