@@ -27,6 +27,10 @@ public protocol BatchJob: Sendable {
     /// Patches, 1 or more: the unit in which queues, batches and limits are counted.
     var patchCount: Int { get }
 
+    /// At most so many of its patches are under way or computed beyond the first that is not computed: whoever puts
+    /// their results in order must keep those that come early.
+    var lead: Int { get }
+
     /// The piece that begins at `patch`, at least one patch; only asked where the key runs in pieces.
     func piece(at patch: Int) -> Range<Int>
 }
@@ -36,6 +40,8 @@ extension BatchKey {
 }
 
 extension BatchJob {
+    public var lead: Int { .max }
+
     /// The rest of the job.
     public func piece(at patch: Int) -> Range<Int> { patch..<patchCount }
 }

@@ -14,6 +14,9 @@
 /// piece: it is offered what there is before anything else until it starts or leaves, so that small ones never keep a
 /// large one waiting for ever.
 ///
+/// Of a job whose results must be put in order only so much is in the queue (`BatchJob.lead`) that what comes early is
+/// bounded, however long one worker's part takes.
+///
 /// Every admitted job leaves exactly once: completed, expired or cancelled.
 public struct BatchingStateMachine<Job: BatchJob, Instant: InstantProtocol & Sendable>
 where Instant.Duration == Duration {
@@ -47,13 +50,6 @@ where Instant.Duration == Duration {
         public var wake = 0
     }
 
-    private struct Record {
-        let job: Job
-        let deadline: Instant?
-        /// Patches not yet reported finished.
-        var unfinished: Int
-    }
-
     private struct Run {
         let started: Instant
         let patchCount: Int
@@ -67,9 +63,11 @@ where Instant.Duration == Duration {
 
     private var waiting = TurnQueue<Job.Key>()
     /// Every admitted job that has not left.
-    private var records: [UInt64: Record] = [:]
+    private var records: [UInt64: JobRecord<Job, Instant>] = [:]
     private var running: [UInt64: Run] = [:]
     private var runningPieceCount = 0
+    /// Patches of each key that are not in the queue yet for their job's lead.
+    private var heldBack: [Job.Key: Int] = [:]
     private var lastID: UInt64 = 0
     /// The job whose piece had its turn and could not start. It may have left.
     private var held: UInt64?
@@ -83,7 +81,9 @@ where Instant.Duration == Duration {
     }
 
     /// Patches that wait.
-    public var queuedPatchCount: Int { waiting.patchCount }
+    public var queuedPatchCount: Int { waiting.patchCount + heldBackCount }
+
+    private var heldBackCount: Int { heldBack.values.reduce(0, +) }
 
     /// Patches that wait and can run with others.
     public var batchablePatchCount: Int { waiting.patchCount - waiting.pieceCount }
@@ -135,15 +135,17 @@ where Instant.Duration == Duration {
             return .refused(retryAfter: retryAfter)
         }
         lastID += 1
-        waiting.append(job: lastID, of: job.connection, key: job.key, patchCount: count)
-        records[lastID] = Record(job: job, deadline: deadline, unfinished: count)
+        let queued = min(count, max(1, job.lead))
+        waiting.append(job: lastID, of: job.connection, key: job.key, patches: 0..<queued)
+        records[lastID] = JobRecord(job: job, deadline: deadline, unfinished: count, queued: queued)
+        holdBack(count - queued, job.key)
         if let deadline { earliest = earliest.map { min($0, deadline) } ?? deadline }
         return .admitted
     }
 
     /// In what time there should be room for so many patches, or patches of pieces; nil where there is now.
     public func refusal(of patchCount: Int, inPieces: Bool = false) -> Duration? {
-        let waitingCount = inPieces ? waiting.pieceCount : batchablePatchCount
+        let waitingCount = inPieces ? waiting.pieceCount : batchablePatchCount + heldBackCount
         return patchCount > 0 && patchCount <= limits.queue - waitingCount ? nil : timeToCompute(pieces: inPieces)
     }
 
@@ -187,7 +189,10 @@ where Instant.Duration == Duration {
         _ portions: [TurnQueue<Job.Key>.Portion], _ key: Job.Key, isShared: Bool = false, at now: Instant
     ) -> Step {
         let slices = portions.compactMap { portion in
-            records[portion.job].map { Slice(job: $0.job, patches: portion.patches, id: portion.job) }
+            records[portion.job].map { record in
+                if record.job.patchCount > record.job.lead { records[portion.job]?.take(portion.patches) }
+                return Slice(job: record.job, patches: portion.patches, id: portion.job)
+            }
         }
         lastID += 1
         let patchCount = portions.reduce(0) { $0 + $1.patches.count }
@@ -240,11 +245,14 @@ where Instant.Duration == Duration {
             took: run.started.duration(to: now) * (wasShared ?? run.isShared ? limits.crew : 1))
         // The worker that finishes looks at the queue itself.
         if run.isShared { finished.wake = min(limits.workers - 1, waiting.patchCount) }
+        var unfinished: Set<UInt64> = []
         for slice in batch.slices {
             // A job that expired or was cancelled meanwhile has left.
             guard var record = records[slice.id] else { continue }
             record.unfinished -= slice.patches.count
             guard record.unfinished == 0 else {
+                record.running.removeAll { $0 == slice.patches }
+                if record.heldBack > 0 { unfinished.insert(slice.id) }
                 records[slice.id] = record
                 continue
             }
@@ -255,7 +263,25 @@ where Instant.Duration == Duration {
                 finished.completed.append(record.job)
             }
         }
+        for id in unfinished.sorted() where queueMore(of: id) { finished.wake = wantedWorkerCount }
         return finished
+    }
+
+    private mutating func holdBack(_ patchCount: Int, _ key: Job.Key) {
+        guard patchCount != 0 else { return }
+        let count = (heldBack[key] ?? 0) + patchCount
+        heldBack[key] = count > 0 ? count : nil
+    }
+
+    /// Puts what the job's lead allows now into the queue; false where that is nothing.
+    private mutating func queueMore(of id: UInt64) -> Bool {
+        guard let record = records[id] else { return false }
+        let end = min(record.job.patchCount, record.first + max(1, record.job.lead))
+        guard end > record.queued else { return false }
+        waiting.append(job: id, of: record.job.connection, key: record.job.key, patches: record.queued..<end)
+        holdBack(record.queued - end, record.job.key)
+        records[id]?.queued = end
+        return true
     }
 
     /// Lets the jobs go whose deadline has passed, queued or running.
@@ -292,7 +318,8 @@ where Instant.Duration == Duration {
     /// ones cost; at least 1 ms.
     public func timeToCompute(pieces: Bool = false) -> Duration {
         var seconds = 0.0
-        for (key, patchCount) in waiting.patchCounts where key.runsInPieces == pieces {
+        let patchCounts = waiting.patchCounts.merging(heldBack, uniquingKeysWith: +)
+        for (key, patchCount) in patchCounts where key.runsInPieces == pieces {
             // Before the first batch nothing is known; a tenth of a second keeps clients from hammering.
             guard let cost = costs[key] ?? costs.usual(inPieces: pieces) else { return .milliseconds(100) }
             seconds += Double(patchCount) * cost
@@ -304,7 +331,7 @@ where Instant.Duration == Duration {
     private mutating func remove(_ jobs: [(id: UInt64, job: Job)]) {
         var ids: [ConnectionID: Set<UInt64>] = [:]
         for (id, job) in jobs {
-            records[id] = nil
+            if let record = records.removeValue(forKey: id) { holdBack(-record.heldBack, job.key) }
             ids[job.connection, default: []].insert(id)
         }
         for (connection, ids) in ids { waiting.remove(jobs: ids, of: connection) }

@@ -55,8 +55,9 @@ struct TurnQueue<Key: BatchKey> {
     /// Patches of each key that has some.
     private(set) var patchCounts: [Key: Int] = [:]
 
-    mutating func append(job: UInt64, of connection: ConnectionID, key: Key, patchCount count: Int) {
-        let portion = Portion(job: job, patches: 0..<count)
+    mutating func append(job: UInt64, of connection: ConnectionID, key: Key, patches: Range<Int>) {
+        let portion = Portion(job: job, patches: patches)
+        let count = patches.count
         patchCount += count
         if key.runsInPieces { pieceCount += count }
         patchCounts[key, default: 0] += count

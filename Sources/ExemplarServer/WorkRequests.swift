@@ -144,7 +144,7 @@ extension RequestHandler {
         if let draws = work.draws, draws.count > 1 {
             // A mean and a sum of squares in double precision, and rows that come before their turn.
             values += count * dimension * 2 * MemoryLayout<Double>.stride
-            values += min(units, threads * configuration.maxBatch) * dimension * MemoryLayout<Float>.stride
+            values += min(units, work.served.lead) * dimension * MemoryLayout<Float>.stride
         }
         if case .patches = work.answer { values = units * work.served.model.configuration.input.count }
         return inputs + values + work.replyByteCount(count, address) + address.id.json.count
