@@ -17,6 +17,8 @@ final class Connection {
     var waitsForTurn = false
     /// Is not read until lines have room again, while models are reloaded.
     var waitsForMemory = false
+    /// Whether the line that waits, or has waited, for memory is still to be taken.
+    var isOwedLine = false
     /// What the server has counted of this connection's replies, and of its framer's storage.
     var accountedOutput = 0
     var accountedInput = 0

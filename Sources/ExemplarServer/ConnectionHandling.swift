@@ -18,6 +18,7 @@ extension Server {
         {
             // It is read again by the first sweep that finds room.
             connection.waitsForMemory = true
+            connection.isOwedLine = true
         } else if event.ready.contains(.read) {
             switch connection.receive(through: chunk) {
             case .bytes(let count):
@@ -123,6 +124,7 @@ extension Server {
                     ReplyAddress(connection: connection.id, id: .null, batch: nil), connection)
             }
         }
+        if hasTaken, !connection.waitsForMemory { connection.isOwedLine = false }
         // A client that must take replies first may be long in asking for the next line.
         connection.framer.releaseLine()
         if !connection.framer.isInsideLine {

@@ -20,7 +20,7 @@ import Testing
         /// Of `a`.
         private let byteCount: Int
 
-        init() throws {
+        init(readTimeout: String = "600") throws {
             func size(of model: TemporaryModel) throws -> Int {
                 let loaded = try Model.load(folder: model.path)
                 return try loaded.weightByteCount + loaded.workersByteCount(maximumBatch: 64)
@@ -32,7 +32,7 @@ import Testing
             // A quarter of what one set leaves over is for lines: no client here is closed for its line.
             try #require((byteCount + Self.room) / 4 > 3 * Self.room)
             server = try ServerProcess([
-                "--models", folder.path, "--memory-limit", "\(limit)", "--read-timeout", "600",
+                "--models", folder.path, "--memory-limit", "\(limit)", "--read-timeout", readTimeout,
             ])
             good = try server.connect()
             before = try good.memory()
@@ -41,8 +41,13 @@ import Testing
         }
 
         /// Waits until a reload holds all of its memory.
-        func waitUntilHeldUp() throws {
-            try good.waitForMemory { $0.models == self.before.models + self.byteCount }
+        ///
+        /// - Parameter meanwhile: done now and then until it does.
+        func waitUntilHeldUp(_ meanwhile: () -> Void = {}) throws {
+            try good.waitForMemory { memory in
+                meanwhile()
+                return memory.models == before.models + byteCount
+            }
         }
 
         /// Lets the reload that is held up come to its end: the new models are refused.
@@ -130,5 +135,42 @@ import Testing
             try other.send("\(Self.live(padding: 0))\n")
             #expect(try other.reply().result?["status"] == "ok")
         }
+    }
+
+    /// One reload is told to follow another: what waits for memory comes between the two.
+    @Test func inTheMiddleOfManyReloads() throws {
+        let fixture = try Fixture()
+        fixture.server.send(SIGHUP)
+        for round in 0..<3 {
+            try fixture.waitUntilHeldUp()
+            let waiting = try fixture.server.connect()
+            // More than can be read while it lasts, since storage doubles.
+            let writer = LineWriter(waiting, [Self.live(padding: Fixture.room * 3 / 4)])
+            try fixture.good.waitForMemory { $0.lines > Fixture.room / 2 }
+            fixture.server.send(SIGHUP)
+            try fixture.server.waitForLog("info reloading", skip: round + 1)
+            #expect(try fixture.isHeld(waiting))
+            try fixture.endReload()
+            // The next one is held up, too, until this has come.
+            #expect(try waiting.reply().result?["status"] == "ok")
+            writer.join()
+        }
+        try fixture.endReload()
+        try fixture.server.waitForLog("the old ones go on", skip: 3)
+    }
+
+    /// A client that never ends its line keeps a reload waiting for the read time-out and no longer.
+    @Test func notForEver() throws {
+        let fixture = try Fixture(readTimeout: "2")
+        fixture.server.send(SIGHUP)
+        try fixture.waitUntilHeldUp()
+        let slow = try fixture.fill(beyond: Fixture.room / 2)
+        fixture.server.send(SIGHUP)
+        try fixture.server.waitForLog("info reloading", skip: 1)
+        try fixture.endReload()
+        try fixture.server.waitForLog("the old ones go on")
+        try fixture.waitUntilHeldUp { slow.trySend(" ".utf8, isPatient: false) }
+        try fixture.endReload()
+        try fixture.server.waitForLog("the old ones go on", skip: 1)
     }
 }
