@@ -64,6 +64,12 @@ final class Connection {
             || output.count + collectedByteCount + owedByteCount >= ServerConfiguration.maxPendingOutput
     }
 
+    /// Bytes that replies hold until the client takes them: what a connection that rests keeps is its own.
+    var pendingByteCount: Int {
+        let capacity = output.capacity
+        return collectedByteCount + (capacity > ServerConfiguration.fairOutput ? capacity : output.count)
+    }
+
     /// Whether nothing is owed to the client any more.
     var isIdle: Bool { inFlight == 0 && output.isEmpty }
 
@@ -117,7 +123,10 @@ final class Connection {
             }
             switch errno {
             case EINTR: continue
-            case EAGAIN: return total
+            case EAGAIN:
+                // Whoever takes nearly all of a long reply and then rests is not to hold all of its storage.
+                output.trim(keepingCapacityUpTo: ServerConfiguration.fairOutput)
+                return total
             default: return nil
             }
         }
