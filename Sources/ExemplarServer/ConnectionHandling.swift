@@ -12,8 +12,9 @@ extension Server {
             remove(connection)
             return
         }
-        // Storage doubles as it grows.
-        if event.ready.contains(.read), connection.accountedInput > ServerConfiguration.fairOutput,
+        // Storage doubles as it grows. What comes to a connection that lingers is not kept.
+        if event.ready.contains(.read), connection.lingersUntil == nil,
+            connection.accountedInput > ServerConfiguration.fairOutput,
             memory.roomForLines(growth: connection.accountedInput) == .later
         {
             // It is read again by the first sweep that finds room.

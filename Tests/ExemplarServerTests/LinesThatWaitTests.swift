@@ -173,4 +173,21 @@ import Testing
         try fixture.endReload()
         try fixture.server.waitForLog("the old ones go on", skip: 1)
     }
+
+    /// What a client has still to send is read when the server drains, though it is of no use any more: closing with it
+    /// unread would be a reset, which takes back replies that are on their way.
+    @Test func untilTheServerEnds() throws {
+        let fixture = try Fixture()
+        fixture.server.send(SIGHUP)
+        try fixture.waitUntilHeldUp()
+        let client = try fixture.fill(beyond: Fixture.room / 2)
+        client.trySend([UInt8](repeating: UInt8(ascii: " "), count: 32 << 10), isPatient: false)
+        #expect(try fixture.isHeld(client))
+        fixture.server.send(SIGTERM)
+        #expect(try fixture.server.waitForExit() == 0)
+        #expect(try client.readLine() == nil)
+        var code: Int32 = -1
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        #expect(getsockopt(client.descriptor, SOL_SOCKET, SO_ERROR, &code, &size) == 0 && code == 0, "no reset")
+    }
 }
