@@ -17,6 +17,8 @@ final class Connection {
     var waitsForTurn = false
     /// Is not read until lines have room again, while models are reloaded.
     var waitsForMemory = false
+    /// Whether the line that waits, or has waited, for memory is still to be taken.
+    var isOwedLine = false
     /// What the server has counted of this connection's replies, and of its framer's storage.
     var accountedOutput = 0
     var accountedInput = 0
@@ -60,6 +62,12 @@ final class Connection {
     var isPaused: Bool {
         isThrottled || inFlight >= ServerConfiguration.maxInFlight
             || output.count + collectedByteCount + owedByteCount >= ServerConfiguration.maxPendingOutput
+    }
+
+    /// Bytes that replies hold until the client takes them: what a connection that rests keeps is its own.
+    var pendingByteCount: Int {
+        let capacity = output.capacity
+        return collectedByteCount + (capacity > ServerConfiguration.fairOutput ? capacity : output.count)
     }
 
     /// Whether nothing is owed to the client any more.
@@ -115,7 +123,10 @@ final class Connection {
             }
             switch errno {
             case EINTR: continue
-            case EAGAIN: return total
+            case EAGAIN:
+                // Whoever takes nearly all of a long reply and then rests is not to hold all of its storage.
+                output.trim(keepingCapacityUpTo: ServerConfiguration.fairOutput)
+                return total
             default: return nil
             }
         }

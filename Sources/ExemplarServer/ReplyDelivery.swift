@@ -23,15 +23,19 @@ extension Server {
             connection.batches[batch] = nil
             connection.output.append(contentsOf: line)
         } else {
-            connection.output.append(contentsOf: reply)
-            connection.output.append(UInt8(ascii: "\n"))
+            // At once: a byte that storage has no room for doubles it.
+            connection.output.append(maximum: reply.count + 1) { room in
+                reply.withUnsafeBytes { room.copyMemory(from: $0) }
+                room[reply.count] = UInt8(ascii: "\n")
+                return reply.count + 1
+            }
         }
     }
 
     /// Takes note of how much waits for a client now. While all clients together have much to take, one that has some
     /// is not read.
     func account(_ connection: Connection) {
-        let waiting = connection.output.count + connection.collectedByteCount
+        let waiting = connection.pendingByteCount
         memory.addWaiting(waiting - connection.accountedOutput)
         connection.accountedOutput = waiting
         connection.isThrottled =

@@ -56,6 +56,8 @@ public final class Server {
     var status: Int32?
     var isLoading = false
     var wantsReload = false
+    /// When models were last loaded, or could not be.
+    var loadEnded: ContinuousClock.Instant?
     /// What is received goes through it: the line of some dozens of patches in one call.
     let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 128 << 10, alignment: 64)
     private let signals: Int32
@@ -252,6 +254,7 @@ public final class Server {
         let now = ContinuousClock.now
         for job in batcher.expire() { answerExpired(job.task.address, owed: job.task.replyByteCount) }
         for order in images.expire() { answerExpired(order.address) }
+        if wantsReload, !isLoading, drainDeadline == nil, status == nil { load() }
         if let time = acceptAgain, time <= now {
             acceptAgain = nil
             for (token, listener) in listeners { poller.change(listener.descriptor, .read, token: token.rawValue) }

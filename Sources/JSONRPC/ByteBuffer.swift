@@ -106,6 +106,15 @@ public struct ByteBuffer: @unchecked Sendable {
         if self.capacity > capacity { storage = nil }
     }
 
+    /// Returns storage of which less than a quarter is used, where it is larger than `capacity` bytes: what is appended
+    /// next doubles what is left, and as much again must be consumed before it is worth the copy once more.
+    public mutating func trim(keepingCapacityUpTo capacity: Int) {
+        guard self.capacity > max(capacity, 4 * count) else { return }
+        var smaller = ByteBuffer(capacity: count)
+        smaller.append(contentsOf: readable)
+        self = smaller
+    }
+
     /// Makes sure that `count` more bytes fit, and returns where they go.
     private mutating func space(_ count: Int) -> UnsafeMutableRawPointer {
         if isKnownUniquelyReferenced(&storage), let storage, storage.capacity - upper >= count {

@@ -102,6 +102,23 @@ import Testing
 }
 
 @Suite struct ByteBufferTests {
+    @Test func storageIsTrimmedToWhatIsLeft() {
+        var buffer = ByteBuffer(capacity: 1000)
+        for index in 0..<1000 { buffer.append(UInt8(ascii: index < 998 ? "x" : "y")) }
+        buffer.consume(750)
+        buffer.trim(keepingCapacityUpTo: 0)
+        #expect(buffer.capacity == 1000, "a quarter of it is used")
+        buffer.consume(1)
+        buffer.trim(keepingCapacityUpTo: 1000)
+        #expect(buffer.capacity == 1000, "it is no larger than may be kept")
+        buffer.trim(keepingCapacityUpTo: 999)
+        #expect(buffer.capacity == 249)
+        #expect(buffer.text == String(repeating: "x", count: 247) + "yy")
+        buffer.consume(249)
+        buffer.trim(keepingCapacityUpTo: 0)
+        #expect(buffer.capacity == 0 && buffer.isEmpty)
+    }
+
     /// Random appends and consumes against an array.
     @Test func agreesWithAnArray() {
         var random = SeededGenerator(seed: 4)
