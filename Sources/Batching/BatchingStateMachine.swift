@@ -317,15 +317,22 @@ where Instant.Duration == Duration {
     /// How long all workers together need for everything that waits and runs in pieces, or does not, by what recent
     /// ones cost; at least 1 ms.
     public func timeToCompute(pieces: Bool = false) -> Duration {
+        // Before the first batch nothing is known; a tenth of a second keeps clients from hammering.
+        guard let queued = seconds(of: waiting.patchCounts, pieces), let later = seconds(of: heldBack, pieces) else {
+            return .milliseconds(100)
+        }
+        let seconds = (queued + later) / Double(pieces ? limits.pieces : limits.workers)
+        return max(.milliseconds(1), .seconds(min(seconds, 3600)))
+    }
+
+    /// Of one worker; nil where nothing is known of what patches cost.
+    private func seconds(of patchCounts: [Job.Key: Int], _ pieces: Bool) -> Double? {
         var seconds = 0.0
-        let patchCounts = waiting.patchCounts.merging(heldBack, uniquingKeysWith: +)
         for (key, patchCount) in patchCounts where key.runsInPieces == pieces {
-            // Before the first batch nothing is known; a tenth of a second keeps clients from hammering.
-            guard let cost = costs[key] ?? costs.usual(inPieces: pieces) else { return .milliseconds(100) }
+            guard let cost = costs[key] ?? costs.usual(inPieces: pieces) else { return nil }
             seconds += Double(patchCount) * cost
         }
-        seconds /= Double(pieces ? limits.pieces : limits.workers)
-        return max(.milliseconds(1), .seconds(min(seconds, 3600)))
+        return seconds
     }
 
     private mutating func remove(_ jobs: [(id: UInt64, job: Job)]) {
