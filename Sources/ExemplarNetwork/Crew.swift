@@ -22,6 +22,8 @@ public final class Crew: Sendable {
         var work: (any Work)?
         /// How the assistants wait for the next work.
         var patience = Barrier.Patience.idle
+        /// When the last work ended.
+        var released: ContinuousClock.Instant?
         var isDisbanded = false
         /// Whether every assistant has its thread; otherwise nobody comes to a meeting.
         var isComplete = false
@@ -61,14 +63,18 @@ public final class Crew: Sendable {
     /// Makes the calling thread the caller until `release`; false where another is.
     ///
     /// - Parameter expectingMore: whether more work will probably follow this within some hundred microseconds: so long
-    ///   the assistants then stay awake.
+    ///   the assistants then stay awake, as they do where this has followed the last one so soon.
     public func take(expectingMore: Bool = false) -> Bool {
         guard !isTaken.exchange(true, ordering: .acquiring) else { return false }
-        slot.patience = expectingMore ? .working : .idle
+        let isSoon = slot.released.map { $0.duration(to: .now) < Self.soon } ?? false
+        slot.patience = expectingMore || isSoon ? .working : .idle
         return true
     }
 
+    private static let soon = Duration.microseconds(200)
+
     public func release() {
+        slot.released = .now
         isTaken.store(false, ordering: .releasing)
     }
 

@@ -179,7 +179,7 @@ public final class Model: Sendable {
     /// Whether a single patch is computed sooner by a crew of `members` threads that are awake than by one: where each
     /// has enough to do between two meetings, which take microseconds.
     public func isWorthSharing(members: Int) -> Bool {
-        members > 1 && (multiplyAdds >= 10_000_000 || multiplyAdds >= 1_000_000 * members)
+        members > 1 && (multiplyAdds >= 10_000_000 || multiplyAdds >= 500_000 * members)
     }
 
     /// Of one patch, as the plan computes it.

@@ -15,6 +15,23 @@ import Testing
         }
     }
 
+    /// Whoever finds all asleep may be late, and is awaited after; one that then is late again is not for a while.
+    @Test func whoMetSleepersHasTheBenefitOfTheDoubt() {
+        var anticipation = Anticipation()
+        func hear(_ gap: Double) -> Bool {
+            anticipation.didAnswer(at: start)
+            anticipation.didHear(at: start + Anticipation.window * gap)
+            return anticipation.isSoon
+        }
+        #expect(hear(1.5))
+        #expect(hear(0.5) && hear(0.5))
+        #expect(!hear(1.5))
+        for _ in 0..<Anticipation.patience { #expect(!hear(1.5)) }
+        #expect(hear(1.5))
+        #expect(!hear(2.5))
+        #expect(hear(1), "a gap within the window is no matter of doubt")
+    }
+
     @Test func onlyTheFirstNewsAfterAnAnswerCounts() {
         var anticipation = Anticipation()
         anticipation.didHear(at: start)
