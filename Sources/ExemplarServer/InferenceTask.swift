@@ -192,7 +192,7 @@ final class InferenceTask: @unchecked Sendable {
     func reply() -> (reply: ByteBuffer, error: ErrorCode?) {
         var buffer = ByteBuffer()
         let failure = lock.withLock { $0.error }
-        Response(id: address.id, content: failure.map { .failure($0) } ?? content()).write(to: &buffer)
+        address.write(failure.map { .failure($0) } ?? content(), to: &buffer)
         return (buffer, failure?.code)
     }
 

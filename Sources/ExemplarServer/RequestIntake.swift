@@ -13,7 +13,7 @@ extension Server {
             if expected > 0 {
                 lastBatch += 1
                 batch = lastBatch
-                connection.batches[lastBatch] = BatchReply(expecting: expected)
+                connection.begin(batch: lastBatch, expecting: expected)
             }
             for incoming in entries { take(incoming, batch: batch, arrival, connection) }
         }
