@@ -9,8 +9,9 @@ final class Connection {
     let descriptor: Int32
     var framer: LineFramer
     var output = ByteBuffer()
-    /// Bytes of replies that wait for the rest of their JSON-RPC batch.
+    /// Bytes of replies that wait for the rest of their JSON-RPC batch, and of the storage that holds them.
     private(set) var collectedByteCount = 0
+    private var collectedCapacity = 0
     /// Not read while all clients together have too much to take.
     var isThrottled = false
     /// Has more complete lines than a turn takes, perhaps, and is not read until they are handled.
@@ -65,6 +66,10 @@ final class Connection {
     /// Bytes of replies that wait.
     var waitingByteCount: Int { output.count + collectedByteCount }
 
+    /// What they hold of the server's memory: storage is up to four times as large. The little that an empty output
+    /// keeps is not counted.
+    var waitingCapacity: Int { (output.isEmpty ? 0 : output.capacity) + collectedCapacity }
+
     func begin(batch: UInt64, expecting count: Int) { batches[batch] = BatchReply(expecting: count) }
 
     /// Puts a reply, as its address wrote it, into the output; one of a JSON-RPC batch as soon as all are there.
@@ -83,6 +88,7 @@ final class Connection {
     private func countCollected(of batch: UInt64, _ sign: Int) {
         guard let collected = batches[batch] else { return }
         collectedByteCount += sign * collected.byteCount
+        collectedCapacity += sign * collected.capacity
     }
 
     /// Whether nothing is owed to the client any more.
@@ -138,7 +144,10 @@ final class Connection {
             }
             switch errno {
             case EINTR: continue
-            case EAGAIN: return total
+            case EAGAIN:
+                // What a client left of megabytes keeps no megabytes.
+                output.shrink(above: 64 << 10)
+                return total
             default: return nil
             }
         }

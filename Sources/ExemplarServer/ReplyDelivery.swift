@@ -18,14 +18,14 @@ extension Server {
         account(connection)
     }
 
-    /// Takes note of how much waits for a client now. While all clients together have much to take, one that has some
-    /// is not read.
+    /// Takes note of the memory that replies to a client hold now. While those to all clients together hold much, one
+    /// that has some to take is not read.
     func account(_ connection: Connection) {
-        let waiting = connection.waitingByteCount
-        memory.addWaiting(waiting - connection.accountedOutput)
-        connection.accountedOutput = waiting
+        let held = connection.waitingCapacity
+        memory.addWaiting(held - connection.accountedOutput)
+        connection.accountedOutput = held
         connection.isThrottled =
-            waiting > ServerConfiguration.fairOutput
+            connection.waitingByteCount > ServerConfiguration.fairOutput
             && memory.waitingByteCount > min(ServerConfiguration.crowdedOutput, memory.capacities.requests / 4)
     }
 

@@ -78,7 +78,7 @@ public struct ServerConfiguration: Sendable {
     static let maxPendingOutput = 16 << 20
     /// The most threads that share one patch: beyond it their meetings cost what they save.
     static let maxCrew = 8
-    /// Bytes of replies that any connection may have waiting while all together have `crowdedOutput`.
+    /// Bytes of replies that any connection may have waiting while those of all together hold `crowdedOutput`.
     static let fairOutput = 64 << 10
     static let crowdedOutput = 256 << 20
 }

@@ -106,6 +106,15 @@ public struct ByteBuffer: @unchecked Sendable {
         if self.capacity > capacity { storage = nil }
     }
 
+    /// Moves the bytes into storage of twice their size where they take less than a quarter of it, and it is larger
+    /// than `capacity` bytes. Between the two sizes lies as much traffic as a move copies, or more.
+    public mutating func shrink(above capacity: Int) {
+        guard self.capacity > capacity, count < self.capacity / 4 else { return }
+        var smaller = ByteBuffer(capacity: 2 * count)
+        withUnsafeBytes { smaller.append(contentsOf: $0) }
+        self = smaller
+    }
+
     /// Makes sure that `count` more bytes fit, and returns where they go.
     private mutating func space(_ count: Int) -> UnsafeMutableRawPointer {
         if isKnownUniquelyReferenced(&storage), let storage, storage.capacity - upper >= count {

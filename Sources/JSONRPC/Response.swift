@@ -161,4 +161,7 @@ public struct BatchReply: Sendable {
 
     /// The bytes collected so far.
     public var byteCount: Int { buffer.count }
+
+    /// The bytes of storage held for them.
+    public var capacity: Int { buffer.capacity }
 }

@@ -53,4 +53,54 @@ import Testing
         }
         #expect(collected.isEmpty)
     }
+
+    /// Reads until nothing is left in the socket, and lets the connection send, until less than `rest` bytes wait.
+    private func take(untilBelow rest: Int) throws {
+        var chunk = [UInt8](repeating: 0, count: 1 << 16)
+        while connection.output.count >= rest {
+            guard connection.flush() != nil else { throw TestFailure("the connection broke") }
+            guard recv(client, &chunk, chunk.count, 0) > 0 else { throw TestFailure("nothing to read: \(errno)") }
+        }
+    }
+
+    /// A client that has taken most of what waited for it no longer holds the memory of all.
+    @Test func whatWasTakenIsGivenBack() throws {
+        defer { close(client) }
+        for _ in 0..<14 { connection.append(reply(1 << 20), batch: nil) }
+        #expect(connection.waitingCapacity >= 14 << 20)
+        for rest in [4 << 20, 1 << 20, 100_000] {
+            try take(untilBelow: rest)
+            #expect(connection.waitingByteCount < rest)
+            #expect(connection.waitingCapacity <= max(4 * rest, 64 << 10), "\(rest)")
+        }
+        try take(untilBelow: 1)
+        #expect(connection.waitingCapacity == 0 && connection.output.capacity <= 16 << 10)
+    }
+
+    /// What is collected counts by its storage, too.
+    @Test func collectedStorage() {
+        defer { close(client) }
+        connection.begin(batch: 1, expecting: 3)
+        for _ in 0..<2 {
+            connection.append(reply(300_000), batch: 1)
+            #expect(connection.waitingCapacity >= connection.collectedByteCount && connection.output.isEmpty)
+        }
+        connection.append(reply(1), batch: 1)
+        #expect(connection.waitingCapacity == connection.output.capacity && connection.collectedByteCount == 0)
+    }
+
+    /// A client that is slow, but as fast as its replies come: its storage stays, and nothing is copied for each.
+    @Test func aSteadyStreamMovesSeldom() throws {
+        defer { close(client) }
+        for _ in 0..<2000 { connection.append(reply(1000), batch: nil) }
+        var chunk = [UInt8](repeating: 0, count: 1000)
+        var capacities: Set<Int> = []
+        for _ in 0..<20_000 {
+            connection.append(reply(1000), batch: nil)
+            guard connection.flush() != nil else { throw TestFailure("the connection broke") }
+            _ = recv(client, &chunk, chunk.count, 0)
+            capacities.insert(connection.output.capacity)
+        }
+        #expect(capacities.count <= 3, "\(capacities)")
+    }
 }

@@ -102,7 +102,7 @@ import Testing
 }
 
 @Suite struct ByteBufferTests {
-    /// Random appends and consumes against an array.
+    /// Random appends, consumes and moves against an array.
     @Test func agreesWithAnArray() {
         var random = SeededGenerator(seed: 4)
         var buffer = ByteBuffer()
@@ -116,6 +116,10 @@ import Testing
                 let count = Int.random(in: 0...400, using: &random)
                 buffer.consume(count)
                 model.removeFirst(min(count, model.count))
+                if Bool.random(using: &random) {
+                    buffer.shrink(above: 512)
+                    #expect(buffer.capacity <= max(512, 4 * buffer.count), "seed 4")
+                }
             }
             #expect(buffer.count == model.count)
             #expect(buffer.withUnsafeBytes { $0.elementsEqual(model) }, "seed 4")
