@@ -3,10 +3,13 @@ import JSONRPC
 
 /// From lines to requests, and from requests to the queue or to an answer.
 extension Server {
-    func take(_ line: UnsafeRawBufferPointer, _ connection: Connection) {
+    /// Handles a line; returns how many requests it held, a line that is none counting as one.
+    func take(_ line: UnsafeRawBufferPointer, _ connection: Connection) -> Int {
         let arrival = ContinuousClock.now
         switch parser.parse(line) {
-        case .single(let incoming): take(incoming, batch: nil, arrival, connection)
+        case .single(let incoming):
+            take(incoming, batch: nil, arrival, connection)
+            return 1
         case .batch(let entries):
             let expected = entries.count { $0.id != nil }
             var batch: UInt64?
@@ -16,6 +19,7 @@ extension Server {
                 connection.begin(batch: lastBatch, expecting: expected)
             }
             for incoming in entries { take(incoming, batch: batch, arrival, connection) }
+            return entries.count
         }
     }
 

@@ -66,8 +66,8 @@ public struct ServerConfiguration: Sendable {
 
     /// The longest line before `auth` where there is a token, beside the token itself: room for the request around it.
     static let unauthorizedLineBytes = 1024
-    /// Lines of one connection that are handled before the others have their turn.
-    static let linesPerTurn = 256
+    /// Requests of one connection that are handled before the others have their turn; a JSON-RPC batch is not divided.
+    static let requestsPerTurn = 256
     /// Wrong tokens that a connection may send.
     static let maxWrongTokens = 3
     /// How long a finished connection waits for its client to close.

@@ -88,6 +88,8 @@ extension RequestHandler {
         switch inputs.kind {
         case .patches(let type, let given):
             let shape = try shape(given, work)
+            // First of all: to plan the network for a shape costs thousands of times what to claim one does.
+            try InputBlock.checkLengths(inputs.entries, type: type, shape: shape)
             let entry = InputBlock.Entry(height: shape.height, width: shape.width)
             let passByteCount = try passByteCounts([entry], work, "shape").first
             let units = InferenceTask.units(of: entry, draws: work.draws, model: work.served.model)
