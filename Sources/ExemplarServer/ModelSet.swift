@@ -1,6 +1,7 @@
 import Batching
 import ExemplarNetwork
 import Glibc
+import JSONRPC
 import Platform
 import Synchronization
 
@@ -16,6 +17,8 @@ final class ServedModel: Sendable {
     let sharesSingles: Bool
     /// Bytes of the weights and of the workers' maps.
     let byteCount: Int
+    /// Bytes of labels as replies have them: of the longest, and of all.
+    private let labelByteCounts: (longest: Int, all: Int)
 
     /// Loads `folder` and plans `threads` embedders, so that nothing is left to fail once the server is ready.
     ///
@@ -35,9 +38,14 @@ final class ServedModel: Sendable {
         }
         byteCount = embedders.reduce(model.weightByteCount) { $0 + $1.byteCount }
         self.embedders = EmbedderPool(embedders)
+        let counts = (model.labels ?? []).map(ByteBuffer.byteCount(ofJSONString:))
+        labelByteCounts = (counts.max() ?? 0, counts.reduce(0, +))
     }
 
     var name: String { model.configuration.name }
+
+    /// At most how many bytes the labels of `count` classes take in a reply.
+    func labelByteCount(_ count: Int) -> Int { min(count * labelByteCounts.longest, labelByteCounts.all) }
 
     private let retired = Atomic<Bool>(false)
 

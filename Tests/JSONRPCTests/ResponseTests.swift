@@ -46,7 +46,7 @@ import Testing
                         content: .embeddings(
                             EmbeddingResult(
                                 model: "small", layers: ["conv1", "conv3"], dimension: 2, encoding: encoding,
-                                values: values, transform: ["seed": 7]))))
+                                values: values, transform: { $0.append(json: ["seed": 7]) }))))
             }
             #expect(
                 text == #"{"jsonrpc":"2.0","id":1,"result":{"model":"small","layers":["conv1","conv3"],"dim":2,"#
