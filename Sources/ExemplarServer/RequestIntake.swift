@@ -6,9 +6,11 @@ extension Server {
     /// Handles a line; returns how many requests it held, a line that is none counting as one.
     func take(_ line: UnsafeRawBufferPointer, _ connection: Connection) -> Int {
         let arrival = ContinuousClock.now
+        // What a JSON-RPC batch asks for again is not counted again: all of it is handled at one time.
+        var written: ByteBuffer?
         switch parser.parse(line) {
         case .single(let incoming):
-            take(incoming, batch: nil, arrival, connection)
+            take(incoming, batch: nil, arrival, connection, &written)
             return 1
         case .batch(let entries):
             let expected = entries.count { $0.id != nil }
@@ -18,13 +20,15 @@ extension Server {
                 batch = lastBatch
                 connection.begin(batch: lastBatch, expecting: expected)
             }
-            for incoming in entries { take(incoming, batch: batch, arrival, connection) }
+            for incoming in entries { take(incoming, batch: batch, arrival, connection, &written) }
             return entries.count
         }
     }
 
+    /// - Parameter statistics: the result of `stats`, once it is written.
     private func take(
-        _ incoming: Incoming, batch: UInt64?, _ arrival: ContinuousClock.Instant, _ connection: Connection
+        _ incoming: Incoming, batch: UInt64?, _ arrival: ContinuousClock.Instant, _ connection: Connection,
+        _ statistics: inout ByteBuffer?
     ) {
         // Nobody would learn what became of a notification, so nothing is computed for it.
         guard let id = incoming.id else { return }
@@ -41,15 +45,22 @@ extension Server {
             answer(.failure(error), address, connection)
             return
         }
-        statistics.update { $0.requests[request.method, default: 0] += 1 }
+        self.statistics.update { $0.requests[request.method, default: 0] += 1 }
         let outcome = handler.outcome(
             of: request, models: models, readiness: readiness, isAuthorized: connection.isAuthorized, address: address,
             arrival: arrival
         ) {
-            statistics.json(LoadFigures(batcher), memory.holdings, connectionLimit: configuration.maxConnections)
+            if let statistics { return statistics }
+            var text = ByteBuffer()
+            text.append(
+                json: self.statistics.json(
+                    LoadFigures(batcher), memory.holdings, connectionLimit: configuration.maxConnections))
+            statistics = text
+            return text
         }
         switch outcome {
         case .result(let value): answer(.result(value), address, connection)
+        case .written(let text): answer(.written { $0.append(contentsOf: text) }, address, connection)
         case .failure(let error):
             answer(.failure(error), address, connection)
             if case .auth = request {

@@ -39,7 +39,7 @@ import Transformations
                 readiness: .ready, isAuthorized: true,
                 address: ReplyAddress(
                     connection: ConnectionID(1), id: incoming.id ?? .null, batch: nil),
-                arrival: .now, statistics: { .null })
+                arrival: .now, statistics: { ByteBuffer() })
             guard case .work(let task, _) = outcome else { throw TestFailure("\(outcome): \(line)") }
             return task
         }
