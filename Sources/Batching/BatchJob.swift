@@ -27,6 +27,10 @@ public protocol BatchJob: Sendable {
     /// Patches, 1 or more: the unit in which queues, batches and limits are counted.
     var patchCount: Int { get }
 
+    /// At most so many of its patches are under way or computed beyond the first that is not computed: whoever puts
+    /// their results in order must keep those that come early.
+    var lead: Int { get }
+
     /// The piece that begins at `patch`, at least one patch; only asked where the key runs in pieces.
     func piece(at patch: Int) -> Range<Int>
 }
@@ -36,6 +40,8 @@ extension BatchKey {
 }
 
 extension BatchJob {
+    public var lead: Int { .max }
+
     /// The rest of the job.
     public func piece(at patch: Int) -> Range<Int> { patch..<patchCount }
 }
@@ -63,10 +69,12 @@ public struct Batch<Job: BatchJob, Instant: InstantProtocol>: Sendable where Ins
 public struct BatchingLimits: Sendable, Equatable {
     /// The most patches in one batch.
     public var maxBatch: Int
-    /// The most patches waiting to be put into a batch.
+    /// The most patches waiting to be put into a batch, and the most of pieces that wait.
     public var queue: Int
-    /// The threads that compute.
+    /// The threads that compute batches.
     public var workers: Int
+    /// The threads that compute one shared batch.
+    public var crew: Int
     /// The smallest batch whose patches cost hardly more than a large one's, weights read once for all of them: up to
     /// it a worker leaves nothing that waits to those that are busy.
     public var payingBatch = 8
@@ -78,5 +86,12 @@ public struct BatchingLimits: Sendable, Equatable {
         self.maxBatch = max(1, maxBatch)
         self.queue = max(1, queue)
         self.workers = max(1, workers)
+        crew = self.workers
     }
+
+    /// The most pieces that are computed at a time: a worker is left to what takes less long.
+    public var pieces: Int { max(1, workers - 1) }
+
+    /// The threads that compute: a single worker has one beside it, for pieces.
+    public var threads: Int { max(2, workers) }
 }

@@ -1,24 +1,29 @@
 /// Decides which patches run when: a value that is told what happened and answers what to do, and does nothing itself.
 ///
-/// Work is admitted or refused by one count, the patches that wait. A worker that gets free takes what waits at that
-/// moment, at most `maxBatch` patches of one key and no more than its part of what the workers will share: one
-/// client meets the latency of a batch of one, and under load batches form by themselves. There is no waiting for
-/// more. A large job is cut where the batches end.
+/// Work is admitted or refused by the patches that wait, pieces by those of other pieces. A worker that gets free takes
+/// what waits at that moment, at most `maxBatch` patches of one key and no more than its part of what the workers will
+/// share: one client meets the latency of a batch of one, and under load batches form by themselves. There is no
+/// waiting for more. A large job is cut where the batches end.
 ///
 /// Few patches of a key that asks for it (`BatchKey.sharedBatch`) become one batch for all workers together, if all are
 /// idle; until it is finished no other starts.
 ///
-/// A piece (`BatchKey.runsInPieces`) starts only where whoever asks can reserve what it needs. One that cannot start is
-/// passed over by patches that need nothing, and by no other piece: it is offered what there is before anything else
-/// until it starts or leaves, so that small ones never keep a large one waiting for ever.
+/// A piece (`BatchKey.runsInPieces`) may take seconds, where a batch takes milliseconds: so pieces never occupy every
+/// worker, and where there is one worker, another thread computes them beside it. A piece starts only where whoever
+/// asks can reserve what it needs. One that cannot start is passed over by patches that need nothing, and by no other
+/// piece: it is offered what there is before anything else until it starts or leaves, so that small ones never keep a
+/// large one waiting for ever.
+///
+/// Of a job whose results must be put in order only so much is in the queue (`BatchJob.lead`) that what comes early is
+/// bounded, however long one worker's part takes.
 ///
 /// Every admitted job leaves exactly once: completed, expired or cancelled.
 public struct BatchingStateMachine<Job: BatchJob, Instant: InstantProtocol & Sendable>
 where Instant.Duration == Duration {
     /// What became of a job that asked to get in.
     public enum Admission: Sendable, Equatable {
-        /// In the queue. As many workers as `wake` should look at it, those that wait for work first.
-        case admitted(wake: Int)
+        /// In the queue. `wantedWorkerCount` workers should look at it.
+        case admitted
         /// The queue is full; in `retryAfter` there should be room.
         case refused(retryAfter: Duration)
         /// Its deadline has passed already.
@@ -45,17 +50,11 @@ where Instant.Duration == Duration {
         public var wake = 0
     }
 
-    private struct Record {
-        let job: Job
-        let deadline: Instant?
-        /// Patches not yet reported finished.
-        var unfinished: Int
-    }
-
     private struct Run {
         let started: Instant
         let patchCount: Int
         let isShared: Bool
+        let isPiece: Bool
         /// When it was last known to get on.
         var progressed: Instant
     }
@@ -64,23 +63,27 @@ where Instant.Duration == Duration {
 
     private var waiting = TurnQueue<Job.Key>()
     /// Every admitted job that has not left.
-    private var records: [UInt64: Record] = [:]
+    private var records: [UInt64: JobRecord<Job, Instant>] = [:]
     private var running: [UInt64: Run] = [:]
+    private var runningPieceCount = 0
+    /// Patches of each key that are not in the queue yet for their job's lead.
+    private var heldBack: [Job.Key: Int] = [:]
     private var lastID: UInt64 = 0
     /// The job whose piece had its turn and could not start. It may have left.
     private var held: UInt64?
     private var isDraining = false
     /// No deadline is earlier. It may have left already: then the timer fires once for nothing.
     private var earliest: Instant?
-    /// Seconds of one worker for one patch, averaged over recent batches.
-    private var cost: Double?
+    private var costs = BatchCosts<Job.Key>()
 
     public init(limits: BatchingLimits) {
         self.limits = limits
     }
 
     /// Patches that wait.
-    public var queuedPatchCount: Int { waiting.patchCount }
+    public var queuedPatchCount: Int { waiting.patchCount + heldBackCount }
+
+    private var heldBackCount: Int { heldBack.values.reduce(0, +) }
 
     /// Patches that wait and can run with others.
     public var batchablePatchCount: Int { waiting.patchCount - waiting.pieceCount }
@@ -88,11 +91,19 @@ where Instant.Duration == Duration {
     /// Admitted jobs that have not left.
     public var jobCount: Int { records.count }
 
-    /// Workers that compute nothing.
-    public var idleWorkerCount: Int { isSharing ? 0 : limits.workers - running.count }
+    /// Threads that compute nothing.
+    private var idleThreadCount: Int { isSharing ? 0 : limits.threads - running.count }
 
-    /// Idle workers for which something waits.
-    public var wantedWorkerCount: Int { min(idleWorkerCount, waiting.patchCount) }
+    /// Threads that may begin a batch.
+    public var idleWorkerCount: Int { min(idleThreadCount, limits.workers - (running.count - runningPieceCount)) }
+
+    /// Threads that may begin a piece.
+    private var idleForPieces: Int { min(idleThreadCount, limits.pieces - runningPieceCount) }
+
+    /// Idle threads for which something waits.
+    public var wantedWorkerCount: Int {
+        min(idleThreadCount, min(idleWorkerCount, batchablePatchCount) + min(idleForPieces, waiting.pieceCount))
+    }
 
     /// Whether all workers compute one batch.
     private var isSharing: Bool { running.count == 1 && running.values.contains { $0.isShared } }
@@ -108,8 +119,8 @@ where Instant.Duration == Duration {
         return oldest
     }
 
-    /// Whether the last job of a drained batcher has left and no worker computes.
-    public var isDrained: Bool { isDraining && records.isEmpty && running.isEmpty }
+    /// Whether the last job of a drained batcher has left. What still runs is computed for nobody.
+    public var isDrained: Bool { isDraining && records.isEmpty }
 
     /// Takes a job in, or says why not.
     ///
@@ -120,17 +131,22 @@ where Instant.Duration == Duration {
         guard !isDraining || isAccepted else { return .draining }
         if let deadline, deadline <= now { return .expired }
         let count = job.patchCount
-        if let retryAfter = refusal(of: count) { return .refused(retryAfter: retryAfter) }
+        if let retryAfter = refusal(of: count, inPieces: job.key.runsInPieces) {
+            return .refused(retryAfter: retryAfter)
+        }
         lastID += 1
-        waiting.append(job: lastID, of: job.connection, key: job.key, patchCount: count)
-        records[lastID] = Record(job: job, deadline: deadline, unfinished: count)
+        let queued = min(count, max(1, job.lead))
+        waiting.append(job: lastID, of: job.connection, key: job.key, patches: 0..<queued)
+        records[lastID] = JobRecord(job: job, deadline: deadline, unfinished: count, queued: queued)
+        holdBack(count - queued, job.key)
         if let deadline { earliest = earliest.map { min($0, deadline) } ?? deadline }
-        return .admitted(wake: min(idleWorkerCount, count))
+        return .admitted
     }
 
-    /// In what time there should be room for so many patches; nil where there is now.
-    public func refusal(of patchCount: Int) -> Duration? {
-        patchCount > 0 && waiting.patchCount + patchCount <= limits.queue ? nil : timeToCompute(waiting.patchCount)
+    /// In what time there should be room for so many patches, or patches of pieces; nil where there is now.
+    public func refusal(of patchCount: Int, inPieces: Bool = false) -> Duration? {
+        let waitingCount = inPieces ? waiting.pieceCount : batchablePatchCount + heldBackCount
+        return patchCount > 0 && patchCount <= limits.queue - waitingCount ? nil : timeToCompute(pieces: inPieces)
     }
 
     /// What a worker that computes nothing does next.
@@ -140,8 +156,10 @@ where Instant.Duration == Duration {
     public mutating func next(
         at now: Instant, reserve: (_ job: Job, _ piece: Range<Int>) -> Bool = { _, _ in false }
     ) -> Step {
-        guard !isSharing else { return .wait }
-        if let turn = heldTurn ?? waiting.nextTurn(), turn.key.runsInPieces, let job = records[turn.first.job]?.job {
+        let mayBatch = idleWorkerCount > 0
+        if idleForPieces > 0, let turn = heldTurn ?? waiting.nextTurn(batches: mayBatch), turn.key.runsInPieces,
+            let job = records[turn.first.job]?.job
+        {
             let piece = job.piece(at: turn.first.patches.lowerBound).clamped(to: turn.first.patches)
             if reserve(job, piece) {
                 held = nil
@@ -149,7 +167,7 @@ where Instant.Duration == Duration {
             }
             held = turn.first.job
         }
-        guard let turn = waiting.nextTurn(passingOverPieces: held != nil) else { return .wait }
+        guard mayBatch, let turn = waiting.nextTurn(pieces: false) else { return .wait }
         let isShared = canShare(turn.key)
         let share = isShared ? min(limits.maxBatch, batchablePatchCount) : share
         return run(waiting.take(atMost: share, of: turn.key), turn.key, isShared: isShared, at: now)
@@ -171,25 +189,31 @@ where Instant.Duration == Duration {
         _ portions: [TurnQueue<Job.Key>.Portion], _ key: Job.Key, isShared: Bool = false, at now: Instant
     ) -> Step {
         let slices = portions.compactMap { portion in
-            records[portion.job].map { Slice(job: $0.job, patches: portion.patches, id: portion.job) }
+            records[portion.job].map { record in
+                if record.job.patchCount > record.job.lead { records[portion.job]?.take(portion.patches) }
+                return Slice(job: record.job, patches: portion.patches, id: portion.job)
+            }
         }
         lastID += 1
         let patchCount = portions.reduce(0) { $0 + $1.patches.count }
-        running[lastID] = Run(started: now, patchCount: patchCount, isShared: isShared, progressed: now)
+        running[lastID] = Run(
+            started: now, patchCount: patchCount, isShared: isShared, isPiece: key.runsInPieces, progressed: now)
+        if key.runsInPieces { runningPieceCount += 1 }
         let batch = Batch<Job, Instant>(
             key: key, slices: slices, patchCount: patchCount, isShared: isShared, started: now, id: lastID)
-        return .run(batch, wakeAnother: waiting.patchCount > 0 && idleWorkerCount > 0)
+        return .run(batch, wakeAnother: wantedWorkerCount > 0)
     }
 
     /// Whether everything that waits is a single patch or would be one batch for all workers together, done sooner than
     /// `limits.brief`, by what recent ones cost: whoever took it in may as well compute it as wake a worker.
     public var isBrief: Bool {
-        guard let next = waiting.nextTurn()?.key, let cost, waiting.pieceCount == 0, running.isEmpty else {
+        guard let next = waiting.nextTurn()?.key, let cost = costs[next], waiting.pieceCount == 0, running.isEmpty
+        else {
             return false
         }
         let isShared = canShare(next)
         guard isShared || waiting.patchCount == 1 else { return false }
-        return .seconds(Double(waiting.patchCount) * cost / Double(isShared ? limits.workers : 1)) <= limits.brief
+        return .seconds(Double(waiting.patchCount) * cost / Double(isShared ? limits.crew : 1)) <= limits.brief
     }
 
     /// Takes note that a running batch gets on.
@@ -215,16 +239,20 @@ where Instant.Duration == Duration {
     ) -> Finished {
         var finished = Finished()
         guard let run = running.removeValue(forKey: batch.id) else { return finished }
-        learn(
-            patchCount: computed ?? run.patchCount,
-            took: run.started.duration(to: now) * (wasShared ?? run.isShared ? limits.workers : 1))
+        if run.isPiece { runningPieceCount -= 1 }
+        costs.learn(
+            batch.key, patchCount: computed ?? run.patchCount,
+            took: run.started.duration(to: now) * (wasShared ?? run.isShared ? limits.crew : 1))
         // The worker that finishes looks at the queue itself.
         if run.isShared { finished.wake = min(limits.workers - 1, waiting.patchCount) }
+        var unfinished: Set<UInt64> = []
         for slice in batch.slices {
             // A job that expired or was cancelled meanwhile has left.
             guard var record = records[slice.id] else { continue }
             record.unfinished -= slice.patches.count
             guard record.unfinished == 0 else {
+                record.running.removeAll { $0 == slice.patches }
+                if record.heldBack > 0 { unfinished.insert(slice.id) }
                 records[slice.id] = record
                 continue
             }
@@ -235,7 +263,25 @@ where Instant.Duration == Duration {
                 finished.completed.append(record.job)
             }
         }
+        for id in unfinished.sorted() where queueMore(of: id) { finished.wake = wantedWorkerCount }
         return finished
+    }
+
+    private mutating func holdBack(_ patchCount: Int, _ key: Job.Key) {
+        guard patchCount != 0 else { return }
+        let count = (heldBack[key] ?? 0) + patchCount
+        heldBack[key] = count > 0 ? count : nil
+    }
+
+    /// Puts what the job's lead allows now into the queue; false where that is nothing.
+    private mutating func queueMore(of id: UInt64) -> Bool {
+        guard let record = records[id] else { return false }
+        let end = min(record.job.patchCount, record.first + max(1, record.job.lead))
+        guard end > record.queued else { return false }
+        waiting.append(job: id, of: record.job.connection, key: record.job.key, patches: record.queued..<end)
+        holdBack(record.queued - end, record.job.key)
+        records[id]?.queued = end
+        return true
     }
 
     /// Lets the jobs go whose deadline has passed, queued or running.
@@ -268,26 +314,33 @@ where Instant.Duration == Duration {
         isDraining = true
     }
 
-    /// How long all workers together need for `patchCount` patches, by what recent ones cost; at least 1 ms.
-    public func timeToCompute(_ patchCount: Int) -> Duration {
+    /// How long all workers together need for everything that waits and runs in pieces, or does not, by what recent
+    /// ones cost; at least 1 ms.
+    public func timeToCompute(pieces: Bool = false) -> Duration {
         // Before the first batch nothing is known; a tenth of a second keeps clients from hammering.
-        guard let cost else { return .milliseconds(100) }
-        let seconds = Double(patchCount) * cost / Double(limits.workers)
+        guard let queued = seconds(of: waiting.patchCounts, pieces), let later = seconds(of: heldBack, pieces) else {
+            return .milliseconds(100)
+        }
+        let seconds = (queued + later) / Double(pieces ? limits.pieces : limits.workers)
         return max(.milliseconds(1), .seconds(min(seconds, 3600)))
+    }
+
+    /// Of one worker; nil where nothing is known of what patches cost.
+    private func seconds(of patchCounts: [Job.Key: Int], _ pieces: Bool) -> Double? {
+        var seconds = 0.0
+        for (key, patchCount) in patchCounts where key.runsInPieces == pieces {
+            guard let cost = costs[key] ?? costs.usual(inPieces: pieces) else { return nil }
+            seconds += Double(patchCount) * cost
+        }
+        return seconds
     }
 
     private mutating func remove(_ jobs: [(id: UInt64, job: Job)]) {
         var ids: [ConnectionID: Set<UInt64>] = [:]
         for (id, job) in jobs {
-            records[id] = nil
+            if let record = records.removeValue(forKey: id) { holdBack(-record.heldBack, job.key) }
             ids[job.connection, default: []].insert(id)
         }
         for (connection, ids) in ids { waiting.remove(jobs: ids, of: connection) }
-    }
-
-    private mutating func learn(patchCount: Int, took duration: Duration) {
-        guard patchCount > 0 else { return }
-        let sample = duration / .seconds(1) / Double(patchCount)
-        cost = cost.map { $0 + (sample - $0) / 8 } ?? sample
     }
 }

@@ -52,11 +52,15 @@ struct TurnQueue<Key: BatchKey> {
     private(set) var patchCount = 0
     /// Of these, patches of keys that run in pieces.
     private(set) var pieceCount = 0
+    /// Patches of each key that has some.
+    private(set) var patchCounts: [Key: Int] = [:]
 
-    mutating func append(job: UInt64, of connection: ConnectionID, key: Key, patchCount count: Int) {
-        let portion = Portion(job: job, patches: 0..<count)
+    mutating func append(job: UInt64, of connection: ConnectionID, key: Key, patches: Range<Int>) {
+        let portion = Portion(job: job, patches: patches)
+        let count = patches.count
         patchCount += count
         if key.runsInPieces { pieceCount += count }
+        patchCounts[key, default: 0] += count
         guard var own = lanes.removeValue(forKey: connection) else {
             ring.append(connection)
             lanes[connection] = [Lane(key: key, portions: [portion], patchCount: count)]
@@ -79,10 +83,11 @@ struct TurnQueue<Key: BatchKey> {
         let first: Portion
     }
 
-    /// The next turn; with `passingOverPieces`, of a key that does not run in pieces. Nil where there is none.
-    func nextTurn(passingOverPieces: Bool = false) -> Turn? {
+    /// The next turn, of a key that runs in pieces or of another, as far as these are asked for. Nil where there is
+    /// none.
+    func nextTurn(pieces: Bool = true, batches: Bool = true) -> Turn? {
         for connection in ring {
-            for lane in lanes[connection] ?? [] where !passingOverPieces || !lane.key.runsInPieces {
+            for lane in lanes[connection] ?? [] where lane.key.runsInPieces ? pieces : batches {
                 return Turn(connection: connection, key: lane.key, first: lane.portions[lane.head])
             }
         }
@@ -133,6 +138,8 @@ struct TurnQueue<Key: BatchKey> {
     private mutating func forget(_ count: Int, _ key: Key) {
         patchCount -= count
         if key.runsInPieces { pieceCount -= count }
+        let left = (patchCounts[key] ?? 0) - count
+        patchCounts[key] = left > 0 ? left : nil
     }
 
     /// Takes the given jobs of a connection out, wherever they stand; returns how many patches went.

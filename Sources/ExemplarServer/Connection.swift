@@ -18,6 +18,8 @@ final class Connection {
     var waitsForTurn = false
     /// Is not read until lines have room again, while models are reloaded.
     var waitsForMemory = false
+    /// Whether the line that waits, or has waited, for memory is still to be taken.
+    var isOwedLine = false
     /// What the server has counted of this connection's replies, and of its framer's storage.
     var accountedOutput = 0
     var accountedInput = 0
@@ -145,8 +147,8 @@ final class Connection {
             switch errno {
             case EINTR: continue
             case EAGAIN:
-                // What a client left of megabytes keeps no megabytes.
-                output.shrink(above: 64 << 10)
+                // Whoever takes nearly all of a long reply and then rests is not to hold all of its storage.
+                output.trim(keepingCapacityUpTo: ServerConfiguration.fairOutput)
                 return total
             default: return nil
             }

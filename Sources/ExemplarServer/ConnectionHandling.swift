@@ -12,12 +12,14 @@ extension Server {
             remove(connection)
             return
         }
-        // Storage doubles as it grows.
-        if event.ready.contains(.read), connection.accountedInput > ServerConfiguration.fairOutput,
+        // Storage doubles as it grows. What comes to a connection that lingers is not kept.
+        if event.ready.contains(.read), connection.lingersUntil == nil,
+            connection.accountedInput > ServerConfiguration.fairOutput,
             memory.roomForLines(growth: connection.accountedInput) == .later
         {
             // It is read again by the first sweep that finds room.
             connection.waitsForMemory = true
+            connection.isOwedLine = true
         } else if event.ready.contains(.read) {
             switch connection.receive(through: chunk) {
             case .bytes(let count):
@@ -123,6 +125,7 @@ extension Server {
                     ReplyAddress(connection: connection.id, id: .null, batch: nil), connection)
             }
         }
+        if hasTaken, !connection.waitsForMemory { connection.isOwedLine = false }
         // A client that must take replies first may be long in asking for the next line.
         connection.framer.releaseLine()
         if !connection.framer.isInsideLine {

@@ -35,9 +35,12 @@ extension Server {
         return poller.wait(timeout: timeout())
     }
 
-    /// Whether more waits than all workers can take at once. One that is idle now is about to.
+    /// Whether more waits than all workers can take at once, and than they can compute while this thread rests. One
+    /// that is idle now is about to take some.
     private var isCrowded: Bool {
-        batcher.read { $0.batchablePatchCount >= $0.limits.workers * $0.limits.maxBatch }
+        batcher.read {
+            $0.batchablePatchCount >= $0.limits.workers * $0.limits.maxBatch && $0.timeToCompute() > Self.rest * 2
+        }
     }
 
     /// Looks for events again and again for a short time, without sleeping.

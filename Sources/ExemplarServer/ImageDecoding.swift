@@ -29,7 +29,7 @@ final class ImageDecoding: Sendable {
             waiting += order.byteCount
             return true
         }
-        guard hasRoom else { return .refused(retryAfter: queue.read { $0.timeToCompute($0.queuedPatchCount) }) }
+        guard hasRoom else { return .refused(retryAfter: queue.read { $0.timeToCompute() }) }
         let admission = queue.admit(order, deadline: order.deadline)
         if case .admitted = admission { return admission }
         leave([order])
@@ -38,6 +38,9 @@ final class ImageDecoding: Sendable {
 
     /// Forgets the orders of a connection that is gone.
     func cancel(_ connection: ConnectionID) { leave(queue.cancel(connection)) }
+
+    /// Orders that have not left.
+    var jobCount: Int { queue.read { $0.jobCount } }
 
     /// When `expire` has something to do, or somewhat earlier.
     var nextDeadline: ContinuousClock.Instant? { queue.read { $0.nextDeadline } }

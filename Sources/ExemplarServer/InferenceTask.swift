@@ -38,6 +38,8 @@ final class InferenceTask: @unchecked Sendable {
     private let unitStarts: [Int]
     let rows: UnsafeMutableBufferPointer<Float>
     private(set) var averages: [Average] = []
+    /// Units that may be under way beyond the first that is not computed: whose rows are added in their order.
+    let lead: Int
     let pixels: UnsafeMutableBufferPointer<UInt8>
     private let lock = Monitor(Failure())
 
@@ -78,6 +80,7 @@ final class InferenceTask: @unchecked Sendable {
         rows = .allocate(capacity: inputs.entries.count * dimension)
         let patchBytes = served.model.configuration.input.count
         pixels = .allocate(capacity: isPixels ? inputs.entries.count * (draws?.count ?? 0) * patchBytes : 0)
+        lead = (draws?.count ?? 1) > 1 && !isPixels ? served.lead : .max
         if let draws, draws.count > 1, !isPixels {
             averages = inputs.entries.map { _ in Average(moments: RunningMoments(dimension: dimension)) }
         }
@@ -215,6 +218,7 @@ struct InferenceJob: BatchJob {
 
     var connection: ConnectionID { task.address.connection }
     var patchCount: Int { task.unitCount }
+    var lead: Int { task.lead }
 
     func piece(at unit: Int) -> Range<Int> { task.restOfImage(from: unit) }
 

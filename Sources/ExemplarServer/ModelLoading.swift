@@ -6,12 +6,11 @@ import Platform
 /// Models: loaded at the start and again at every SIGHUP, and swapped in once they have shown that they compute what
 /// they should.
 extension Server {
-    /// Loads the models on a thread of their own; the outcome comes through the outbox.
+    /// Loads the models on a thread of their own; the outcome comes through the outbox. Where that cannot begin now,
+    /// `runTimers` does it as soon as it can: once, however often it was asked for.
     func load() {
-        guard !isLoading else {
-            wantsReload = true
-            return
-        }
+        wantsReload = isLoading || linesComeFirst
+        guard !wantsReload else { return }
         isLoading = true
         let (configuration, outbox, threads) = (configuration, outbox, handler.threads)
         let memory = ModelMemory(budget: memory, passes: passes)
@@ -26,8 +25,16 @@ extension Server {
         if !isStarted { finishLoading(.failure(ModelError("Cannot start a thread to load the models"))) }
     }
 
+    /// Whether lines that waited for memory during the last reload are still to be read: without their turn, reload
+    /// after reload would keep them waiting. Nor do clients that send slowly keep a reload waiting for long.
+    private var linesComeFirst: Bool {
+        guard let loadEnded, loadEnded.duration(to: .now) < configuration.readTimeout else { return false }
+        return connections.values.contains(where: \.isOwedLine)
+    }
+
     func finishLoading(_ result: Result<ModelSet, ModelError>) {
         isLoading = false
+        loadEnded = .now
         switch result {
         case .success(let loaded):
             let isFirst = models == nil
@@ -65,10 +72,6 @@ extension Server {
             }
             statistics.update { $0.failedReloads += 1 }
             log.error("the models were not reloaded, the old ones go on: \(error)")
-        }
-        if wantsReload, drainDeadline == nil {
-            wantsReload = false
-            load()
         }
     }
 

@@ -15,6 +15,9 @@ final class ServedModel: Sendable {
     let sharedBatch: Int
     /// Whether a single patch is computed by all workers together where they are awake.
     let sharesSingles: Bool
+    /// Draws of one request that may be under way beyond the first that is not computed: a batch for every worker, and
+    /// one for that which is done first.
+    let lead: Int
     /// Bytes of the weights and of the workers' maps.
     let byteCount: Int
     /// What the method `model` answers, written once: a single line may ask for it a thousand times.
@@ -31,6 +34,7 @@ final class ServedModel: Sendable {
         model = try Model.load(folder: folder, options: options, memory: memory)
         var embedders: [Embedder] = []
         members = min(threads, ServerConfiguration.maxCrew)
+        lead = (threads + 1) * maxBatch
         sharedBatch = model.sharedBatch(members: members)
         sharesSingles = model.isWorthSharing(members: members)
         for index in 0..<threads {

@@ -83,9 +83,11 @@ extension Server {
     func admit(
         _ task: InferenceTask, _ deadline: ContinuousClock.Instant?, _ connection: Connection, isAccepted: Bool = false
     ) {
+        // A long reply takes longer to write than a patch to compute.
+        let mayBeBrief = task.replyByteCount <= ServerConfiguration.briefReply
         let admission = batcher.admit(
-            InferenceJob(task: task), deadline: deadline, isAccepted: isAccepted, defersBrief: true)
-        if case .admitted = admission { mayBeBrief = true }
+            InferenceJob(task: task), deadline: deadline, isAccepted: isAccepted, defersBrief: mayBeBrief)
+        if mayBeBrief, case .admitted = admission { self.mayBeBrief = true }
         settle(admission, of: task.address, owed: task.replyByteCount, connection) {
             handler.overloaded(retryAfter: $0)
         }

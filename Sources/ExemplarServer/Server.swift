@@ -56,6 +56,8 @@ public final class Server {
     var status: Int32?
     var isLoading = false
     var wantsReload = false
+    /// When models were last loaded, or could not be.
+    var loadEnded: ContinuousClock.Instant?
     /// What is received goes through it: the line of some dozens of patches in one call.
     let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 128 << 10, alignment: 64)
     private let signals: Int32
@@ -89,12 +91,13 @@ public final class Server {
         images = ImageDecoding(outbox: outbox)
         var limits = BatchingLimits(maxBatch: configuration.maxBatch, queue: configuration.queue, workers: threads)
         limits.brief = configuration.briefBatch
+        limits.crew = min(threads, ServerConfiguration.maxCrew)
         let batcher = InferenceBatcher(limits: limits, now: { .now })
         self.batcher = batcher
         passes = ImagePasses(budget: memory) { batcher.retry() }
         handler = RequestHandler(
             configuration: configuration, threads: threads, memory: memory,
-            refusal: { count in batcher.read { $0.refusal(of: count) } }, token: token)
+            refusal: { count, inPieces in batcher.read { $0.refusal(of: count, inPieces: inPieces) } }, token: token)
         let observer = ServerObserver(
             statistics: statistics, batcher: batcher, memory: memory, connectionLimit: configuration.maxConnections,
             progressTimeout: configuration.progressTimeout)
@@ -105,7 +108,7 @@ public final class Server {
         let crew: Crew?
         do {
             crew =
-                threads > 1 ? try Crew(count: min(threads, ServerConfiguration.maxCrew), startThread: startThread) : nil
+                threads > 1 ? try Crew(count: limits.crew, startThread: startThread) : nil
         } catch {
             throw ServerError(error.description)
         }
@@ -120,7 +123,7 @@ public final class Server {
         else { throw ServerError("Cannot watch descriptors: \(errorText()).") }
         try listen()
         try images.start()
-        for _ in 0..<threads {
+        for _ in 0..<limits.threads {
             try Worker(
                 batcher: batcher, outbox: outbox, statistics: statistics, crew: crew, passes: passes,
                 progressInterval: interval
@@ -223,7 +226,7 @@ public final class Server {
             return
         }
         guard drainDeadline == nil else {
-            log.warning("ended by a second \(signal): \(batcher.read { $0.jobCount }) requests are lost")
+            log.warning("ended by a second \(signal): \(unansweredCount) requests are lost")
             status = 1
             return
         }
@@ -232,9 +235,12 @@ public final class Server {
         observer.willDrain()
         for listener in listeners.values { poller.remove(listener.descriptor) }
         listeners = [:]
-        log.info("draining after \(signal)", [.init("requests", .int(batcher.read { $0.jobCount }))])
+        log.info("draining after \(signal)", [.init("requests", .int(unansweredCount))])
         for connection in connections.values where connection.isIdle { advance(connection) }
     }
+
+    /// Requests that were admitted, or wait for their images to be decoded, and are not answered.
+    private var unansweredCount: Int { batcher.read { $0.jobCount } + images.jobCount }
 
     // MARK: Timers
 
@@ -248,6 +254,7 @@ public final class Server {
         let now = ContinuousClock.now
         for job in batcher.expire() { answerExpired(job.task.address, owed: job.task.replyByteCount) }
         for order in images.expire() { answerExpired(order.address) }
+        if wantsReload, !isLoading, drainDeadline == nil, status == nil { load() }
         if let time = acceptAgain, time <= now {
             acceptAgain = nil
             for (token, listener) in listeners { poller.change(listener.descriptor, .read, token: token.rawValue) }
@@ -267,7 +274,7 @@ public final class Server {
             log.info("drained")
             status = 0
         } else if deadline <= now {
-            log.warning("the drain timeout is over: \(batcher.read { $0.jobCount }) requests are lost")
+            log.warning("the drain timeout is over: \(unansweredCount) requests are lost")
             status = 1
         }
     }

@@ -28,7 +28,7 @@ public struct ServerConfiguration: Sendable {
     public var options = ModelOptions()
     /// The most patches in one forward pass.
     public var maxBatch = 64
-    /// The most patches that wait.
+    /// The most patches that wait, and the most of larger images, by their area.
     public var queue = 4096
     /// The longest batch that the event loop computes itself, where all workers are idle: so long it reads nothing.
     public var briefBatch: Duration = .milliseconds(2)
@@ -76,6 +76,8 @@ public struct ServerConfiguration: Sendable {
     static let maxInFlight = 1024
     /// Bytes of replies that may wait for one connection before it is not read any more.
     static let maxPendingOutput = 16 << 20
+    /// Bytes of the longest reply that the event loop writes itself.
+    static let briefReply = 64 << 10
     /// The most threads that share one patch: beyond it their meetings cost what they save.
     static let maxCrew = 8
     /// Bytes of replies that any connection may have waiting while those of all together hold `crowdedOutput`.

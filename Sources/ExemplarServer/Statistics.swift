@@ -87,7 +87,8 @@ extension Statistics {
             "patches": .int(Int(clamping: figures.patches)), "batches": .int(Int(clamping: figures.batches)),
             "batch_sizes": batchSizes(figures),
             "queue": [
-                "depth": .int(load.queuedPatches), "limit": .int(load.queueLimit),
+                "depth": .int(load.queuedPatches), "image_depth": .int(load.queuedImagePatches),
+                "limit": .int(load.queueLimit),
                 "in_flight": .int(load.requestsInFlight),
             ],
             "workers": ["count": .int(load.workers), "idle": .int(load.idleWorkers)],

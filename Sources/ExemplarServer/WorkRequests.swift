@@ -112,7 +112,9 @@ extension RequestHandler {
             let units = InferenceTask.units(of: entry, draws: work.draws, model: work.served.model)
             try checkFit(work, inputs.entries.count, units: units, "patches")
             // Before anything is decoded: under overload most requests are refused, and what they take the others lack.
-            if let retryAfter = refusal(inputs.entries.count * units) { throw overloaded(retryAfter: retryAfter) }
+            if let retryAfter = refusal(inputs.entries.count * units, passByteCount != nil) {
+                throw overloaded(retryAfter: retryAfter)
+            }
             let byteCount = inputs.entries.count * shape.height * shape.width * shape.channels * type.byteCount
             let taken = self.byteCount(
                 work, inputs.entries.count, inputs: byteCount, units: inputs.entries.count * units, address)
@@ -161,7 +163,7 @@ extension RequestHandler {
         if let draws = work.draws, draws.count > 1 {
             // A mean and a sum of squares in double precision, and rows that come before their turn.
             values += count * dimension * 2 * MemoryLayout<Double>.stride
-            values += min(units, threads * configuration.maxBatch) * dimension * MemoryLayout<Float>.stride
+            values += min(units, work.served.lead) * dimension * MemoryLayout<Float>.stride
         }
         if case .patches = work.answer { values = units * work.served.model.configuration.input.count }
         let beside = work.scratchBytes + (work.draws?.byteCount ?? 0) + address.id.json.count

@@ -107,11 +107,11 @@ public struct ByteBuffer: @unchecked Sendable {
         if self.capacity > capacity { storage = nil }
     }
 
-    /// Moves the bytes into storage of twice their size where they take less than a quarter of it, and it is larger
-    /// than `capacity` bytes. Between the two sizes lies as much traffic as a move copies, or more.
-    public mutating func shrink(above capacity: Int) {
-        guard self.capacity > capacity, count < self.capacity / 4 else { return }
-        var smaller = ByteBuffer(capacity: 2 * count)
+    /// Returns storage of which less than a quarter is used, where it is larger than `capacity` bytes: what is appended
+    /// next doubles what is left, and as much again must be consumed before it is worth the copy once more.
+    public mutating func trim(keepingCapacityUpTo capacity: Int) {
+        guard self.capacity > max(capacity, 4 * count) else { return }
+        var smaller = ByteBuffer(capacity: count)
         withUnsafeBytes { smaller.append(contentsOf: $0) }
         self = smaller
     }

@@ -24,14 +24,16 @@ import Testing
 
     @Test func aSinglePatchRunsAtOnce() {
         var machine = machine()
-        #expect(machine.admit(TestJob(1), deadline: nil, at: start) == .admitted(wake: 1))
+        #expect(machine.admit(TestJob(1), deadline: nil, at: start) == .admitted)
+        #expect(machine.wantedWorkerCount == 1)
         #expect(summary(next(&machine)) == ["1:0..<1"])
         #expect(next(&machine) == nil)
     }
 
     @Test func idleWorkersShareWhatWaits() {
         var machine = machine(workers: 3)
-        #expect(machine.admit(TestJob(1, patches: 10), deadline: nil, at: start) == .admitted(wake: 3))
+        #expect(machine.admit(TestJob(1, patches: 10), deadline: nil, at: start) == .admitted)
+        #expect(machine.wantedWorkerCount == 3)
         #expect(summary(next(&machine)) == ["1:0..<4"])
         #expect(summary(next(&machine)) == ["1:4..<7"])
         #expect(summary(next(&machine)) == ["1:7..<10"])
@@ -39,14 +41,14 @@ import Testing
 
     @Test func fewPatchesOfAKeyThatSharesAreOneBatchForAll() throws {
         var machine = machine(workers: 3)
-        #expect(machine.admit(TestJob(1, key: "S", patches: 4), deadline: nil, at: start) == .admitted(wake: 3))
+        #expect(machine.admit(TestJob(1, key: "S", patches: 4), deadline: nil, at: start) == .admitted)
         let batch = try #require(next(&machine))
         #expect(summary(batch) == ["1:0..<4"])
         #expect(batch.isShared)
         // What comes meanwhile waits, even of a key that does not share, and nobody is woken in vain.
-        #expect(machine.admit(TestJob(2, key: "a", patches: 2), deadline: nil, at: start) == .admitted(wake: 0))
+        #expect(machine.admit(TestJob(2, key: "a", patches: 2), deadline: nil, at: start) == .admitted)
         #expect(next(&machine) == nil)
-        #expect(machine.idleWorkerCount == 0)
+        #expect(machine.idleWorkerCount == 0 && machine.wantedWorkerCount == 0)
         #expect(machine.finish(batch, at: start).wake == 2)
         #expect(summary(next(&machine)) == ["2:0..<1"])
         #expect(machine.idleWorkerCount == 2)
@@ -168,7 +170,28 @@ import Testing
         let batch = try #require(next(&machine))
         #expect(batch.isShared != wasShared)
         _ = machine.finish(batch, wasShared: wasShared, at: start.advanced(by: .milliseconds(20)))
-        #expect(machine.timeToCompute(10) == .milliseconds(wasShared ? 200 : 100))
+        admit([TestJob(2, key: TestKey(stringLiteral: key), patches: 10)], to: &machine)
+        #expect(machine.timeToCompute() == .milliseconds(wasShared ? 200 : 100))
+    }
+
+    /// What a key costs says nothing of another, once both are known.
+    @Test func aKeyCostsWhatItsOwnBatchesDid() throws {
+        var limits = BatchingLimits(maxBatch: 8, queue: 100, workers: 1)
+        limits.brief = .milliseconds(20)
+        var machine = Machine(limits: limits)
+        for (key, duration) in [("a", Duration.microseconds(31_250)), ("b", .microseconds(15_625))] {
+            admit([TestJob(1, key: TestKey(stringLiteral: key))], to: &machine)
+            let batch = try #require(next(&machine))
+            _ = machine.finish(batch, at: start.advanced(by: duration))
+        }
+        admit([TestJob(2, key: "a")], to: &machine)
+        #expect(!machine.isBrief)
+        _ = machine.cancel(ConnectionID(1))
+        admit([TestJob(3, key: "b")], to: &machine)
+        #expect(machine.isBrief)
+        admit([TestJob(4, key: "a", patches: 50), TestJob(5, key: "b", patches: 40)], to: &machine)
+        // 50/32 s and 41/64 s.
+        #expect(machine.timeToCompute() == .microseconds(2_203_125))
     }
 
     @Test func connectionsShareABatchInEqualParts() {
@@ -188,7 +211,7 @@ import Testing
         // Measured: 5 ms a patch. Eight wait.
         #expect(
             machine.admit(TestJob(3, patches: 3), deadline: nil, at: start) == .refused(retryAfter: .milliseconds(40)))
-        #expect(machine.admit(TestJob(4, patches: 2), deadline: nil, at: start) == .admitted(wake: 1))
+        #expect(machine.admit(TestJob(4, patches: 2), deadline: nil, at: start) == .admitted)
     }
 
     @Test func deadlinesExpireQueuedAndRunningJobs() throws {
@@ -231,6 +254,18 @@ import Testing
         #expect(machine.isDrained)
     }
 
+    /// What runs for a client that is gone keeps nobody waiting.
+    @Test func whatIsComputedForNobodyIsDrained() throws {
+        var machine = machine()
+        admit([TestJob(1, key: "8", patches: 8)], to: &machine)
+        let piece = try #require(next(&machine))
+        machine.drain()
+        #expect(!machine.isDrained)
+        _ = machine.cancel(ConnectionID(1))
+        #expect(machine.isDrained)
+        #expect(machine.finish(piece, at: start).completed == [])
+    }
+
     @Test func theOldestRunningBatchIsKnown() throws {
         var machine = machine(maxBatch: 1, workers: 2)
         admit([TestJob(1), TestJob(2)], to: &machine)
@@ -249,65 +284,29 @@ import Testing
         #expect(machine.oldestProgress == nil)
     }
 
-    // MARK: Pieces
-
-    /// What `reserve` was asked for, and the batch.
-    private func next(_ machine: inout Machine, free: Int) -> (asked: [Int], batch: TestBatch?) {
-        var asked: [Int] = []
-        let step = machine.next(at: start) { job, piece in
-            asked.append(job.name)
-            return piece.count <= free
-        }
-        guard case .run(let batch, _) = step else { return (asked, nil) }
-        return (asked, batch)
-    }
-
-    @Test func piecesRunByThemselves() throws {
-        var machine = machine(maxBatch: 2)
-        // Larger than a batch, and with others of their key: neither cuts nor joins them.
-        admit([TestJob(1, of: 1, key: "3", patches: 7), TestJob(2, of: 2, key: "3")], to: &machine)
+    /// However long one worker's part takes, another gets no further than the lead, and goes on once it is done.
+    @Test func aJobIsNoFurtherThanItsLead() throws {
+        var machine = machine(maxBatch: 2, workers: 2)
+        // The key b has a lead of 4.
+        let job = TestJob(1, key: "b", patches: 9)
+        admit([job], to: &machine)
+        let slow = try #require(next(&machine))
+        #expect(summary(slow) == ["1:0..<2"])
+        let second = try #require(next(&machine))
+        #expect(summary(second) == ["1:2..<4"] && machine.queuedPatchCount == 5)
+        #expect(machine.finish(second, at: start).wake == 0)
+        #expect(next(&machine) == nil && machine.wantedWorkerCount == 0)
+        #expect(machine.finish(slow, at: start).wake == 2)
+        var completed: [TestJob] = []
         var order: [String] = []
         while let batch = next(&machine) {
             order += summary(batch)
-            _ = machine.finish(batch, at: start)
+            completed += machine.finish(batch, at: start).completed
         }
-        #expect(order == ["1:0..<3", "2:0..<1", "1:3..<6", "1:6..<7"])
-    }
-
-    @Test func whatNeedsNothingPassesAPieceThatCannotStart() throws {
-        var machine = machine(workers: 2)
-        admit([TestJob(1, of: 1, key: "8", patches: 8), TestJob(2, of: 2, patches: 4)], to: &machine)
-        let (asked, batch) = next(&machine, free: 7)
-        #expect(asked == [1])
-        // Half of what can be batched for each of the two workers: the piece does not count.
-        #expect(summary(batch) == ["2:0..<2"])
-        #expect(summary(next(&machine, free: 7).batch) == ["2:2..<4"])
-        #expect(machine.queuedPatchCount == 8)
-    }
-
-    /// Small pieces, and patches of its own client, come and go: the large piece is the next to start all the same.
-    @Test func aLargePieceIsNotOvertakenByPieces() throws {
-        var machine = machine(queue: 1000, workers: 3)
-        admit([TestJob(1, of: 1, key: "8", patches: 8)], to: &machine)
-        #expect(next(&machine, free: 7).batch == nil)
-        for round in 0..<20 {
-            let own = TestJob(100 + round, of: 1)
-            admit([own, TestJob(200 + round, of: 2, key: "3")], to: &machine)
-            let (asked, batch) = next(&machine, free: 7)
-            #expect(asked == [1])
-            #expect(batch?.slices.map(\.job) == [own])
-            _ = machine.finish(try #require(batch), at: start)
-        }
-        #expect(summary(next(&machine, free: 8).batch) == ["1:0..<8"])
-        #expect(summary(next(&machine, free: 1).batch) == ["200:0..<1"])
-    }
-
-    @Test func aPieceWhoseClientLeavesMakesWay() throws {
-        var machine = machine()
-        admit([TestJob(1, of: 1, key: "8", patches: 8), TestJob(2, of: 2, key: "3")], to: &machine)
-        #expect(next(&machine, free: 7).batch == nil)
-        _ = machine.cancel(ConnectionID(1))
-        #expect(summary(next(&machine, free: 7).batch) == ["2:0..<1"])
-        #expect(machine.queuedPatchCount == 0)
+        #expect(order == ["1:4..<6", "1:6..<8", "1:8..<9"] && completed == [job])
+        // What is held back leaves with its job.
+        admit([job, TestJob(2, of: 2)], to: &machine)
+        _ = machine.cancel(job.connection)
+        #expect(machine.queuedPatchCount == 1)
     }
 }

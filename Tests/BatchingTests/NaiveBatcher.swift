@@ -25,6 +25,9 @@ struct TestJob: BatchJob, Hashable {
         patchCount = patches
     }
 
+    /// Of the key "b".
+    var lead: Int { key.name == "b" ? 4 : .max }
+
     func piece(at patch: Int) -> Range<Int> { patch..<min(patchCount, patch + (key.pieceSize ?? patchCount)) }
 }
 
@@ -53,6 +56,8 @@ struct NaiveBatcher {
 
     var limits: BatchingLimits
     var waiting: [Patch] = []
+    /// Patches of jobs that are not to be begun yet.
+    var heldBack: [Patch] = []
     var computing: [Int: [Patch]] = [:]
     var unfinished: [TestJob: Int] = [:]
     var deadlines: [TestJob: ManualInstant] = [:]
@@ -66,13 +71,36 @@ struct NaiveBatcher {
     /// Pieces that had their turn and could not start, the first in front.
     var line: [TestJob] = []
 
-    var idle: Int { isSharing ? 0 : limits.workers - computing.count }
+    var runningPieces: Int { computing.values.count { $0.first?.job.key.runsInPieces ?? false } }
+    /// A single worker has a second thread beside it, for pieces.
+    var idleThreads: Int { isSharing ? 0 : max(2, limits.workers) - computing.count }
+    var idle: Int { min(idleThreads, limits.workers - (computing.count - runningPieces)) }
+    /// One worker at least is left to patches.
+    var idleForPieces: Int { min(idleThreads, max(1, limits.workers - 1) - runningPieces) }
+    /// Idle threads that would find something.
+    var wanted: Int {
+        let pieces = waiting.count { $0.job.key.runsInPieces }
+        return min(idleThreads, min(idle, waiting.count - pieces) + min(idleForPieces, pieces))
+    }
 
     mutating func admit(_ job: TestJob, deadline: ManualInstant?) -> Bool {
-        guard waiting.count + job.patchCount <= limits.queue else { return false }
-        waiting += (0..<job.patchCount).map { Patch(job: job, index: $0) }
+        let alike = waiting.count { $0.job.key.runsInPieces == job.key.runsInPieces }
+        guard alike + (job.key.runsInPieces ? 0 : heldBack.count) + job.patchCount <= limits.queue else { return false }
+        heldBack += (0..<job.patchCount).map { Patch(job: job, index: $0) }
         unfinished[job] = job.patchCount
         deadlines[job] = deadline
+        queueMore(of: job)
+        return true
+    }
+
+    /// Lets those of its patches into the queue that may be begun; false where there are none.
+    @discardableResult
+    private mutating func queueMore(of job: TestJob) -> Bool {
+        let first = (computing.values.joined() + waiting + heldBack).filter { $0.job == job }.map(\.index).min() ?? 0
+        let allowed = heldBack.filter { $0.job == job && $0.index - first < job.lead }
+        guard !allowed.isEmpty else { return false }
+        heldBack.removeAll { allowed.contains($0) }
+        waiting += allowed
         if !connectionTurns.contains(job.connection) { connectionTurns.append(job.connection) }
         if !keyTurns[job.connection, default: []].contains(job.key) {
             keyTurns[job.connection, default: []].append(job.key)
@@ -88,7 +116,11 @@ struct NaiveBatcher {
         }
         if let first = line.first { turns.insert((first.connection, first.key), at: 0) }
         for turn in turns {
-            guard turn.key.runsInPieces else { return deal(turn.key, worker: worker) }
+            guard turn.key.runsInPieces else {
+                guard idle > 0 else { continue }
+                return deal(turn.key, worker: worker)
+            }
+            guard idleForPieces > 0 else { continue }
             let mine = waiting.filter { $0.job.key == turn.key && $0.job.connection == turn.connection }
             guard let job = mine.first?.job, line.isEmpty || line == [job] else { continue }
             let rest = mine.filter { $0.job == job }
@@ -143,9 +175,10 @@ struct NaiveBatcher {
         forgetEmptyTurns()
     }
 
-    /// The jobs that are complete with this.
-    mutating func finish(worker: Int) -> Set<TestJob> {
+    /// The jobs that are complete with this, and how many threads should look at the queue.
+    mutating func finish(worker: Int) -> (complete: Set<TestJob>, wake: Int) {
         var complete: Set<TestJob> = []
+        var wake = isSharing ? min(limits.workers - 1, waiting.count) : 0
         isSharing = false
         let computed = computing.removeValue(forKey: worker) ?? []
         if let job = computed.first?.job, job.key.runsInPieces { free += Self.need(job, computed.count) }
@@ -157,13 +190,15 @@ struct NaiveBatcher {
                 unfinished[patch.job] = nil
             }
         }
-        return complete
+        for job in Set(computed.map(\.job)).sorted(by: { $0.name < $1.name }) where queueMore(of: job) { wake = wanted }
+        return (complete, wake)
     }
 
     mutating func remove(where isGone: (TestJob) -> Bool) -> Set<TestJob> {
         let gone = Set(unfinished.keys.filter(isGone))
         for job in gone { unfinished[job] = nil }
         waiting.removeAll { gone.contains($0.job) }
+        heldBack.removeAll { gone.contains($0.job) }
         line.removeAll { gone.contains($0) }
         forgetEmptyTurns()
         return gone

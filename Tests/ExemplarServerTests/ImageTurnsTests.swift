@@ -60,6 +60,28 @@ import Transformations
         for _ in answered..<Self.count { #expect(try flooding.reply().embeddings.count == 1) }
     }
 
+    /// Images that fill their queue and take long, on one thread and on two: patches are computed beside them, and are
+    /// refused for their own number alone.
+    @Test(arguments: [1, 2])
+    func patchesGoOnBesideImages(threads: Int) throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path, ["--queue", "600"], threads: threads)
+        let quiet = try server.connect()
+        let expected = try quiet.ask(oracle.embedLine()).embeddings
+        let images = try server.connect()
+        let count = 8
+        let line = oracle.imageLine(400, 400)
+        let writer = LineWriter(images, Array(repeating: line, count: count))
+        // The queue is full: one more is refused.
+        var refused = 0
+        while refused == 0 { if try images.reply().code == -32000 { refused += 1 } }
+        for _ in 0..<20 { #expect(try quiet.ask(oracle.embedLine()).embeddings == expected) }
+        let stats = try quiet.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
+        #expect(try #require(int(stats?["queue"]?["image_depth"])) > 0, "the images had gone")
+        writer.join()
+    }
+
     @Test func aDeadlineEndsWhileTheImageWaits() throws {
         let oracle = Oracle.wide(transformations: Self.ranges)
         let model = try TemporaryModel(oracle)

@@ -148,13 +148,7 @@ import Transformations
         let model = try TemporaryModel(.tiny())
         let server = try Self.server(.tiny(), model, ["--write-timeout", "600"])
         let good = try server.connect()
-        func allocated() throws -> Int? {
-            // Longer than the figures are kept.
-            usleep(120_000)
-            let stats = try good.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
-            return int(stats?["allocator"]?["allocated"])
-        }
-        let before = try allocated()
+        let before = try allocated(good)
         let clients = try (0..<8).map { _ in try server.connect(receiveBuffer: 4096) }
         let line = Array(#"{"jsonrpc":"2.0","id":\#(Self.id(50_000)),"method":"live"}"#.utf8) + [0x0A]
         // 10 MB each: less than a single connection may have waiting, and together ten times what all may.
@@ -168,8 +162,51 @@ import Transformations
             usleep(2000)
         }
         #expect(try good.isQuiet(), "who takes replies is served")
-        if let before, let after = try allocated() {
+        if let before, let after = try allocated(good) {
             #expect(after - before < 32 << 20, "\((after - before) >> 20) MiB are held")
         }
+    }
+
+    /// A client that has taken nearly all of a reply, and no more for now, holds hardly more than the rest of it.
+    @Test func theEndOfALongReply() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path, ["--write-timeout", "600"])
+        let good = try server.connect()
+        let before = try allocated(good)
+        let client = try server.connect(receiveBuffer: 64 << 10)
+        // Some 25 MB: several times what the kernel takes.
+        let line = oracle.embedLine(Array(0..<128), #","layers":["conv1"]"#)
+        try client.send(line: line)
+        var taken: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 64 << 10)
+        var (most, rest) = (0, 0)
+        try good.waitForMemory { memory in
+            (most, rest) = (max(most, memory.replies), memory.replies)
+            guard most == 0 || rest > most / 4 else { return true }
+            for _ in 0..<8 {
+                let count = recv(client.descriptor, &chunk, chunk.count, 0)
+                try #require(count > 0)
+                taken += chunk.prefix(count)
+            }
+            return false
+        }
+        #expect(rest > 0, "the end of it waits")
+        if let before, let after = try allocated(good) {
+            #expect(after - before < most / 2, "\((after - before) >> 20) of \(most >> 20) MiB are held")
+        }
+        let end = try #require(try client.readLine())
+        let reply = String(decoding: taken, as: UTF8.self) + end
+        #expect(most < reply.utf8.count / 4 * 5, "\(most) bytes for \(reply.utf8.count)")
+        try good.send(line: line)
+        #expect(try good.readLine() == reply)
+    }
+
+    /// Bytes that the server has allocated; nil under sanitizers, which have their own allocator without figures.
+    private func allocated(_ client: LineSocket) throws -> Int? {
+        // Longer than the figures are kept.
+        usleep(120_000)
+        let stats = try client.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
+        return int(stats?["allocator"]?["allocated"])
     }
 }

@@ -1,5 +1,7 @@
 import Batching
 import ExemplarNetwork
+import Glibc
+import JSONRPC
 import Platform
 import TestSupport
 import Testing

@@ -102,6 +102,23 @@ import Testing
 }
 
 @Suite struct ByteBufferTests {
+    @Test func storageIsTrimmedToWhatIsLeft() {
+        var buffer = ByteBuffer(capacity: 1000)
+        for index in 0..<1000 { buffer.append(UInt8(ascii: index < 998 ? "x" : "y")) }
+        buffer.consume(750)
+        buffer.trim(keepingCapacityUpTo: 0)
+        #expect(buffer.capacity == 1000, "a quarter of it is used")
+        buffer.consume(1)
+        buffer.trim(keepingCapacityUpTo: 1000)
+        #expect(buffer.capacity == 1000, "it is no larger than may be kept")
+        buffer.trim(keepingCapacityUpTo: 999)
+        #expect(buffer.capacity == 249)
+        #expect(buffer.text == String(repeating: "x", count: 247) + "yy")
+        buffer.consume(249)
+        buffer.trim(keepingCapacityUpTo: 0)
+        #expect(buffer.capacity == 0 && buffer.isEmpty)
+    }
+
     /// Random appends, consumes and moves against an array.
     @Test func agreesWithAnArray() {
         var random = SeededGenerator(seed: 4)
@@ -117,7 +134,7 @@ import Testing
                 buffer.consume(count)
                 model.removeFirst(min(count, model.count))
                 if Bool.random(using: &random) {
-                    buffer.shrink(above: 512)
+                    buffer.trim(keepingCapacityUpTo: 512)
                     #expect(buffer.capacity <= max(512, 4 * buffer.count), "seed 4")
                 }
             }

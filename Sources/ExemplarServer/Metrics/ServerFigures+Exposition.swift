@@ -65,6 +65,9 @@ extension ServerFigures {
             sum: Double(statistics.patches))
         page.add("exemplar_queue_patches", .gauge, "Patches that wait.", Double(load.queuedPatches))
         page.add(
+            "exemplar_queue_image_patches", .gauge, "The area of the images that wait, in patches.",
+            Double(load.queuedImagePatches))
+        page.add(
             "exemplar_queue_limit_patches", .gauge, "The most patches that may wait: --queue.", Double(load.queueLimit))
         page.add(
             "exemplar_requests_in_flight", .gauge, "Requests admitted and not yet answered.",

@@ -19,6 +19,8 @@ struct ServerFigures: Sendable {
 /// How much a server has to do at one moment.
 struct LoadFigures: Sendable, Equatable {
     var queuedPatches: Int
+    /// Of the images over which the network runs, by their area.
+    var queuedImagePatches: Int
     var queueLimit: Int
     /// Requests admitted and not yet answered.
     var requestsInFlight: Int
@@ -28,14 +30,20 @@ struct LoadFigures: Sendable, Equatable {
     init(_ batcher: InferenceBatcher) {
         self = batcher.read { machine in
             LoadFigures(
-                queuedPatches: machine.queuedPatchCount, queueLimit: machine.limits.queue,
+                queuedPatches: machine.batchablePatchCount,
+                queuedImagePatches: machine.queuedPatchCount - machine.batchablePatchCount,
+                queueLimit: machine.limits.queue,
                 requestsInFlight: machine.jobCount, workers: machine.limits.workers,
                 idleWorkers: machine.idleWorkerCount)
         }
     }
 
-    init(queuedPatches: Int, queueLimit: Int, requestsInFlight: Int, workers: Int, idleWorkers: Int) {
+    init(
+        queuedPatches: Int, queuedImagePatches: Int, queueLimit: Int, requestsInFlight: Int, workers: Int,
+        idleWorkers: Int
+    ) {
         self.queuedPatches = queuedPatches
+        self.queuedImagePatches = queuedImagePatches
         self.queueLimit = queueLimit
         self.requestsInFlight = requestsInFlight
         self.workers = workers

@@ -54,7 +54,8 @@ extension Command {
                 help: "The most patches in one forward pass"),
             Option(
                 "queue", "COUNT", environment: "EXEMPLAR_QUEUE", default: "4096",
-                help: "The most patches that wait; beyond it requests are refused as overloaded"),
+                help: "The most patches that wait, and as many again of larger images; beyond it "
+                    + "requests are refused as overloaded"),
             Option(
                 "brief-batch", "SECONDS", environment: "EXEMPLAR_BRIEF_BATCH", default: "0.002",
                 help: "The longest batch that an idle server computes on the thread that reads requests; 0 for none"),

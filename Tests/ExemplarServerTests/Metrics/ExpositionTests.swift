@@ -34,7 +34,9 @@ import Testing
                     instructionSet: .portable, accuracy: .standard, selfTest: "none")
             ],
             statistics: statistics,
-            load: LoadFigures(queuedPatches: 9, queueLimit: 4096, requestsInFlight: 2, workers: 2, idleWorkers: 1),
+            load: LoadFigures(
+                queuedPatches: 9, queuedImagePatches: 7, queueLimit: 4096, requestsInFlight: 2, workers: 2,
+                idleWorkers: 1),
             memory: memory, connectionLimit: 1024,
             allocator: .init(allocated: 1, active: 2, resident: 3, retained: 4),
             controlGroup: ControlGroupUsage("nr_periods 10\nnr_throttled 4\nthrottled_usec 2500000\n"),
@@ -51,6 +53,7 @@ import Testing
         #expect(page.value("exemplar_errors_total", ["code": "-32000", "name": "overloaded"]) == 3)
         #expect(page.value("exemplar_build_info", ["version": "1.2.3"]) == 1)
         #expect(page.value("exemplar_queue_patches") == 9)
+        #expect(page.value("exemplar_queue_image_patches") == 7)
         #expect(page.value("exemplar_queue_limit_patches") == 4096)
         #expect(page.value("exemplar_connections") == 5)
         #expect(page.value("exemplar_reloads_total", ["result": "success"]) == 2)

@@ -19,8 +19,9 @@ final class ServerProcess {
     ///
     /// - Parameters:
     ///   - descriptors: the limit on open files, the system's where nil.
-    convenience init(_ arguments: [String], descriptors: Int? = nil) throws {
-        try self.init(launching: ["serve", "--port", "0", "--threads", "2"] + arguments, descriptors: descriptors)
+    convenience init(_ arguments: [String], threads: Int = 2, descriptors: Int? = nil) throws {
+        try self.init(
+            launching: ["serve", "--port", "0", "--threads", "\(threads)"] + arguments, descriptors: descriptors)
         let line = try waitForLog("listening on ")
         guard let port = line.split(separator: ":").last.flatMap({ UInt16($0) }) else {
             throw TestFailure("no port in: \(line)")
@@ -29,8 +30,8 @@ final class ServerProcess {
     }
 
     /// Starts a server that serves `model` alone.
-    convenience init(model: String, _ arguments: [String] = [], descriptors: Int? = nil) throws {
-        try self.init(["--model", model] + arguments, descriptors: descriptors)
+    convenience init(model: String, _ arguments: [String] = [], threads: Int = 2, descriptors: Int? = nil) throws {
+        try self.init(["--model", model] + arguments, threads: threads, descriptors: descriptors)
     }
 
     /// Starts the program and waits for nothing.

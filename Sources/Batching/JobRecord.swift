@@ -1,0 +1,22 @@
+/// What the batcher keeps of an admitted job until it leaves.
+struct JobRecord<Job: BatchJob, Instant: Sendable> {
+    let job: Job
+    let deadline: Instant?
+    /// Patches not yet reported finished.
+    var unfinished: Int
+    /// Patches that were put into the queue, the first of the job; the others are held back for its lead.
+    var queued: Int
+    /// Of a job that has more patches than its lead: those that were taken out of the queue again, and of these the
+    /// runs that are not finished.
+    var taken = 0
+    var running: [Range<Int>] = []
+
+    var heldBack: Int { job.patchCount - queued }
+    /// The first patch that is not computed.
+    var first: Int { running.reduce(taken) { min($0, $1.lowerBound) } }
+
+    mutating func take(_ patches: Range<Int>) {
+        taken = patches.upperBound
+        running.append(patches)
+    }
+}
