@@ -9,8 +9,9 @@ final class Connection {
     let descriptor: Int32
     var framer: LineFramer
     var output = ByteBuffer()
-    /// Bytes of replies that wait for the rest of their JSON-RPC batch.
-    var collectedByteCount = 0
+    /// Bytes of replies that wait for the rest of their JSON-RPC batch, and of the storage that holds them.
+    private(set) var collectedByteCount = 0
+    private var collectedCapacity = 0
     /// Not read while all clients together have too much to take.
     var isThrottled = false
     /// Has more complete lines than a turn takes, perhaps, and is not read until they are handled.
@@ -39,7 +40,7 @@ final class Connection {
     /// What the poller watches.
     var interest: Poller.Interest = .read
     /// JSON-RPC batches whose replies are not all there.
-    var batches: [UInt64: BatchReply] = [:]
+    private var batches: [UInt64: BatchReply] = [:]
     let opened: ContinuousClock.Instant
     /// When the last byte came, when the line that is being read began, and when the client last took a byte.
     var lastReceived: ContinuousClock.Instant
@@ -61,13 +62,35 @@ final class Connection {
     /// Whether the client must take replies before more of its requests are read.
     var isPaused: Bool {
         isThrottled || inFlight >= ServerConfiguration.maxInFlight
-            || output.count + collectedByteCount + owedByteCount >= ServerConfiguration.maxPendingOutput
+            || waitingByteCount + owedByteCount >= ServerConfiguration.maxPendingOutput
     }
 
-    /// Bytes that replies hold until the client takes them: what a connection that rests keeps is its own.
-    var pendingByteCount: Int {
-        let capacity = output.capacity
-        return collectedByteCount + (capacity > ServerConfiguration.fairOutput ? capacity : output.count)
+    /// Bytes of replies that wait.
+    var waitingByteCount: Int { output.count + collectedByteCount }
+
+    /// What they hold of the server's memory: storage is up to four times as large. The little that an empty output
+    /// keeps is not counted.
+    var waitingCapacity: Int { (output.isEmpty ? 0 : output.capacity) + collectedCapacity }
+
+    func begin(batch: UInt64, expecting count: Int) { batches[batch] = BatchReply(expecting: count) }
+
+    /// Puts a reply, as its address wrote it, into the output; one of a JSON-RPC batch as soon as all are there.
+    func append(_ reply: ByteBuffer, batch: UInt64?) {
+        guard let batch else {
+            output.append(contentsOf: reply)
+            return
+        }
+        countCollected(of: batch, -1)
+        let line = batches[batch]?.add(reply)
+        if line != nil { batches[batch] = nil }
+        countCollected(of: batch, 1)
+        if let line { output.append(contentsOf: line) }
+    }
+
+    private func countCollected(of batch: UInt64, _ sign: Int) {
+        guard let collected = batches[batch] else { return }
+        collectedByteCount += sign * collected.byteCount
+        collectedCapacity += sign * collected.capacity
     }
 
     /// Whether nothing is owed to the client any more.

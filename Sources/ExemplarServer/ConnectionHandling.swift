@@ -44,7 +44,7 @@ extension Server {
     /// Takes the requests of a turn, sends what can be sent, and decides what to watch for next.
     func advance(_ connection: Connection) {
         // One that waits for its turn takes no lines, whatever else there is to do for it.
-        var left = connection.waitsForTurn ? 0 : ServerConfiguration.linesPerTurn
+        var left = connection.waitsForTurn ? 0 : ServerConfiguration.requestsPerTurn
         takeLines(connection, &left)
         while true {
             guard let sent = connection.flush() else {
@@ -60,7 +60,7 @@ extension Server {
             guard sent > 0, !connection.isPaused, takeLines(connection, &left) else { break }
         }
         accountInput(connection)
-        if left == 0, !connection.waitsForTurn {
+        if left <= 0, !connection.waitsForTurn {
             connection.waitsForTurn = true
             backlog.append(connection.id.rawValue)
         }
@@ -107,8 +107,8 @@ extension Server {
         }
     }
 
-    /// Handles the complete lines that have come, at most `left`, as long as the client takes its replies. Returns
-    /// whether there were any.
+    /// Handles the complete lines that have come, until they held `left` requests, as long as the client takes its
+    /// replies. Returns whether there were any.
     @discardableResult
     private func takeLines(_ connection: Connection, _ left: inout Int) -> Bool {
         var hasTaken = false
@@ -116,10 +116,10 @@ extension Server {
             let frame = connection.framer.nextLine()
         {
             hasTaken = true
-            left -= 1
             switch frame {
-            case .line(let line): take(line, connection)
+            case .line(let line): left -= take(line, connection)
             case .tooLong:
+                left -= 1
                 answer(
                     .failure(tooLong(connection)),
                     ReplyAddress(connection: connection.id, id: .null, batch: nil), connection)

@@ -24,6 +24,9 @@ final class Draws: Sendable {
         case drawn(TransformationSampler, seed: UInt64, first: Int, TransformationSteps)
     }
 
+    /// What the transformations take, each with the factors of its contrast.
+    var byteCount: Int { count * (MemoryLayout<Transformation>.stride + 64) }
+
     private let source: Source
     private let made = Monitor<[Transformation]>([])
 

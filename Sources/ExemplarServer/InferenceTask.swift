@@ -30,17 +30,17 @@ final class InferenceTask: @unchecked Sendable {
     /// What the network's maps of each image take; empty where batches of patches run.
     let passByteCounts: [Int]
     let dimension: Int
-    /// Of the reply, at most or nearly so.
+    /// Of the reply, at most.
     let replyByteCount: Int
     /// The task's part of the server's memory, taken before the task was made.
     private let lease: MemoryBudget.Lease
     /// Units before each input, and last all of them.
     private let unitStarts: [Int]
-    private let rows: UnsafeMutableBufferPointer<Float>
-    private var averages: [Average] = []
+    let rows: UnsafeMutableBufferPointer<Float>
+    private(set) var averages: [Average] = []
     /// Units that may be under way beyond the first that is not computed: whose rows are added in their order.
     let lead: Int
-    private let pixels: UnsafeMutableBufferPointer<UInt8>
+    let pixels: UnsafeMutableBufferPointer<UInt8>
     private let lock = Monitor(Failure())
 
     private struct Failure {
@@ -48,7 +48,7 @@ final class InferenceTask: @unchecked Sendable {
     }
 
     /// The mean over one input's draws, taken in their order whatever the order in which they are computed.
-    private struct Average {
+    struct Average {
         let moments: RunningMoments
         /// Rows that came before their turn, by draw.
         var early: [Int: [Float]] = [:]
@@ -186,120 +186,10 @@ final class InferenceTask: @unchecked Sendable {
         lock.withLock { $0.error = $0.error ?? error }
     }
 
-    /// Whether the reply is an error already.
-    var hasFailed: Bool { lock.withLock { $0.error != nil } }
+    /// Why the reply is an error, if it is one already.
+    var failure: ResponseError? { lock.withLock { $0.error } }
 
-    // MARK: The reply
-
-    /// The reply, once every unit is computed, and whether it is an error.
-    func reply() -> (reply: ByteBuffer, error: ErrorCode?) {
-        var buffer = ByteBuffer()
-        let failure = lock.withLock { $0.error }
-        Response(id: address.id, content: failure.map { .failure($0) } ?? content()).write(to: &buffer)
-        return (buffer, failure?.code)
-    }
-
-    private func content() -> Response.Content {
-        for (index, average) in averages.enumerated() {
-            for offset in 0..<dimension { rows[index * dimension + offset] = average.moments.mean(offset) }
-        }
-        switch answer {
-        case .embeddings(let encoding, let normalize):
-            if normalize == .l2 { for index in inputs.entries.indices { normalizeRow(index) } }
-            return .embeddings(
-                EmbeddingResult(
-                    model: served.name, layers: served.model.names(of: selection), dimension: dimension,
-                    encoding: encoding, values: UnsafeBufferPointer(rows),
-                    transform: draws.map { description(of: $0, encoding) }))
-        case .classes(let top): return .result(classes(top: top))
-        case .patches: return .result(patches())
-        }
-    }
-
-    private func normalizeRow(_ index: Int) {
-        let range = index * dimension..<(index + 1) * dimension
-        let square = range.reduce(0.0) { $0 + Double(rows[$1]) * Double(rows[$1]) }
-        guard square > 0 else { return }
-        let factor = 1 / square.squareRoot()
-        for offset in range { rows[offset] = Float(Double(rows[offset]) * factor) }
-    }
-
-    private func description(of draws: Draws, _ encoding: EmbedRequest.Encoding) -> JSONValue {
-        let counts = averages.isEmpty ? inputs.entries.map { _ in draws.count } : averages.map(\.moments.count)
-        var members: [JSONValue.Member] = [
-            .init("mode", .string(draws.mode)), .init("seed", draws.seed.map(JSONValue.int) ?? .null),
-            .init("samples", .array(counts.map(JSONValue.int))),
-            .init(
-                "standard_error",
-                .array(
-                    inputs.entries.indices.map { index in
-                        averages.isEmpty ? .null : averages[index].moments.standardError.map(JSONValue.double) ?? .null
-                    })),
-        ]
-        if draws.wantsStandardErrors {
-            let errors = inputs.entries.indices.map { index -> JSONValue in
-                guard !averages.isEmpty, averages[index].moments.count > 1 else { return .null }
-                let values = (0..<dimension).map { averages[index].moments.standardError($0) }
-                return encoding == .float ? .array(values.map(JSONValue.shortest)) : .base64(values)
-            }
-            members.append(.init("standard_errors", .array(errors)))
-        }
-        return .object(members)
-    }
-
-    private func classes(top: Int) -> JSONValue {
-        let labels = served.model.labels
-        let classes = inputs.entries.indices.map { index -> JSONValue in
-            let logits = UnsafeBufferPointer(rebasing: rows[index * dimension..<(index + 1) * dimension])
-            let posterior = Posterior(logits: logits, count: top)
-            return .array(
-                posterior.entries.map { entry in
-                    var members: [JSONValue.Member] = [
-                        .init("index", .int(entry.index)), .init("probability", .double(entry.probability)),
-                        .init("log_probability", .double(entry.logProbability)),
-                    ]
-                    if let labels { members.append(.init("label", .string(labels[entry.index]))) }
-                    return .object(members)
-                })
-        }
-        var members: [JSONValue.Member] = [
-            .init("model", .string(served.name)), .init("classes", .array(classes)),
-        ]
-        if let draws { members.append(.init("transform", description(of: draws, .base64))) }
-        return .object(members)
-    }
-
-    private func patches() -> JSONValue {
-        guard let draws else { return .null }
-        let byteCount = served.model.configuration.input.count
-        let patches = inputs.entries.indices.map { index -> JSONValue in
-            .array(
-                (0..<draws.count).map { draw in
-                    let start = (index * draws.count + draw) * byteCount
-                    return .base64(
-                        UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(pixels)[start..<start + byteCount]))
-                })
-        }
-        return [
-            "patches": .array(patches), "parameters": .array(draws.transformations.map(\.json)),
-            "seed": draws.seed.map(JSONValue.int) ?? .null,
-        ]
-    }
-}
-
-extension JSONValue {
-    fileprivate static func base64(_ bytes: UnsafeRawBufferPointer) -> JSONValue {
-        .string(Base64.encode(bytes))
-    }
-
-    /// The fewest digits that parse back to the same float32.
-    fileprivate static func shortest(_ value: Float) -> JSONValue {
-        .double(Double(value.description) ?? Double(value))
-    }
-
-    fileprivate static func base64(_ values: [Float]) -> JSONValue {
-        values.map(\.bitPattern.littleEndian).withUnsafeBytes { base64($0) }
-    }
+    var hasFailed: Bool { failure != nil }
 }
 
 /// What the batcher knows of a task.

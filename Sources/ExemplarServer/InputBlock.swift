@@ -53,17 +53,15 @@ final class InputBlock: @unchecked Sendable {
         entries.last.map { $0.offset + $0.height * $0.width * channels.count } ?? 0
     }
 
-    /// Decodes raw pixels, entries of one shape.
+    /// Refuses entries whose lengths cannot be those of `shape`, at no cost for those that may be. Base64 is four
+    /// characters for three bytes, so that entries which pass take no more memory than their line.
     ///
-    /// - Throws: an error that names the entry where base64, the number of bytes or a value is wrong.
-    init(
+    /// - Throws: an error that names the first such entry.
+    static func checkLengths(
         _ encoded: [EncodedString], type: InputEntries.ElementType, shape: InputEntries.Shape
     ) throws(ResponseError) {
-        format = type == .u8 ? .uint8 : .float32
         let size = shape.height * shape.width * shape.channels * type.byteCount
-        byteCount = encoded.count * size
-        // Escapes only shorten a string. Base64 is four characters for three bytes: a request of entries that are far
-        // too short, which would take more memory than its line, is refused first.
+        // Escapes only shorten a string.
         for (index, entry) in encoded.enumerated()
         where entry.base64Capacity < size || !entry.isEscaped && entry.base64Capacity > size + 2 {
             var room = [UInt8](repeating: 0, count: min(entry.base64Capacity, size))
@@ -74,6 +72,17 @@ final class InputBlock: @unchecked Sendable {
             }
             try result.get()
         }
+    }
+
+    /// Decodes raw pixels, entries of one shape whose lengths are checked.
+    ///
+    /// - Throws: an error that names the entry where base64, the number of bytes or a value is wrong.
+    init(
+        _ encoded: [EncodedString], type: InputEntries.ElementType, shape: InputEntries.Shape
+    ) throws(ResponseError) {
+        format = type == .u8 ? .uint8 : .float32
+        let size = shape.height * shape.width * shape.channels * type.byteCount
+        byteCount = encoded.count * size
         base = .allocate(byteCount: max(byteCount, 1), alignment: 16)
         entries = encoded.indices.map { Entry(height: shape.height, width: shape.width, offset: $0 * size) }
         for (index, entry) in encoded.enumerated() {

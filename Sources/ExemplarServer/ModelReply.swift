@@ -27,8 +27,24 @@ extension ModelDescription {
 }
 
 extension ServedModel {
-    /// The reply of the method `model`.
-    func description(threads: Int) -> JSONValue {
-        .object(model.description.members + [.init("threads", .int(threads)), .init("protocol", 1)])
+    /// The result of the method `model`.
+    static func description(of model: Model, threads: Int) -> ByteBuffer {
+        var text = ByteBuffer()
+        text.append(
+            json: .object(model.description.members + [.init("threads", .int(threads)), .init("protocol", 1)]))
+        return text
+    }
+}
+
+extension ModelSet {
+    /// The result of the method `models`.
+    static func description(of models: [ServedModel], defaultName: String) -> ByteBuffer {
+        var text = ByteBuffer()
+        text.append("{\"models\":")
+        text.append(jsonArrayOf: models) { $0.append(contentsOf: $1.description) }
+        text.append(",\"default\":")
+        text.append(jsonString: defaultName)
+        text.append("}")
+        return text
     }
 }

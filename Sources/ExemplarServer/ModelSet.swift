@@ -1,6 +1,7 @@
 import Batching
 import ExemplarNetwork
 import Glibc
+import JSONRPC
 import Platform
 import Synchronization
 
@@ -19,6 +20,10 @@ final class ServedModel: Sendable {
     let lead: Int
     /// Bytes of the weights and of the workers' maps.
     let byteCount: Int
+    /// What the method `model` answers, written once: a single line may ask for it a thousand times.
+    let description: ByteBuffer
+    /// Bytes of labels as replies have them: of the longest, and of all.
+    private let labelByteCounts: (longest: Int, all: Int)
 
     /// Loads `folder` and plans `threads` embedders, so that nothing is left to fail once the server is ready.
     ///
@@ -39,9 +44,15 @@ final class ServedModel: Sendable {
         }
         byteCount = embedders.reduce(model.weightByteCount) { $0 + $1.byteCount }
         self.embedders = EmbedderPool(embedders)
+        description = Self.description(of: model, threads: threads)
+        let counts = (model.labels ?? []).map(ByteBuffer.byteCount(ofJSONString:))
+        labelByteCounts = (counts.max() ?? 0, counts.reduce(0, +))
     }
 
     var name: String { model.configuration.name }
+
+    /// At most how many bytes the labels of `count` classes take in a reply.
+    func labelByteCount(_ count: Int) -> Int { min(count * labelByteCounts.longest, labelByteCounts.all) }
 
     private let retired = Atomic<Bool>(false)
 
@@ -146,12 +157,20 @@ final class DisposalBin<Object: AnyObject & Sendable>: Sendable {
 struct ModelSet: Sendable {
     let models: [String: ServedModel]
     let defaultName: String
+    /// In the order of their names.
+    let sorted: [ServedModel]
+    /// What the method `models` answers.
+    let description: ByteBuffer
+
+    init(models: [String: ServedModel], defaultName: String) {
+        self.models = models
+        self.defaultName = defaultName
+        sorted = models.values.sorted { $0.name < $1.name }
+        description = Self.description(of: sorted, defaultName: defaultName)
+    }
 
     /// Bytes of weights and of the workers' maps.
     var byteCount: Int { models.values.reduce(0) { $0 + $1.byteCount } }
-
-    /// In the order of their names.
-    var sorted: [ServedModel] { models.values.sorted { $0.name < $1.name } }
 
     /// The model called `name`, the default model for nil.
     subscript(name: String?) -> ServedModel? { models[name ?? defaultName] }

@@ -7,11 +7,17 @@ struct ReplyAddress: Sendable {
     let connection: ConnectionID
     let id: RequestID
     let batch: UInt64?
+
+    /// Writes a reply to here: a line, or one of a JSON-RPC batch, which becomes a line as a whole.
+    func write(_ content: Response.Content, to reply: inout ByteBuffer) {
+        let response = Response(id: id, content: content)
+        if batch == nil { response.writeLine(to: &reply) } else { response.write(to: &reply) }
+    }
 }
 
 /// What other threads hand to the event loop.
 enum Delivery: Sendable {
-    /// A reply as `Response.write` wrote it, and its code where it is an error.
+    /// A reply as its address wrote it, and its code where it is an error.
     case reply(InferenceTask, ByteBuffer, ErrorCode?)
     /// The images of a request are decoded, or could not be.
     case decoded(Result<InferenceTask, ResponseError>, ReplyAddress, ContinuousClock.Instant?)

@@ -7,39 +7,25 @@ extension Server {
     func answer(_ content: Response.Content, _ address: ReplyAddress, _ connection: Connection) {
         if case .failure(let error) = content { count(error.code) }
         var reply = ByteBuffer()
-        Response(id: address.id, content: content).write(to: &reply)
+        address.write(content, to: &reply)
         append(reply, address, connection)
     }
 
     func append(_ reply: ByteBuffer, _ address: ReplyAddress, _ connection: Connection) {
         // A client that has been owed nothing may have rested for long: its time to take starts now.
         if connection.output.isEmpty { connection.lastSent = .now }
-        defer { account(connection) }
-        if let batch = address.batch {
-            connection.collectedByteCount += reply.count
-            let collected = connection.batches[batch]?.byteCount ?? 0
-            guard let line = connection.batches[batch]?.add(reply) else { return }
-            connection.collectedByteCount = max(0, connection.collectedByteCount - reply.count - collected)
-            connection.batches[batch] = nil
-            connection.output.append(contentsOf: line)
-        } else {
-            // At once: a byte that storage has no room for doubles it.
-            connection.output.append(maximum: reply.count + 1) { room in
-                reply.withUnsafeBytes { room.copyMemory(from: $0) }
-                room[reply.count] = UInt8(ascii: "\n")
-                return reply.count + 1
-            }
-        }
+        connection.append(reply, batch: address.batch)
+        account(connection)
     }
 
-    /// Takes note of how much waits for a client now. While all clients together have much to take, one that has some
-    /// is not read.
+    /// Takes note of the memory that replies to a client hold now. While those to all clients together hold much, one
+    /// that has some to take is not read.
     func account(_ connection: Connection) {
-        let waiting = connection.pendingByteCount
-        memory.addWaiting(waiting - connection.accountedOutput)
-        connection.accountedOutput = waiting
+        let held = connection.waitingCapacity
+        memory.addWaiting(held - connection.accountedOutput)
+        connection.accountedOutput = held
         connection.isThrottled =
-            waiting > ServerConfiguration.fairOutput
+            connection.waitingByteCount > ServerConfiguration.fairOutput
             && memory.waitingByteCount > min(ServerConfiguration.crowdedOutput, memory.capacities.requests / 4)
     }
 

@@ -7,6 +7,8 @@ struct RequestHandler {
     /// What became of a request.
     enum Outcome {
         case result(JSONValue)
+        /// A result that is written already.
+        case written(ByteBuffer)
         case failure(ResponseError)
         /// To be admitted to the queue.
         case work(InferenceTask, deadline: ContinuousClock.Instant?)
@@ -41,7 +43,7 @@ struct RequestHandler {
 
     func outcome(
         of request: Request, models: ModelSet?, readiness: Readiness, isAuthorized: Bool, address: ReplyAddress,
-        arrival: ContinuousClock.Instant, statistics: () -> JSONValue
+        arrival: ContinuousClock.Instant, statistics: () -> ByteBuffer
     ) -> Outcome {
         do throws(ResponseError) {
             switch request {
@@ -58,7 +60,7 @@ struct RequestHandler {
                 throw ResponseError(
                     .unauthorized, "This server asks for a token: send the method auth with it first.")
             }
-            if case .stats = request { return .result(statistics()) }
+            if case .stats = request { return .written(statistics()) }
             if readiness == .draining {
                 throw ResponseError(.draining, "The server is shutting down; ask another, or again when it is back.")
             }
@@ -68,12 +70,8 @@ struct RequestHandler {
                     data: [.init("reason", "loading")])
             }
             switch request {
-            case .model(let name): return .result(try find(name, in: models).description(threads: threads))
-            case .models:
-                return .result([
-                    "models": .array(models.sorted.map { $0.description(threads: threads) }),
-                    "default": .string(models.defaultName),
-                ])
+            case .model(let name): return .written(try find(name, in: models).description)
+            case .models: return .written(models.description)
             case .embed(let request):
                 return try outcome(of: request, find(request.model, in: models), address, arrival)
             case .classify(let request):

@@ -3,24 +3,32 @@ import JSONRPC
 
 /// From lines to requests, and from requests to the queue or to an answer.
 extension Server {
-    func take(_ line: UnsafeRawBufferPointer, _ connection: Connection) {
+    /// Handles a line; returns how many requests it held, a line that is none counting as one.
+    func take(_ line: UnsafeRawBufferPointer, _ connection: Connection) -> Int {
         let arrival = ContinuousClock.now
+        // What a JSON-RPC batch asks for again is not counted again: all of it is handled at one time.
+        var written: ByteBuffer?
         switch parser.parse(line) {
-        case .single(let incoming): take(incoming, batch: nil, arrival, connection)
+        case .single(let incoming):
+            take(incoming, batch: nil, arrival, connection, &written)
+            return 1
         case .batch(let entries):
             let expected = entries.count { $0.id != nil }
             var batch: UInt64?
             if expected > 0 {
                 lastBatch += 1
                 batch = lastBatch
-                connection.batches[lastBatch] = BatchReply(expecting: expected)
+                connection.begin(batch: lastBatch, expecting: expected)
             }
-            for incoming in entries { take(incoming, batch: batch, arrival, connection) }
+            for incoming in entries { take(incoming, batch: batch, arrival, connection, &written) }
+            return entries.count
         }
     }
 
+    /// - Parameter statistics: the result of `stats`, once it is written.
     private func take(
-        _ incoming: Incoming, batch: UInt64?, _ arrival: ContinuousClock.Instant, _ connection: Connection
+        _ incoming: Incoming, batch: UInt64?, _ arrival: ContinuousClock.Instant, _ connection: Connection,
+        _ statistics: inout ByteBuffer?
     ) {
         // Nobody would learn what became of a notification, so nothing is computed for it.
         guard let id = incoming.id else { return }
@@ -37,15 +45,22 @@ extension Server {
             answer(.failure(error), address, connection)
             return
         }
-        statistics.update { $0.requests[request.method, default: 0] += 1 }
+        self.statistics.update { $0.requests[request.method, default: 0] += 1 }
         let outcome = handler.outcome(
             of: request, models: models, readiness: readiness, isAuthorized: connection.isAuthorized, address: address,
             arrival: arrival
         ) {
-            statistics.json(LoadFigures(batcher), memory.holdings, connectionLimit: configuration.maxConnections)
+            if let statistics { return statistics }
+            var text = ByteBuffer()
+            text.append(
+                json: self.statistics.json(
+                    LoadFigures(batcher), memory.holdings, connectionLimit: configuration.maxConnections))
+            statistics = text
+            return text
         }
         switch outcome {
         case .result(let value): answer(.result(value), address, connection)
+        case .written(let text): answer(.written { $0.append(contentsOf: text) }, address, connection)
         case .failure(let error):
             answer(.failure(error), address, connection)
             if case .auth = request {

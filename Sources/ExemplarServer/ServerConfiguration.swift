@@ -66,8 +66,8 @@ public struct ServerConfiguration: Sendable {
 
     /// The longest line before `auth` where there is a token, beside the token itself: room for the request around it.
     static let unauthorizedLineBytes = 1024
-    /// Lines of one connection that are handled before the others have their turn.
-    static let linesPerTurn = 256
+    /// Requests of one connection that are handled before the others have their turn; a JSON-RPC batch is not divided.
+    static let requestsPerTurn = 256
     /// Wrong tokens that a connection may send.
     static let maxWrongTokens = 3
     /// How long a finished connection waits for its client to close.
@@ -80,7 +80,7 @@ public struct ServerConfiguration: Sendable {
     static let briefReply = 64 << 10
     /// The most threads that share one patch: beyond it their meetings cost what they save.
     static let maxCrew = 8
-    /// Bytes of replies that any connection may have waiting while all together have `crowdedOutput`.
+    /// Bytes of replies that any connection may have waiting while those of all together hold `crowdedOutput`.
     static let fairOutput = 64 << 10
     static let crowdedOutput = 256 << 20
 }

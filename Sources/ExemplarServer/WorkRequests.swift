@@ -11,13 +11,14 @@ extension RequestHandler {
         let draws = try request.transform.map { options throws(ResponseError) in
             try Draws(options, of: served.model, limit: configuration.queue)
         }
-        let rowBytes = EmbeddingResult.byteCount(
-            count: 1, dimension: served.model.dimension(of: selection), encoding: request.encoding)
+        let dimension = served.model.dimension(of: selection)
+        let rowBytes = EmbeddingResult.byteCount(count: 1, dimension: dimension, encoding: request.encoding)
+        let names = served.model.names(of: selection).reduce(0) { $0 + ByteBuffer.byteCount(ofJSONString: $1) + 1 }
         return try outcome(
             Work(
                 served: served, selection: selection, answer: .embeddings(request.encoding, request.normalize),
-                draws: draws, rowBytes: draws?.wantsStandardErrors == true ? 2 * rowBytes : rowBytes,
-                takesLargerInputs: selection.pooling != .none),
+                draws: draws, rowBytes: rowBytes + errorBytes(draws, dimension, request.encoding), nameBytes: names,
+                scratchBytes: dimension * MemoryLayout<Float>.stride, takesLargerInputs: selection.pooling != .none),
             request.inputs, deadline: request.deadline, address, arrival)
     }
 
@@ -31,13 +32,24 @@ extension RequestHandler {
         let draws = try request.transform.map { options throws(ResponseError) in
             try Draws(options, of: served.model, limit: configuration.queue)
         }
-        let labelBytes = served.model.labels?.map(\.utf8.count).max() ?? 0
-        let top = min(request.top, served.model.dimension(of: selection))
+        let dimension = served.model.dimension(of: selection)
+        let top = min(request.top, dimension)
+        // An index, two numbers and the names of the members take 121 bytes at most.
+        let rowBytes = top * 128 + served.labelByteCount(top) + 3
         return try outcome(
             Work(
                 served: served, selection: selection, answer: .classes(top: top), draws: draws,
-                rowBytes: top * (128 + 6 * labelBytes), takesLargerInputs: false),
+                rowBytes: rowBytes + errorBytes(draws, dimension, .base64), nameBytes: 0,
+                // One row's posterior: a heap, its elements in order, and the entries made of them.
+                scratchBytes: max(top * 64, dimension * MemoryLayout<Float>.stride), takesLargerInputs: false),
             request.inputs, deadline: request.deadline, address, arrival)
+    }
+
+    /// At most how many bytes `transform.standard_errors` has for each input.
+    private func errorBytes(_ draws: Draws?, _ dimension: Int, _ encoding: EmbedRequest.Encoding) -> Int {
+        guard draws?.wantsStandardErrors == true else { return 0 }
+        // Floats as doubles are written: with up to 16 digits before the point.
+        return encoding == .base64 ? Base64.encodedCount(dimension * 4) + 3 : dimension * 20 + 3
     }
 
     func outcome(
@@ -47,8 +59,8 @@ extension RequestHandler {
         return try outcome(
             Work(
                 served: served, selection: served.model.embeddingOnly, answer: .patches, draws: draws,
-                rowBytes: draws.count * (Base64.encodedCount(served.model.configuration.input.count) + 3),
-                takesLargerInputs: true),
+                rowBytes: draws.count * (Base64.encodedCount(served.model.configuration.input.count) + 3) + 3,
+                nameBytes: 0, scratchBytes: 0, takesLargerInputs: true),
             request.inputs, deadline: request.deadline, address, arrival)
     }
 
@@ -60,13 +72,18 @@ extension RequestHandler {
         let draws: Draws?
         /// Of one input's part of the reply, at most.
         let rowBytes: Int
+        /// Of the layers' names in it.
+        let nameBytes: Int
+        /// What writing it takes beside it.
+        let scratchBytes: Int
         /// Whether inputs may be larger than the patch without being contexts.
         let takesLargerInputs: Bool
 
         func replyByteCount(_ count: Int, _ address: ReplyAddress) -> Int {
-            // α in full takes some 400 bytes.
+            // α in full takes some 400 bytes; how many draws an input had, and their standard error, 46.
             let parameters = if case .patches = answer { draws?.count ?? 0 } else { 0 }
-            return 512 + address.id.json.count + count * rowBytes + parameters * 512
+            let names = ByteBuffer.byteCount(ofJSONString: served.name) + nameBytes
+            return 512 + address.id.json.count + names + count * (rowBytes + (draws == nil ? 0 : 48)) + parameters * 512
         }
 
         func task(
@@ -88,6 +105,8 @@ extension RequestHandler {
         switch inputs.kind {
         case .patches(let type, let given):
             let shape = try shape(given, work)
+            // First of all: to plan the network for a shape costs thousands of times what to claim one does.
+            try InputBlock.checkLengths(inputs.entries, type: type, shape: shape)
             let entry = InputBlock.Entry(height: shape.height, width: shape.width)
             let passByteCount = try passByteCounts([entry], work, "shape").first
             let units = InferenceTask.units(of: entry, draws: work.draws, model: work.served.model)
@@ -147,7 +166,8 @@ extension RequestHandler {
             values += min(units, work.served.lead) * dimension * MemoryLayout<Float>.stride
         }
         if case .patches = work.answer { values = units * work.served.model.configuration.input.count }
-        return inputs + values + work.replyByteCount(count, address) + address.id.json.count
+        let beside = work.scratchBytes + (work.draws?.byteCount ?? 0) + address.id.json.count
+        return inputs + values + work.replyByteCount(count, address) + beside
     }
 
     /// - Parameter held: bytes that the request holds already.

@@ -40,7 +40,8 @@ public struct ByteBuffer: @unchecked Sendable {
     /// The bytes of storage held, used or not.
     public var capacity: Int { storage?.capacity ?? 0 }
 
-    /// The unconsumed bytes, by pointer: valid until the next mutation of this buffer.
+    /// The unconsumed bytes, by pointer: valid until the next mutation of this buffer, of which optimized code may take
+    /// an early part, the release of storage. What is read for a mutation is read in `withUnsafeBytes`.
     var readable: UnsafeRawBufferPointer {
         guard let storage else { return UnsafeRawBufferPointer(start: nil, count: 0) }
         return UnsafeRawBufferPointer(start: storage.base + lower, count: upper - lower)
@@ -111,7 +112,7 @@ public struct ByteBuffer: @unchecked Sendable {
     public mutating func trim(keepingCapacityUpTo capacity: Int) {
         guard self.capacity > max(capacity, 4 * count) else { return }
         var smaller = ByteBuffer(capacity: count)
-        smaller.append(contentsOf: readable)
+        withUnsafeBytes { smaller.append(contentsOf: $0) }
         self = smaller
     }
 
@@ -132,7 +133,10 @@ public struct ByteBuffer: @unchecked Sendable {
         } else {
             target = Storage(capacity: max(capacity * 2, used + count, 256))
         }
-        if let storage, used > 0 { memmove(target.base, storage.base + lower, used) }
+        if let storage, used > 0 {
+            // The pointer alone keeps nothing: optimized code may release what is replaced below before it is read.
+            withExtendedLifetime(storage) { _ = memmove(target.base, storage.base + lower, used) }
+        }
         storage = target
         lower = 0
         upper = used

@@ -1,4 +1,4 @@
-/// A JSON value in memory: for small replies, where members keep their order. Vectors are written by `EmbeddingResult`.
+/// A JSON value in memory: for small replies, where members keep their order. Long ones write themselves.
 public enum JSONValue: Sendable, Equatable {
     /// `null`
     case null

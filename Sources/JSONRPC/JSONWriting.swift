@@ -5,19 +5,26 @@ extension ByteBuffer {
         case .null: append("null")
         case .bool(let value): append(value ? "true" : "false")
         case .int(let value): append(utf8: value.description)
-        case .double(let value): append(utf8: value.isFinite ? value.description : "null")
+        case .double(let value): append(jsonNumber: value)
         case .string(let value): append(jsonString: value)
-        case .array(let elements):
-            append(UInt8(ascii: "["))
-            var isFirst = true
-            for element in elements {
-                if !isFirst { append(UInt8(ascii: ",")) }
-                isFirst = false
-                append(json: element)
-            }
-            append(UInt8(ascii: "]"))
+        case .array(let elements): append(jsonArrayOf: elements) { $0.append(json: $1) }
         case .object(let members): append(jsonObject: members)
         }
+    }
+
+    /// Appends an array of what `write` appends for each of `elements`.
+    @inlinable
+    public mutating func append<Elements: Sequence>(
+        jsonArrayOf elements: Elements, _ write: (inout ByteBuffer, Elements.Element) -> Void
+    ) {
+        append(UInt8(ascii: "["))
+        var isFirst = true
+        for element in elements {
+            if !isFirst { append(UInt8(ascii: ",")) }
+            isFirst = false
+            write(&self, element)
+        }
+        append(UInt8(ascii: "]"))
     }
 
     /// Appends an object with `members` in their order.
@@ -51,6 +58,24 @@ extension ByteBuffer {
         append(UInt8(ascii: "\""))
     }
 
+    /// How many bytes `append(jsonString:)` appends for `text`.
+    public static func byteCount(ofJSONString text: String) -> Int {
+        text.utf8.reduce(2) { count, byte in
+            switch byte {
+            case 0x22, 0x5C, 0x0A, 0x0D, 0x09: count + 2
+            case ..<0x20: count + 6
+            default: count + 1
+            }
+        }
+    }
+
+    /// Appends the base64 of `bytes` as a JSON string, with its quotes.
+    public mutating func append(jsonBase64 bytes: UnsafeRawBufferPointer) {
+        append(UInt8(ascii: "\""))
+        append(base64: bytes)
+        append(UInt8(ascii: "\""))
+    }
+
     private mutating func append(escaping byte: UInt8) {
         switch byte {
         case 0x22: append("\\\"")
@@ -64,6 +89,12 @@ extension ByteBuffer {
             append(digits[Int(byte >> 4)])
             append(digits[Int(byte & 15)])
         }
+    }
+
+    /// Appends `value` as the shortest JSON number that parses back to the same double, of at most 24 characters; null
+    /// if it is not finite.
+    public mutating func append(jsonNumber value: Double) {
+        append(utf8: value.isFinite ? value.description : "null")
     }
 
     /// Appends `value` as the shortest JSON number that parses back to the same float32; null if it is not finite.

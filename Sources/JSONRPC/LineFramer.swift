@@ -85,7 +85,7 @@ public struct LineFramer {
         // The start of a line, behind many that are gone.
         guard buffer.capacity > Self.idleCapacity, buffer.count <= Self.idleCapacity / 2 else { return }
         var smaller = ByteBuffer()
-        smaller.append(contentsOf: buffer.readable)
+        buffer.withUnsafeBytes { smaller.append(contentsOf: $0) }
         buffer = smaller
     }
 

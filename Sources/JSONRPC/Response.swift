@@ -6,6 +6,8 @@ public struct Response {
         case result(JSONValue)
         /// The result of `embed`.
         case embeddings(EmbeddingResult)
+        /// A result that writes itself: one JSON value.
+        case written((inout ByteBuffer) -> Void)
         /// An error.
         case failure(ResponseError)
     }
@@ -32,6 +34,9 @@ public struct Response {
         case .embeddings(let result):
             buffer.append(",\"result\":")
             result.write(to: &buffer)
+        case .written(let write):
+            buffer.append(",\"result\":")
+            write(&buffer)
         case .failure(let error):
             buffer.append(",\"error\":{\"code\":")
             buffer.append(utf8: error.code.rawValue.description)
@@ -66,13 +71,13 @@ public struct EmbeddingResult {
     /// The embeddings, row-major [count, dimension], one row for each entry in the order sent. Borrowed: it must live
     /// until the reply is written.
     public var values: UnsafeBufferPointer<Float>
-    /// What the member `transform` says, or nil for no such member.
-    public var transform: JSONValue?
+    /// Writes the value of the member `transform`; nil for no such member.
+    public var transform: ((inout ByteBuffer) -> Void)?
 
     /// A result.
     public init(
         model: String, layers: [String], dimension: Int, encoding: EmbedRequest.Encoding,
-        values: UnsafeBufferPointer<Float>, transform: JSONValue? = nil
+        values: UnsafeBufferPointer<Float>, transform: ((inout ByteBuffer) -> Void)? = nil
     ) {
         self.model = model
         self.layers = layers
@@ -98,41 +103,27 @@ public struct EmbeddingResult {
         buffer.append(utf8: dimension.description)
         buffer.append(",\"encoding\":\"")
         buffer.append(utf8: encoding.rawValue)
-        buffer.append("\",\"embeddings\":[")
-        let count = dimension > 0 ? values.count / dimension : 0
-        for row in 0..<count {
-            if row > 0 { buffer.append(UInt8(ascii: ",")) }
+        buffer.append("\",\"embeddings\":")
+        buffer.append(jsonArrayOf: 0..<(dimension > 0 ? values.count / dimension : 0)) { buffer, row in
             let row = UnsafeBufferPointer(rebasing: values[(row * dimension)..<((row + 1) * dimension)])
             switch encoding {
             case .base64: write(base64: row, to: &buffer)
-            case .float: write(numbers: row, to: &buffer)
+            case .float: buffer.append(jsonArrayOf: row) { $0.append(jsonNumber: $1) }
             }
         }
-        buffer.append(UInt8(ascii: "]"))
         if let transform {
             buffer.append(",\"transform\":")
-            buffer.append(json: transform)
+            transform(&buffer)
         }
         buffer.append(UInt8(ascii: "}"))
     }
 
     private func write(base64 row: UnsafeBufferPointer<Float>, to buffer: inout ByteBuffer) {
-        buffer.append(UInt8(ascii: "\""))
         #if _endian(little)
-            buffer.append(base64: UnsafeRawBufferPointer(row))
+            buffer.append(jsonBase64: UnsafeRawBufferPointer(row))
         #else
-            row.map(\.bitPattern.littleEndian).withUnsafeBytes { buffer.append(base64: $0) }
+            row.map(\.bitPattern.littleEndian).withUnsafeBytes { buffer.append(jsonBase64: $0) }
         #endif
-        buffer.append(UInt8(ascii: "\""))
-    }
-
-    private func write(numbers row: UnsafeBufferPointer<Float>, to buffer: inout ByteBuffer) {
-        buffer.append(UInt8(ascii: "["))
-        for (index, value) in row.enumerated() {
-            if index > 0 { buffer.append(UInt8(ascii: ",")) }
-            buffer.append(jsonNumber: value)
-        }
-        buffer.append(UInt8(ascii: "]"))
     }
 }
 
@@ -161,4 +152,7 @@ public struct BatchReply: Sendable {
 
     /// The bytes collected so far.
     public var byteCount: Int { buffer.count }
+
+    /// The bytes of storage held for them.
+    public var capacity: Int { buffer.capacity }
 }

@@ -109,6 +109,22 @@ import Transformations
         try client.waitForMemory { $0.requests == 0 }
     }
 
+    /// A shape costs nothing but its digits: the bytes must be there before the network is planned for it.
+    @Test func shapesWithoutTheirBytes() throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let server = try Self.server(oracle, model)
+        let client = try server.connect()
+        for patches in ["\"AAAA\"", "\"\",\"AAAA\""] {
+            let claim = try client.ask(
+                #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"patches":[\#(patches)],"shape":[1000,1000,3],"#
+                    + #""pool":"max"}}"#)
+            #expect(claim.code == -32602 && claim.parameter == "patches", "\(claim.line)")
+        }
+        let image = try client.ask(oracle.imageLine(1000, 1000))
+        #expect(image.code == -32602 && image.parameter == "shape", "\(image.line)")
+    }
+
     @Test func linesWithoutAnEnd() throws {
         let model = try TemporaryModel(.tiny())
         let server = try Self.server(.tiny(), model, ["--read-timeout", "600"])

@@ -66,19 +66,6 @@ import Testing
         #expect(budget.takePass(half + 1) == nil)
     }
 
-    /// Replies count by the storage that they hold, except for what every connection may.
-    @Test func repliesCountByTheirStorage() {
-        let connection = Connection(
-            id: ConnectionID(1), descriptor: socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0), maxLineBytes: 1000,
-            isAuthorized: true, now: .now)
-        for _ in 0..<300 { connection.output.append("x") }
-        #expect(connection.output.capacity > 300 && connection.pendingByteCount == 300)
-        for _ in 0..<ServerConfiguration.fairOutput { connection.output.append("x") }
-        #expect(connection.pendingByteCount == connection.output.capacity)
-        connection.collectedByteCount = 7
-        #expect(connection.pendingByteCount == connection.output.capacity + 7)
-    }
-
     /// Threads that take and give back whatever they get: the whole is never beyond the limit.
     @Test func nobodyGoesBeyondTheLimitTogether() throws {
         let budget = MemoryBudget(chosen: limit)

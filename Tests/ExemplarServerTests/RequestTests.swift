@@ -87,6 +87,18 @@ import Testing
         #expect(try client.isQuiet())
     }
 
+    /// A thousand `stats` in one line are counted once.
+    @Test func statisticsOfABatchAreOfOneTime() throws {
+        let stats = #"{"jsonrpc":"2.0","id":1,"method":"stats"}"#
+        guard case .array(let replies) = try client.ask("[7,\(stats),8,\(stats),9]").value else {
+            throw TestFailure("no batch")
+        }
+        let figures = replies.compactMap { $0["result"] }
+        #expect(figures.count == 2 && figures[0] == figures[1])
+        #expect(figures.first?["errors"]?["-32600"] == 1)
+        #expect(try client.ask(stats).result?["errors"]?["-32600"] == 3)
+    }
+
     @Test func parametersAreObjectsOfKnownNames() throws {
         for method in ["live", "ready", "stats", "models", "model", "auth", "embed", "classify", "transform"] {
             let list = try client.ask(#"{"jsonrpc":"2.0","id":1,"method":"\#(method)","params":[]}"#)

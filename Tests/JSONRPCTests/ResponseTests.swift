@@ -46,7 +46,7 @@ import Testing
                         content: .embeddings(
                             EmbeddingResult(
                                 model: "small", layers: ["conv1", "conv3"], dimension: 2, encoding: encoding,
-                                values: values, transform: ["seed": 7]))))
+                                values: values, transform: { $0.append(json: ["seed": 7]) }))))
             }
             #expect(
                 text == #"{"jsonrpc":"2.0","id":1,"result":{"model":"small","layers":["conv1","conv3"],"dim":2,"#
@@ -119,7 +119,7 @@ import Testing
         #expect(buffer.capacity == 0 && buffer.isEmpty)
     }
 
-    /// Random appends and consumes against an array.
+    /// Random appends, consumes and moves against an array.
     @Test func agreesWithAnArray() {
         var random = SeededGenerator(seed: 4)
         var buffer = ByteBuffer()
@@ -133,6 +133,10 @@ import Testing
                 let count = Int.random(in: 0...400, using: &random)
                 buffer.consume(count)
                 model.removeFirst(min(count, model.count))
+                if Bool.random(using: &random) {
+                    buffer.trim(keepingCapacityUpTo: 512)
+                    #expect(buffer.capacity <= max(512, 4 * buffer.count), "seed 4")
+                }
             }
             #expect(buffer.count == model.count)
             #expect(buffer.withUnsafeBytes { $0.elementsEqual(model) }, "seed 4")

@@ -8,7 +8,9 @@ import Transformations
 /// Networks small enough for a server of every test.
 extension Oracle {
     /// 9 × 8 × 3 pixels, four layers, a head.
-    static func tiny(name: String = "tiny", seed: UInt64 = 5) -> Oracle {
+    static func tiny(
+        name: String = "tiny", seed: UInt64 = 5, transformations: TransformationRanges? = nil
+    ) -> Oracle {
         .random(
             NetworkConfiguration(
                 name: name, input: .init(height: 9, width: 8, channels: 3),
@@ -25,7 +27,7 @@ extension Oracle {
                             kernel: Extent(2, 2), stride: Extent(2, 2), padding: Extent(0, 0), rounding: .ceil)),
                     LayerConfiguration(name: "fc1", kind: .linear(outFeatures: 7, activation: .relu)),
                     LayerConfiguration(name: "logits", kind: .linear(outFeatures: 3, activation: .none)),
-                ], embedding: "fc1", head: "logits"),
+                ], embedding: "fc1", head: "logits", transformations: transformations),
             seed: seed)
     }
 
