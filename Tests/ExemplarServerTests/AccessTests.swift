@@ -41,6 +41,18 @@ import Testing
         #expect(try server.connect().ask(oracle.embedLine()).code == -32002)
     }
 
+    /// The commands find the same token in the file.
+    @Test(arguments: ["correct horse \t\r\n# staging\n", " correct horse"]) func aTokenFileForBoth(_ text: String)
+        throws
+    {
+        let token = try TemporaryFile(text)
+        let server = try ServerProcess(model: model.path, ["--token-file", token.path])
+        #expect(try server.connect().ask(Self.auth("correct horse")).result?["status"] == "ok")
+        let command = try ServerProcess(
+            launching: ["model", "--port", "\(server.port)", "--token-file", token.path])
+        #expect(try command.waitForExit() == 0, "\(command.log)")
+    }
+
     /// Who has shown no token cannot make the server read much: a line is short, whatever it asks for, and so is what a
     /// batch in it can ask for. Who has may send the next line at once.
     @Test func linesBeforeTheTokenAreShort() throws {
