@@ -59,8 +59,8 @@ public final class Model: Sendable {
     /// Reads `folder`, validates it, packs the weights and reproduces the golden vectors, if there are any.
     ///
     /// - Parameters:
-    ///   - memory: what the weights, and for its time the self-test, take their memory from; nil for the process's own
-    ///     limit.
+    ///   - memory: what the weights, and for their time the files and the self-test, take their memory from; nil for
+    ///     the process's own limit.
     ///   - wrapped: kernels to run in place of the instruction set's own: the same, wrapped to be timed or recorded.
     /// - Throws: `ModelError`, one sentence that names the file, and the key or the tensor, and says what to do.
     public static func load(
@@ -74,17 +74,9 @@ public final class Model: Sendable {
                     + InstructionSet.available.map(\.rawValue).joined(separator: ", "))
         }
         let files = try ModelFolder(path: folder)
-        let network = try Network(
-            configuration: files.configuration, layers: files.layers, kernels: kernels,
-            algorithm: { layer, images in
-                AlgorithmChoice.winograd(
-                    layer, accuracy: options.accuracy, costs: CostModel(options.optimize, images: images))
-            },
-            parameters: files.weights, memory: memory ?? MemoryLimit.current())
-        // The file's pages have served; the weights live in the packed slab.
-        files.weights.releasePages()
+        let (network, sha256) = try packed(files, options, kernels, from: memory)
         var selfTestError: Double?
-        if let golden = files.golden {
+        if let golden = try files.golden(from: memory ?? network.ownLimit) {
             do {
                 selfTestError = try SelfTest.run(
                     network, golden: golden, input: files.configuration.input, accuracy: options.accuracy,
@@ -92,13 +84,30 @@ public final class Model: Sendable {
             } catch {
                 throw ModelError("\(folder): \(error)")
             }
-            golden.releasePages()
         }
-        return Model(files, network, options, selfTestError: selfTestError)
+        return Model(files, network, options, sha256: sha256, selfTestError: selfTestError)
+    }
+
+    /// The network with its packed weights, and the checksum of the file that they were read from, whose memory is
+    /// given back on return.
+    private static func packed(
+        _ files: ModelFolder, _ options: ModelOptions, _ kernels: KernelTable, from memory: (any MemorySource)?
+    ) throws(ModelError) -> (Network, sha256: String) {
+        var own = MemoryLimit.current()
+        let weights = try files.weights(from: memory ?? own)
+        own.taken = weights.bytes.count
+        let network = try Network(
+            configuration: files.configuration, layers: files.layers, kernels: kernels,
+            algorithm: { layer, images in
+                AlgorithmChoice.winograd(
+                    layer, accuracy: options.accuracy, costs: CostModel(options.optimize, images: images))
+            },
+            parameters: weights, memory: memory ?? own)
+        return withExtendedLifetime(weights) { (network, ModelFolder.sha256(of: weights.bytes)) }
     }
 
     private init(
-        _ files: ModelFolder, _ network: Network, _ options: ModelOptions, selfTestError: Double?
+        _ files: ModelFolder, _ network: Network, _ options: ModelOptions, sha256: String, selfTestError: Double?
     ) {
         configuration = files.configuration
         labels = files.labels
@@ -107,7 +116,7 @@ public final class Model: Sendable {
         let embedding = files.layers.first { $0.configuration.name == files.configuration.embedding }
         let head = files.layers.first { $0.configuration.name == files.configuration.head }
         description = ModelDescription(
-            name: configuration.name, sha256: files.sha256, embedding: configuration.embedding,
+            name: configuration.name, sha256: sha256, embedding: configuration.embedding,
             dimension: embedding?.output.count ?? 0, patchShape: configuration.input,
             layers: files.layers.map { layer in
                 let output = layer.output
@@ -117,7 +126,7 @@ public final class Model: Sendable {
                     shape: isMap ? [output.channels, output.height, output.width] : [output.channels])
             },
             exemplars: head?.output.count, instructionSet: network.kernels.instructionSet,
-            accuracy: options.accuracy, selfTest: files.golden == nil ? "none" : "passed",
+            accuracy: options.accuracy, selfTest: selfTestError == nil ? "none" : "passed",
             selfTestError: selfTestError)
     }
 

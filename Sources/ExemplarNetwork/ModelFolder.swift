@@ -1,19 +1,15 @@
 import CNettle
 import Glibc
-import Safetensors
+public import Safetensors
 
-/// The files of a model folder, read and checked, each error beginning with the file's path.
+/// The files of a model folder, read and checked, each error beginning with the file's path. What holds tensors is read
+/// when it is asked for, so that its memory is held no longer than it is needed.
 struct ModelFolder {
     let path: String
     let configuration: NetworkConfiguration
     let layers: [PlannedLayer]
-    let weights: SafetensorsFile
-    /// Inputs and reference outputs, where the folder has them.
-    let golden: SafetensorsFile?
     /// One line for each row of the head, where the folder has them.
     let labels: [String]?
-    /// Of `model.safetensors`, in lower-case hexadecimal.
-    let sha256: String
 
     /// The longest `config.json` that is read: a thousand layers fit many times over.
     private static let maximumConfigurationLength = 1 << 20
@@ -31,13 +27,26 @@ struct ModelFolder {
             throw ModelError("\(path)/config.json: \(error)")
         }
         layers = try PlannedLayer.sequence(configuration)
-        weights = try Self.safetensors(path + "/model.safetensors")
-        let goldenPath = path + "/golden.safetensors"
-        golden = access(goldenPath, F_OK) == 0 ? try Self.safetensors(goldenPath) : nil
         let head = layers.first { [configuration] in $0.configuration.name == configuration.head }
         labels = try Self.labels(path + "/labels.txt", rows: head?.output.channels)
-        sha256 = Self.sha256(of: weights.bytes)
-        try checkTensors()
+    }
+
+    /// Reads `model.safetensors`, which has the tensors that the layers want and no others.
+    ///
+    /// - Parameter memory: what the file is taken from for as long as the result lives.
+    func weights(from memory: any MemorySource) throws(ModelError) -> SafetensorsFile {
+        let file = path + "/model.safetensors"
+        let weights = try SafetensorsFile(file, from: memory)
+        try check(weights, file)
+        return weights
+    }
+
+    /// Reads inputs and reference outputs, where the folder has them.
+    ///
+    /// - Parameter memory: what the file is taken from for as long as the result lives.
+    func golden(from memory: any MemorySource) throws(ModelError) -> SafetensorsFile? {
+        let file = path + "/golden.safetensors"
+        return access(file, F_OK) == 0 ? try SafetensorsFile(file, from: memory) : nil
     }
 
     /// The shapes that the layers want, by tensor name.
@@ -59,8 +68,7 @@ struct ModelFolder {
         return wanted
     }
 
-    private func checkTensors() throws(ModelError) {
-        let file = path + "/model.safetensors"
+    private func check(_ weights: SafetensorsFile, _ file: String) throws(ModelError) {
         let wanted = wantedShapes
         for (name, shape) in wanted.sorted(by: { $0.key < $1.key }) {
             guard let tensor = weights.tensors[name] else {
@@ -103,14 +111,6 @@ struct ModelFolder {
         }
     }
 
-    private static func safetensors(_ path: String) throws(ModelError) -> SafetensorsFile {
-        do {
-            return try SafetensorsFile(path: path)
-        } catch {
-            throw ModelError(error.description)
-        }
-    }
-
     /// A whole file of at most `limit` bytes.
     private static func contents(of path: String, limit: Int) throws(ModelError) -> [UInt8] {
         let file = open(path, O_RDONLY | O_CLOEXEC)
@@ -147,5 +147,24 @@ struct ModelFolder {
         }
         let digits = Array("0123456789abcdef")
         return String(digest.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
+    }
+}
+
+extension SafetensorsFile {
+    /// Reads and validates the file at `path`, whole.
+    ///
+    /// - Parameter memory: what its bytes are taken from, before they are allocated and for as long as the file lives.
+    /// - Throws: `ModelError` where there is not so much memory, or the file is not what it must be.
+    public convenience init(_ path: String, from memory: any MemorySource) throws(ModelError) {
+        do {
+            let file = try OpenedFile(path: path)
+            let share = try memory.take(
+                file.byteCount, for: "The tensors in \(path)", advice: "take a smaller file")
+            try self.init(reading: file, holding: share)
+        } catch let error as ModelError {
+            throw error
+        } catch {
+            throw ModelError("\(error)")
+        }
     }
 }

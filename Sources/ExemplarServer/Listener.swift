@@ -8,18 +8,18 @@ final class Listener {
     let name: String
     /// Whether only this machine can reach it.
     let isLocal: Bool
-    private let unixPath: String?
+    private let file: SocketFile?
 
-    private init(_ descriptor: Int32, name: String, isLocal: Bool, unixPath: String? = nil) {
+    private init(_ descriptor: Int32, name: String, isLocal: Bool, file: SocketFile? = nil) {
         self.isLocal = isLocal
         self.descriptor = descriptor
         self.name = name
-        self.unixPath = unixPath
+        self.file = file
     }
 
     deinit {
         // First the file: once the socket is closed it may be a successor's.
-        if let unixPath { unlink(unixPath) }
+        file?.remove()
         close(descriptor)
     }
 
@@ -91,36 +91,50 @@ final class Listener {
     }
 
     /// Listens on a Unix domain socket whose file gets `mode`. A file that a server left behind is replaced; one that
-    /// a server listens on, or that is no socket, is an error.
+    /// a server listens on or may listen on, or that is no socket, is an error.
     static func unix(path: String, mode: UInt32) throws(ServerError) -> Listener {
-        func make() -> Int32 {
-            socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        }
-        var status = stat()
-        if lstat(path, &status) == 0 {
-            guard status.st_mode & S_IFMT == S_IFSOCK else {
-                throw ServerError("\(path) is a file and no socket; give --unix another path.")
-            }
-            let probe = make()
-            let isServed = probe >= 0 && exemplar_connect_unix(probe, path) == 0
-            if probe >= 0 { close(probe) }
-            guard !isServed else {
-                throw ServerError("\(path) is in use by another server; stop it or give another path.")
-            }
-            unlink(path)
-        }
-        let descriptor = make()
-        guard descriptor >= 0 else { throw ServerError("Cannot make a socket: \(errorText()).") }
+        try removeLeftBehind(path)
+        let descriptor = try unixSocket()
         // The mask makes the file's mode right from its first moment.
         let mask = umask(~mode & 0o777)
         let result = exemplar_bind_unix(descriptor, path)
         let code = errno
         umask(mask)
         guard result == 0, listen(descriptor, 1024) == 0 else {
+            let failure = errorText(result == 0 ? errno : code)
             close(descriptor)
-            throw ServerError("Cannot listen on \(path): \(errorText(result == 0 ? errno : code)).")
+            throw ServerError("Cannot listen on \(path): \(failure).")
         }
-        return Listener(descriptor, name: path, isLocal: true, unixPath: path)
+        return Listener(descriptor, name: path, isLocal: true, file: SocketFile(path))
+    }
+
+    private static func unixSocket() throws(ServerError) -> Int32 {
+        let descriptor = socket(
+            AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw ServerError("Cannot make a socket: \(errorText()).") }
+        return descriptor
+    }
+
+    /// Removes the socket's file at `path` if nobody listens on it any more: only a refusal says so. A server whose
+    /// queue is full, or one of another user, fails a connection, too, and lives.
+    private static func removeLeftBehind(_ path: String) throws(ServerError) {
+        guard let file = SocketFile(path) else { return }
+        guard file.isSocket else {
+            throw ServerError("\(path) is a file and no socket; give --unix another path.")
+        }
+        let probe = try unixSocket()
+        let code = exemplar_connect_unix(probe, path) == 0 ? 0 : errno
+        close(probe)
+        switch code {
+        case ECONNREFUSED: file.remove()
+        case ENOENT: break
+        case 0, EAGAIN, EINPROGRESS:
+            throw ServerError("\(path) is in use by another server; stop it or give another path.")
+        default:
+            throw ServerError(
+                "\(path) cannot be asked whether a server listens on it: \(errorText(code)). Give --unix another path, "
+                    + "or remove the file if nobody uses it.")
+        }
     }
 
     /// What came of asking for the next connection.
@@ -147,5 +161,27 @@ final class Listener {
             default: return .none
             }
         }
+    }
+}
+
+/// The file of a Unix domain socket, told from others that have taken its place at the same path.
+private struct SocketFile: Equatable {
+    let path: String
+    let isSocket: Bool
+    private let device: dev_t
+    private let inode: ino_t
+
+    /// nil where there is nothing at `path`.
+    init?(_ path: String) {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return nil }
+        self.path = path
+        isSocket = status.st_mode & S_IFMT == S_IFSOCK
+        (device, inode) = (status.st_dev, status.st_ino)
+    }
+
+    /// Removes it, unless it is another by now.
+    func remove() {
+        if SocketFile(path) == self { unlink(path) }
     }
 }

@@ -282,14 +282,10 @@ public final class Server {
     var readiness: RequestHandler.Readiness { observer.readiness }
 }
 
-/// The first line of a token file.
 private func readToken(_ path: String) throws(ServerError) -> [UInt8] {
-    guard let text = kernelFile(path, limit: 4096) else {
-        throw ServerError("\(path): the token cannot be read: \(errorText()).")
+    do {
+        return Array(try accessToken(inFile: path).utf8)
+    } catch {
+        throw ServerError(error.description)
     }
-    let line = text.prefix { !$0.isNewline }
-    guard line.utf8.count >= 8 else {
-        throw ServerError("\(path): its first line must be a token of at least 8 characters.")
-    }
-    return Array(line.utf8)
 }

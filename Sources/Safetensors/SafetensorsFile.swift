@@ -1,6 +1,5 @@
-import Glibc
-
-/// A safetensors file, mapped into memory and validated whole before one tensor is handed out.
+/// A safetensors file, read into memory and validated whole before one tensor is handed out. Its memory is given back
+/// when the last reference goes.
 ///
 /// The format: eight bytes of little-endian header length, a JSON object that gives each tensor's `dtype`, `shape`
 /// and `data_offsets`, then the data, which the tensors cover without holes or overlap.
@@ -12,7 +11,7 @@ public final class SafetensorsFile: Sendable {
     public let tensors: [String: Tensor]
     /// The file's `__metadata__`.
     public let metadata: [String: String]
-    private let mapping: Mapping
+    private let contents: FileContents
 
     /// Where a tensor lies.
     public struct Tensor: Sendable, Equatable {
@@ -24,31 +23,41 @@ public final class SafetensorsFile: Sendable {
         public let count: Int
     }
 
-    /// Maps and validates the file at `path`.
+    /// Reads and validates an opened file.
+    ///
+    /// - Parameter share: what the file's memory is part of, held for as long as it.
+    /// - Throws: `SafetensorsError` where the file is not what it must be, or changes while it is being read.
+    public convenience init(
+        reading file: borrowing OpenedFile, holding share: (any AnyObject & Sendable)? = nil
+    ) throws(SafetensorsError) {
+        try self.init(contents: FileContents(reading: file, holding: share), name: file.path)
+    }
+
+    /// Reads and validates the file at `path`.
     public convenience init(path: String) throws(SafetensorsError) {
-        try self.init(mapping: Mapping(path: path), name: path)
+        try self.init(reading: OpenedFile(path: path))
     }
 
     /// Validates a copy of `bytes`; `name` begins the sentences of its errors.
     public convenience init(bytes: [UInt8], name: String) throws(SafetensorsError) {
-        try self.init(mapping: Mapping(copying: bytes), name: name)
+        try self.init(contents: FileContents(copying: bytes), name: name)
     }
 
-    private init(mapping: Mapping, name: String) throws(SafetensorsError) {
-        self.mapping = mapping
+    private init(contents: FileContents, name: String) throws(SafetensorsError) {
+        self.contents = contents
         do {
-            (tensors, metadata) = try SafetensorsHeader.parse(mapping.bytes)
+            (tensors, metadata) = try SafetensorsHeader.parse(contents.bytes)
         } catch {
             throw SafetensorsError("\(name): \(error)")
         }
     }
 
     /// The whole file, for a checksum; valid while the file object lives.
-    public var bytes: UnsafeRawBufferPointer { mapping.bytes }
+    public var bytes: UnsafeRawBufferPointer { contents.bytes }
 
     /// The bytes of one tensor, at any alignment; valid while the file object lives.
     public func bytes(of tensor: Tensor) -> UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(rebasing: mapping.bytes[tensor.range])
+        UnsafeRawBufferPointer(rebasing: contents.bytes[tensor.range])
     }
 
     /// A floating-point tensor as float32; nil where it holds integers or float64.
@@ -86,9 +95,6 @@ public final class SafetensorsFile: Sendable {
         }
         return true
     }
-
-    /// Gives the file's pages back to the system: they are read again from the file if they are asked for.
-    public func releasePages() { mapping.releasePages() }
 }
 
 /// The value of an IEEE 754 binary16, exactly. By hand, because `Float16` does not exist on every Intel platform.
@@ -137,49 +143,4 @@ public struct SafetensorsError: Error, Sendable, Equatable, CustomStringConverti
     public let description: String
 
     init(_ description: String) { self.description = description }
-}
-
-/// A file's bytes: mapped read-only, or a copy.
-private final class Mapping: @unchecked Sendable {
-    // Unchecked: the bytes are written before the object is shared, and never after.
-    let bytes: UnsafeRawBufferPointer
-    private let isMapped: Bool
-
-    init(path: String) throws(SafetensorsError) {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else {
-            throw SafetensorsError("\(path): cannot be opened: \(String(cString: strerror(errno)))")
-        }
-        defer { close(file) }
-        var status = stat()
-        guard fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-            throw SafetensorsError("\(path): is not a regular file")
-        }
-        let size = Int(status.st_size)
-        guard size > 0, let address = mmap(nil, size, PROT_READ, MAP_PRIVATE, file, 0), address != MAP_FAILED else {
-            throw SafetensorsError("\(path): is empty or cannot be mapped")
-        }
-        bytes = UnsafeRawBufferPointer(start: address, count: size)
-        isMapped = true
-    }
-
-    init(copying source: [UInt8]) {
-        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: source.count, alignment: 1)
-        copy.copyBytes(from: source)
-        bytes = UnsafeRawBufferPointer(copy)
-        isMapped = false
-    }
-
-    func releasePages() {
-        guard isMapped, let base = bytes.baseAddress else { return }
-        madvise(UnsafeMutableRawPointer(mutating: base), bytes.count, Int32(MADV_DONTNEED))
-    }
-
-    deinit {
-        if isMapped {
-            munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count)
-        } else {
-            bytes.deallocate()
-        }
-    }
 }

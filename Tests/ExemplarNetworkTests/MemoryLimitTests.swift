@@ -95,15 +95,18 @@ import Testing
     }
 
     @Test func whatAModelTakesIsCountedForAsLongAsItLives() throws {
-        let oracle = Oracle.random(.sequence([.linear("fc", 64)], height: 8, width: 8, channels: 3), seed: 72)
-        let folder = try TemporaryModel(oracle)
+        let oracle = Oracle.random(.sequence([.linear("fc", 8)], height: 8, width: 8, channels: 3), seed: 72)
+        let folder = try TemporaryModel(oracle, golden: 16)
         let memory = CountedMemory()
+        let file = folder.byteCount(of: "model.safetensors")
+        let golden = folder.byteCount(of: "golden.safetensors")
         do {
             let model = try Model.load(folder: folder.path, memory: memory)
             let weights = model.weightByteCount
             #expect(memory.takenByteCount == weights)
-            let tested = try model.makeEmbedder(maximumBatch: 2).byteCount
-            #expect(memory.most == weights + tested, "the self-test of two patches counts while it runs")
+            let tested = try model.makeEmbedder(maximumBatch: 16).byteCount
+            try #require(golden + tested > file, "what comes first hides nothing")
+            #expect(memory.most == weights + golden + tested, "the self-test counts while it runs, with its vectors")
             let embedder = try model.makeEmbedder(maximumBatch: 3, memory: memory)
             #expect(memory.takenByteCount == weights + embedder.byteCount)
             do {
@@ -113,10 +116,21 @@ import Testing
             #expect(memory.takenByteCount == weights + embedder.byteCount)
             withExtendedLifetime(embedder) {}
             // One byte less than the self-test needs: nothing stays taken.
-            let less = CountedMemory(limit: weights + tested - 1)
+            let less = CountedMemory(limit: weights + golden + tested - 1)
             let error = #expect(throws: ModelError.self) { try Model.load(folder: folder.path, memory: less) }
-            #expect(error?.description.contains("Maps for a batch of 2 inputs") == true, "\(String(describing: error))")
-            #expect(less.takenByteCount == 0 && less.most == weights)
+            #expect(
+                error?.description.contains("Maps for a batch of 16 inputs") == true, "\(String(describing: error))")
+            #expect(less.takenByteCount == 0 && less.most == weights + max(file, golden))
+            // Nor where the weights find no room beside their file, or the file none.
+            let least = CountedMemory(limit: weights + file - 1)
+            let refusal = #expect(throws: ModelError.self) { try Model.load(folder: folder.path, memory: least) }
+            #expect(
+                refusal?.description.contains("The packed weights of test") == true, "\(String(describing: refusal))")
+            let none = CountedMemory(limit: file - 1)
+            let first = #expect(throws: ModelError.self) { try Model.load(folder: folder.path, memory: none) }
+            #expect(
+                first?.description.contains("\(folder.path)/model.safetensors") == true, "\(String(describing: first))")
+            #expect(least.takenByteCount == 0 && none.most == 0)
         }
         #expect(memory.takenByteCount == 0)
         // A self-test that fails gives everything back.

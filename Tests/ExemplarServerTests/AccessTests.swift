@@ -1,3 +1,4 @@
+import CPlatform
 import Glibc
 import JSONRPC
 import TestSupport
@@ -38,6 +39,18 @@ import Testing
         #expect(try client.ask(oracle.embedLine()).code == nil)
         // For this connection alone.
         #expect(try server.connect().ask(oracle.embedLine()).code == -32002)
+    }
+
+    /// The commands find the same token in the file.
+    @Test(arguments: ["correct horse \t\r\n# staging\n", " correct horse"]) func aTokenFileForBoth(_ text: String)
+        throws
+    {
+        let token = try TemporaryFile(text)
+        let server = try ServerProcess(model: model.path, ["--token-file", token.path])
+        #expect(try server.connect().ask(Self.auth("correct horse")).result?["status"] == "ok")
+        let command = try ServerProcess(
+            launching: ["model", "--port", "\(server.port)", "--token-file", token.path])
+        #expect(try command.waitForExit() == 0, "\(command.log)")
     }
 
     /// Who has shown no token cannot make the server read much: a line is short, whatever it asks for, and so is what a
@@ -212,5 +225,65 @@ import Testing
         let other = try ServerProcess(launching: ["serve", "--port", "0", "--model", model.path, "--unix", long])
         #expect(try other.waitForExit() == 1)
         #expect(other.log.contains("Cannot listen on \(long)"), "\(other.log)")
+    }
+    /// A bare Unix domain socket at `path`, of type SOCK_STREAM listening with a queue of one.
+    private static func unixSocket(_ type: __socket_type, at path: String) throws -> Int32 {
+        let descriptor = socket(AF_UNIX, Int32(type.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard exemplar_bind_unix(descriptor, path) == 0, type != SOCK_STREAM || listen(descriptor, 0) == 0 else {
+            throw TestFailure("no socket at \(path): \(errno)")
+        }
+        return descriptor
+    }
+
+    private static func inode(_ path: String) -> ino_t? {
+        var status = stat()
+        return lstat(path, &status) == 0 ? status.st_ino : nil
+    }
+
+    /// A connection fails where a server is too busy to take it, and where what listens is none of ours: neither is
+    /// a file that was left behind.
+    @Test func aUnixSocketThatFailsConnectionsAndLives() throws {
+        let folder = try temporaryFolder()
+        let (busy, other) = (folder + "/busy", folder + "/other")
+        var descriptors = [
+            try Self.unixSocket(SOCK_STREAM, at: busy), try Self.unixSocket(SOCK_DGRAM, at: other),
+        ]
+        defer {
+            for descriptor in descriptors { close(descriptor) }
+            for path in [busy, other] { unlink(path) }
+            rmdir(folder)
+        }
+        while true {
+            let client = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
+            descriptors.append(client)
+            if exemplar_connect_unix(client, busy) != 0 { break }
+        }
+        for (path, reason) in [(busy, "is in use by another server"), (other, "cannot be asked")] {
+            let before = Self.inode(path)
+            let server = try ServerProcess(launching: ["serve", "--port", "0", "--model", model.path, "--unix", path])
+            #expect(try server.waitForExit() == 1)
+            #expect(server.log.contains("\(path) \(reason)"), "\(server.log)")
+            #expect(Self.inode(path) == before)
+        }
+    }
+
+    /// What took the place of the server's file is somebody else's.
+    @Test func aUnixSocketThatWasReplaced() throws {
+        let folder = try temporaryFolder()
+        let path = folder + "/socket"
+        let server = try ServerProcess(model: model.path, ["--unix", path])
+        #expect(try LineSocket(unixPath: path).isQuiet())
+        // Renamed and kept, so that the other cannot get the same number.
+        #expect(rename(path, folder + "/old") == 0)
+        let successor = try Self.unixSocket(SOCK_STREAM, at: path)
+        defer {
+            close(successor)
+            for name in ["socket", "old"] { unlink("\(folder)/\(name)") }
+            rmdir(folder)
+        }
+        server.send(SIGTERM)
+        #expect(try server.waitForExit() == 0)
+        #expect(Self.inode(path) != nil)
+        #expect(try LineSocket(unixPath: path).descriptor >= 0)
     }
 }

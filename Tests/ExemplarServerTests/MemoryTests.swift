@@ -53,16 +53,18 @@ import Testing
         #expect(stats?["reloads"]?["failed"] == 1)
     }
 
-    /// The self-test's maps are there while it runs, beside the weights: more than workers of one patch have.
+    /// The self-test's maps and its golden vectors are there while it runs, beside the weights: more than workers of
+    /// one patch have.
     @Test func theSelfTestCounts() throws {
         let model = try TemporaryModel(.wide(), golden: 16)
         let loaded = try Model.load(folder: model.path)
         let tested = try loaded.makeEmbedder(maximumBatch: 16).byteCount
         #expect(try 2 * loaded.makeEmbedder(maximumBatch: 1, members: 2).byteCount < tested)
         let arguments = ["--model", model.path, "--max-batch", "1"]
-        let log = try Self.refusal(arguments, limit: loaded.weightByteCount + tested - 1)
+        let least = loaded.weightByteCount + model.byteCount(of: "golden.safetensors") + tested
+        let log = try Self.refusal(arguments, limit: least - 1)
         #expect(log.contains("Maps for a batch of 16 inputs") && log.contains("--memory-limit"), "\(log)")
-        _ = try ServerProcess(arguments + ["--memory-limit", "\(loaded.weightByteCount + tested)"])
+        _ = try ServerProcess(arguments + ["--memory-limit", "\(least)"])
     }
 
     /// New models find no room beside the passes of images that run: refused, and the images are answered.

@@ -1,3 +1,4 @@
+import Glibc
 import Safetensors
 import TestSupport
 import Testing
@@ -75,5 +76,75 @@ import Testing
     @Test func aMissingFileIsExplained() {
         let error = #expect(throws: SafetensorsError.self) { try SafetensorsFile(path: "/nowhere/model.safetensors") }
         #expect(error?.description.contains("cannot be opened") == true)
+    }
+    /// A file on disk; gone with the last reference.
+    private final class StoredFile {
+        let path: String
+
+        init(_ bytes: [UInt8]) {
+            var template = Array("/tmp/exemplar-safetensors-XXXXXX".utf8CString)
+            close(mkstemp(&template))
+            path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+            append(bytes)
+        }
+
+        func append(_ bytes: [UInt8]) {
+            let file = open(path, O_WRONLY | O_APPEND)
+            #expect(write(file, bytes, bytes.count) == bytes.count)
+            close(file)
+        }
+
+        deinit { unlink(path) }
+    }
+
+    /// What `cp new old` does first.
+    @Test func aFileThatIsCutLaterStaysAsItWasRead() throws {
+        let stored = StoredFile(Self.good)
+        let file = try SafetensorsFile(path: stored.path)
+        #expect(truncate(stored.path, 0) == 0)
+        #expect(Array(file.bytes) == Self.good)
+        #expect(file.floats(of: try #require(file.tensors["c"])) == [-10])
+    }
+
+    @Test func aFileThatChangesWhileItIsReadIsRefused() throws {
+        for change in ["cut", "grown", "rewritten", "nothing"] {
+            let stored = StoredFile(Self.good)
+            let opened = try OpenedFile(path: stored.path)
+            #expect(opened.byteCount == Self.good.count)
+            switch change {
+            case "cut": #expect(truncate(stored.path, 9) == 0)
+            case "grown": stored.append([0])
+            case "rewritten":
+                #expect(utimes(stored.path, [timeval(tv_sec: 1, tv_usec: 0), timeval(tv_sec: 1, tv_usec: 0)]) == 0)
+            default:
+                let file = try SafetensorsFile(reading: opened)
+                withExtendedLifetime(file) { #expect(Array(file.bytes) == Self.good) }
+                continue
+            }
+            do {
+                _ = try SafetensorsFile(reading: opened)
+                Issue.record("a file that was \(change) is taken")
+            } catch {
+                #expect(error.description.contains("\(stored.path): was changed while"), "\(change): \(error)")
+            }
+        }
+    }
+
+    @Test func whatIsNoFileIsExplained() throws {
+        let stored = StoredFile([])
+        func refusal(_ path: String) -> String {
+            let error = #expect(throws: SafetensorsError.self) { try SafetensorsFile(path: path) }
+            return error?.description ?? ""
+        }
+        #expect(refusal(stored.path) == "\(stored.path): is empty")
+        #expect(refusal("/tmp") == "/tmp: is not a regular file")
+        // Not even where nobody writes into it.
+        let pipe = stored.path + ".pipe"
+        #expect(mkfifo(pipe, 0o600) == 0)
+        defer { unlink(pipe) }
+        #expect(refusal(pipe) == "\(pipe): is not a regular file")
+        // More than the machine has, without a block on the disk.
+        #expect(truncate(stored.path, 1 << 43) == 0)
+        #expect(refusal(stored.path).contains("there is no memory for its \(1 << 43) bytes"))
     }
 }

@@ -105,6 +105,19 @@ ssize_t read(int file, void *buffer, size_t length) {
     return next(file, buffer, length);
 }
 
+static ssize_t read_at_or_fail(int file, void *buffer, size_t length, off_t offset) {
+    static atomic_uint calls;
+    return fails("pread", 0, &calls) ? -1 : syscall(SYS_pread64, file, buffer, length, offset);
+}
+
+ssize_t pread(int file, void *buffer, size_t length, off_t offset) {
+    return read_at_or_fail(file, buffer, length, offset);
+}
+
+ssize_t pread64(int file, void *buffer, size_t length, off_t offset) {
+    return read_at_or_fail(file, buffer, length, offset);
+}
+
 ssize_t write(int file, const void *buffer, size_t length) {
     NEXT(ssize_t, write, int, const void *, size_t)
     return fails("write", 0, &calls) ? -1 : next(file, buffer, length);
@@ -127,9 +140,8 @@ OPEN(open)
 OPEN(open64)
 
 static void *map_or_fail(void *address, size_t length, int protection, int flags, int file, off_t offset) {
-    static atomic_uint mapped, taken;
-    int failed = file >= 0 ? fails("mmap-file", length, &mapped) : fails("mmap-memory", length, &taken);
-    if (failed) return MAP_FAILED;
+    static atomic_uint calls;
+    if (file < 0 && fails("mmap-memory", length, &calls)) return MAP_FAILED;
     return (void *)syscall(SYS_mmap, address, length, protection, flags, file, offset);
 }
 

@@ -134,15 +134,27 @@ class Bench:
             self.server.send_signal(signal.SIGHUP)
             self.logged(text, before)
             self.works(self.client)
+        self.reload()
+
+    def reload(self):
+        """The models are loaded again."""
         before = self.times("info reloaded")
         self.server.send_signal(signal.SIGHUP)
         self.logged("info reloaded", before)
 
+    def reload_repeats(self, function, code):
+        """Every other call is repeated: the models are loaded again as ever."""
+        with self.faults.fail(function, code, 2):
+            self.reload()
 
-def rows(bench):
-    """Name, errno, and what to do."""
+
+def rows(bench, weights):
+    """Name, errno, and what to do.
+
+    weights: the size of the model's weights file.
+    """
     full = "cannot accept"
-    # Only the models' weights and maps are as large in one piece.
+    # Only the weights file and the models' weights and maps are as large in one piece.
     large = 8 << 20
     for name in ["recv", "send", "read", "write", "epoll_wait", "accept4"]:
         yield name, errno.EINTR, lambda name=name: bench.nothing_shows(name, errno.EINTR)
@@ -155,11 +167,14 @@ def rows(bench):
     for name, code in broken:
         yield name, code, lambda name=name, code=code: bench.connections_break(name, code)
     for name, code, least in [
-        # First: later reloads get what earlier ones gave back, without a call.
-        ("mmap-memory", errno.ENOMEM, large), ("open", errno.EMFILE, 0), ("open", errno.ENOMEM, 0),
-        ("read-file", errno.EIO, 0), ("mmap-file", errno.ENOMEM, 0), ("pthread_create", errno.EAGAIN, 0),
+        # First what lasts, in pieces larger than the weights file: later reloads get what earlier ones gave back,
+        # without a call. Then the file.
+        ("mmap-memory", errno.ENOMEM, weights + 1), ("mmap-memory", errno.ENOMEM, large),
+        ("open", errno.EMFILE, 0), ("open", errno.ENOMEM, 0), ("read-file", errno.EIO, 0), ("pread", errno.EIO, 0),
+        ("pthread_create", errno.EAGAIN, 0),
     ]:
         yield name, code, lambda name=name, code=code, least=least: bench.reload_fails(name, code, least)
+    yield "pread", errno.EINTR, lambda: bench.reload_repeats("pread", errno.EINTR)
 
 
 def run(binary, model):
@@ -171,7 +186,7 @@ def run(binary, model):
         try:
             bench = Bench(server, port, log.name, faults)
             print(f"{'function':<16}{'error':<16}{'injected':>9}")
-            for function, code, act in rows(bench):
+            for function, code, act in rows(bench, os.path.getsize(os.path.join(model, "model.safetensors"))):
                 before = faults.injected()
                 act()
                 bench.works(bench.client)

@@ -69,6 +69,12 @@ public final class TemporaryModel {
         guard Glibc.write(file, bytes, bytes.count) == bytes.count else { throw ModelError("\(name): \(errno)") }
     }
 
+    /// The size of one of the folder's files; 0 where there is none.
+    public func byteCount(of name: String) -> Int {
+        var status = stat()
+        return stat(path + "/" + name, &status) == 0 ? Int(status.st_size) : 0
+    }
+
     deinit {
         for name in ["config.json", "model.safetensors", "golden.safetensors", "exemplars.safetensors", "labels.txt"] {
             unlink(path + "/" + name)

@@ -1,6 +1,6 @@
 import ExemplarClient
-import FoundationEssentials
 import JSONRPC
+import Platform
 
 /// A running server, asked over its line protocol.
 struct RemoteServer {
@@ -24,16 +24,13 @@ struct RemoteServer {
 
     var address: ServerAddress { client.address }
 
-    /// The file's text without the white space around it.
+    /// The token in a file, as the server reads it.
     static func token(in path: String) throws(CommandError) -> String {
-        guard let data = try? Data(contentsOf: URL(filePath: path)) else {
-            throw .failure("The token file \(path) cannot be read.")
+        do {
+            return try accessToken(inFile: path)
+        } catch {
+            throw .failure(error.description)
         }
-        var text = String(decoding: data, as: UTF8.self)[...]
-        while text.last?.isWhitespace == true { text = text.dropLast() }
-        text = text.drop(while: \.isWhitespace)
-        guard !text.isEmpty else { throw .failure("The token file \(path) is empty.") }
-        return String(text)
     }
 
     /// What the method `model` answers.

@@ -9,7 +9,7 @@ extension ServerAddress {
             Option("unix", "PATH", environment: "EXEMPLAR_UNIX", help: "The server's Unix domain socket, instead"),
             Option(
                 "token-file", "FILE", environment: "EXEMPLAR_TOKEN_FILE",
-                help: "A file with the token that the server asks for"),
+                help: "Its first line is the token that the server asks for"),
             Option("timeout", "SECONDS", default: "\(seconds)", help: "How long to wait while nothing comes"),
         ]
     }

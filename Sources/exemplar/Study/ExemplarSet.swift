@@ -39,7 +39,7 @@ extension ExemplarSet {
         let shape = model.configuration.input
         let file: SafetensorsFile
         do {
-            file = try SafetensorsFile(path: path)
+            file = try SafetensorsFile(path, from: MemoryLimit.current())
         } catch {
             throw .failure(error.description)
         }

@@ -1,5 +1,6 @@
 """The examples of docs/protocol.md and README.md, extracted and run as they stand, but for the port."""
 
+import base64
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import REPOSITORY
+from exemplar_client import Client
 
 PROTOCOL = (REPOSITORY / "docs" / "protocol.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"^```(\w+) example\n(.*?)^```$", PROTOCOL, re.MULTILINE | re.DOTALL))
@@ -87,3 +89,26 @@ def test_the_command_with_a_server(binary, real_server, tmp_path):
     command = f"{README_COMMANDS[0]} --model models/{served['model']}"
     local = json.loads(exemplar(binary, command, tmp_path / "local"))
     assert served == local
+
+
+def documented_results(method):
+    """The words of the section on a method, from "Result" on, that stand for members."""
+    [section] = re.findall(rf"^## `{method}`$(.*?)^## ", PROTOCOL, re.MULTILINE | re.DOTALL)
+    [_, result] = re.split(r"^Result:", section, flags=re.MULTILINE)
+    return set(re.findall(r"[`\"](\w+)[`\"]", result))
+
+
+@pytest.mark.parametrize("method", ["embed", "classify", "transform"])
+def test_every_member_of_a_result_is_documented(real_server, method):
+    patch = base64.b64encode(bytes(3072)).decode()
+    own = {"translation": [0, 0], "scale": 1, "rotation_degrees": 0, "contrast": [1, 1, 1], "hue": 0}
+    own["color"] = {"power": [1, 1], "factor": [1, 1], "offset": [0, 0]}
+    transforms = [{"mode": "sample"}, {"mode": "mean", "samples": 2, "standard_errors": True}, {"parameters": [own]}]
+    with Client(*real_server, timeout=60) as client:
+        for transform in transforms:
+            result = client.call(method, patches=[patch], model="small", transform=transform)
+            assert set(result) <= documented_results(method)
+            # Told once, for all.
+            assert set(result.get("transform", {})) <= documented_results("embed")
+            drawn = result.get("transform", result)
+            assert (drawn["seed"] is None) == ("parameters" in transform)
