@@ -44,9 +44,9 @@ test-swift: toolchain ## Run the Swift tests; ARGS='--filter JSONRPC' chooses
 	@swift test $(ARGS)
 
 .PHONY: test-optimized
-test-optimized: toolchain ## Run the tests of the network as it is shipped: optimised, where it may allocate nothing
+test-optimized: toolchain ## Run tests of what is shipped: the network, which may allocate nothing, and its replies
 	@swift test --configuration release -Xswiftc -enable-testing --scratch-path .build-optimized \
-		--filter ExemplarNetworkTests
+		--filter 'ExemplarNetworkTests|JSONRPCTests|EmbedTests|ReplyTests|RepliesTests|MemoryBoundTests'
 
 .PHONY: test-python
 test-python: build $(VENV)/ready ## Run the Python client's tests, and the documents' examples, on the release binary

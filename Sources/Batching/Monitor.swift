@@ -1,5 +1,3 @@
-import CPlatform
-
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -29,8 +27,17 @@ public final class Monitor<State>: @unchecked Sendable {
 
     public init(_ state: sending State) {
         mutex = .allocate(capacity: 1)
-        // With default attributes it cannot fail on Linux.
-        pthread_mutex_init(mutex, nil)
+        // What the lock is held for takes a microsecond or two, and to wake a thread that slept until then may take
+        // fifty: who finds it taken looks again for a while. With these arguments no call can fail on Linux.
+        #if canImport(Glibc)
+            var attributes = pthread_mutexattr_t()
+            pthread_mutexattr_init(&attributes)
+            pthread_mutexattr_settype(&attributes, Int32(PTHREAD_MUTEX_ADAPTIVE_NP))
+            pthread_mutex_init(mutex, &attributes)
+            pthread_mutexattr_destroy(&attributes)
+        #else
+            pthread_mutex_init(mutex, nil)
+        #endif
         self.state = state
     }
 
@@ -39,17 +46,7 @@ public final class Monitor<State>: @unchecked Sendable {
         mutex.deallocate()
     }
 
-    /// Looks at a lock that another thread has, before sleeping: some microseconds.
-    private static var spins: Int { 64 }
-
-    /// What the lock is held for takes a microsecond or two, and to wake a thread that slept until then may take fifty.
-    private func lock() {
-        for _ in 0..<Self.spins {
-            if pthread_mutex_trylock(mutex) == 0 { return }
-            exemplar_pause()
-        }
-        pthread_mutex_lock(mutex)
-    }
+    private func lock() { pthread_mutex_lock(mutex) }
 
     private func unlock() { pthread_mutex_unlock(mutex) }
 
