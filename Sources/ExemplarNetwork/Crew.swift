@@ -5,6 +5,9 @@ import Synchronization
 ///
 /// Between two calls the assistants block. Any thread may be the caller, one at a time.
 public final class Crew: Sendable {
+    /// The most threads that should share one patch: beyond it their meetings cost what they save.
+    public static let most = 8
+
     /// Threads, the caller's among them.
     public let count: Int
 

@@ -33,7 +33,7 @@ final class ServedModel: Sendable {
     ) throws(ModelError) {
         model = try Model.load(folder: folder, options: options, memory: memory)
         var embedders: [Embedder] = []
-        members = min(threads, ServerConfiguration.maxCrew)
+        members = min(threads, Crew.most)
         lead = (threads + 1) * maxBatch
         sharedBatch = model.sharedBatch(members: members)
         sharesSingles = model.isWorthSharing(members: members)

@@ -91,7 +91,7 @@ public final class Server {
         images = ImageDecoding(outbox: outbox)
         var limits = BatchingLimits(maxBatch: configuration.maxBatch, queue: configuration.queue, workers: threads)
         limits.brief = configuration.briefBatch
-        limits.crew = min(threads, ServerConfiguration.maxCrew)
+        limits.crew = min(threads, Crew.most)
         let batcher = InferenceBatcher(limits: limits, now: { .now })
         self.batcher = batcher
         passes = ImagePasses(budget: memory) { batcher.retry() }

@@ -78,8 +78,6 @@ public struct ServerConfiguration: Sendable {
     static let maxPendingOutput = 16 << 20
     /// Bytes of the longest reply that the event loop writes itself.
     static let briefReply = 64 << 10
-    /// The most threads that share one patch: beyond it their meetings cost what they save.
-    static let maxCrew = 8
     /// Bytes of replies that any connection may have waiting while those of all together hold `crowdedOutput`.
     static let fairOutput = 64 << 10
     static let crowdedOutput = 256 << 20

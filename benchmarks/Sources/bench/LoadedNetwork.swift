@@ -74,9 +74,9 @@ final class LoadedNetwork {
         let bytes = UnsafeRawBufferPointer(patches)
         // As in the server: few patches are computed by all threads together, a single one of a short network where
         // they are awake, as they are here; and more threads than patches have nothing to do.
+        let crewCount = min(cores.count, Crew.most)
         let isShared =
-            batch <= model.sharedBatch(members: cores.count)
-            || batch == 1 && model.isWorthSharing(members: cores.count)
+            batch <= model.sharedBatch(members: crewCount) || batch == 1 && model.isWorthSharing(members: crewCount)
         let members = isShared ? 1 : min(cores.count, batch)
         var parts: [Part] = []
         for member in 0..<members {
@@ -91,7 +91,7 @@ final class LoadedNetwork {
             do {
                 let crew =
                     isShared
-                    ? try Crew(count: cores.count, startThread: Team.starter(cores: cores.dropFirst())) : nil
+                    ? try Crew(count: crewCount, startThread: Team.starter(cores: cores.dropFirst())) : nil
                 parts.append(
                     Part(
                         embedder: try model.makeEmbedder(maximumBatch: range.count, members: crew?.count ?? 1),
