@@ -6,7 +6,7 @@ struct BatchCosts<Key: BatchKey> {
     private var costs: [Key: Double] = [:]
     private var usual: [Bool: Double] = [:]
 
-    /// Keys are forgotten beyond so many: clients choose them, by the layers that they ask for.
+    /// Beyond so many one is forgotten: clients choose keys, by the layers that they ask for.
     private static var most: Int { 256 }
 
     subscript(key: Key) -> Double? { costs[key] }
@@ -18,7 +18,7 @@ struct BatchCosts<Key: BatchKey> {
         guard patchCount > 0 else { return }
         let sample = duration / .seconds(1) / Double(patchCount)
         func average(_ cost: Double?) -> Double { cost.map { $0 + (sample - $0) / 8 } ?? sample }
-        if costs.count >= Self.most, costs[key] == nil { costs.removeAll(keepingCapacity: true) }
+        if costs.count >= Self.most, costs[key] == nil { costs.remove(at: costs.startIndex) }
         costs[key] = average(costs[key])
         usual[key.runsInPieces] = average(usual[key.runsInPieces])
     }

@@ -85,7 +85,10 @@ where Instant.Duration == Duration {
 
     private var heldBackCount: Int { heldBack.values.reduce(0, +) }
 
-    /// Patches that wait and can run with others.
+    /// Of these, patches of pieces.
+    public var queuedPieceCount: Int { waiting.pieceCount }
+
+    /// Patches that can run with others and may begin.
     public var batchablePatchCount: Int { waiting.patchCount - waiting.pieceCount }
 
     /// Admitted jobs that have not left.
@@ -239,7 +242,11 @@ where Instant.Duration == Duration {
     ) -> Finished {
         var finished = Finished()
         guard let run = running.removeValue(forKey: batch.id) else { return finished }
-        if run.isPiece { runningPieceCount -= 1 }
+        if run.isPiece {
+            runningPieceCount -= 1
+            // But first it writes a reply, which may be long.
+            finished.wake = wantedWorkerCount
+        }
         costs.learn(
             batch.key, patchCount: computed ?? run.patchCount,
             took: run.started.duration(to: now) * (wasShared ?? run.isShared ? limits.crew : 1))

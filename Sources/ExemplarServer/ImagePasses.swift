@@ -16,12 +16,13 @@ final class ImagePasses: @unchecked Sendable {
         fileprivate let height: Int
         fileprivate let width: Int
         fileprivate let byteCount: Int
-        fileprivate let lease: MemoryBudget.Lease
         fileprivate var embedder: Embedder?
         /// What makes way, and is to be freed first.
         fileprivate var leaving: [Pass]
         /// When it was last used.
         fileprivate var since = ContinuousClock.now
+        /// Last: given back once the embedder is gone.
+        fileprivate let lease: MemoryBudget.Lease
 
         fileprivate init(
             _ model: ObjectIdentifier, height: Int, width: Int, _ byteCount: Int, _ lease: MemoryBudget.Lease,

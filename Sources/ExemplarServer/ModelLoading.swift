@@ -9,7 +9,7 @@ extension Server {
     /// Loads the models on a thread of their own; the outcome comes through the outbox. Where that cannot begin now,
     /// `runTimers` does it as soon as it can: once, however often it was asked for.
     func load() {
-        wantsReload = isLoading || linesComeFirst
+        wantsReload = isLoading || othersComeFirst
         guard !wantsReload else { return }
         isLoading = true
         let (configuration, outbox, threads) = (configuration, outbox, handler.threads)
@@ -25,11 +25,12 @@ extension Server {
         if !isStarted { finishLoading(.failure(ModelError("Cannot start a thread to load the models"))) }
     }
 
-    /// Whether lines that waited for memory during the last reload are still to be read: without their turn, reload
-    /// after reload would keep them waiting. Nor do clients that send slowly keep a reload waiting for long.
-    private var linesComeFirst: Bool {
+    /// Whether the models that the last reload replaced still hold memory, for what was admitted for them, or lines that
+    /// waited for memory during it are still to be read: without their turn, reload after reload would keep them
+    /// waiting. Nobody who is slow keeps a reload waiting for long.
+    private var othersComeFirst: Bool {
         guard let loadEnded, loadEnded.duration(to: .now) < configuration.readTimeout else { return false }
-        return connections.values.contains(where: \.isOwedLine)
+        return retiringCount > 0 || connections.values.contains(where: \.isOwedLine)
     }
 
     func finishLoading(_ result: Result<ModelSet, ModelError>) {
@@ -38,7 +39,7 @@ extension Server {
         switch result {
         case .success(let loaded):
             let isFirst = models == nil
-            models?.retire(passes)
+            if let models, models.retire(passes, didFree: { [outbox] in outbox.post(.retired) }) { retiringCount += 1 }
             models = loaded
             memory.serve(loaded.byteCount)
             observer.didLoad(loaded.sorted.map(\.model.description))

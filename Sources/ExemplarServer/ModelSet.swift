@@ -120,15 +120,20 @@ final class EmbedderPool: @unchecked Sendable {
 extension ModelSet {
     /// Frees the models on a thread of their own as soon as nothing that was admitted needs them: unmapping hundreds of
     /// megabytes would hold up the event loop.
-    func retire(_ passes: ImagePasses) {
+    ///
+    /// - Parameter didFree: called on that thread once they are gone.
+    /// - Returns: false where there is no thread: then they are freed wherever their last reference goes.
+    func retire(_ passes: ImagePasses, didFree: @escaping @Sendable () -> Void) -> Bool {
         for served in models.values { served.retire() }
         let bin = DisposalBin(Array(models.values))
-        // Without a thread they are freed wherever their last reference goes.
-        _ = startThread {
+        let isStarted = startThread {
             passes.forget()
             bin.empty()
             passes.capacityGrew()
+            didFree()
         }
+        if !isStarted { passes.forget() }
+        return isStarted
     }
 }
 

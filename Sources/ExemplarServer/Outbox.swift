@@ -23,6 +23,8 @@ enum Delivery: Sendable {
     case decoded(Result<InferenceTask, ResponseError>, ReplyAddress, ContinuousClock.Instant?)
     /// The deadline of a request passed while it was computed.
     case expired(InferenceTask)
+    /// Models that others have taken the place of are freed.
+    case retired
     /// The models are loaded, or could not be.
     case models(Result<ModelSet, ModelError>)
 }

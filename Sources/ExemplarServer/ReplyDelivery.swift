@@ -56,6 +56,7 @@ extension Server {
                 }
                 touched.insert(address.connection.rawValue)
             case .expired(let task): answerExpired(task.address, owed: task.replyByteCount)
+            case .retired: retiringCount -= 1
             case .models(let result): finishLoading(result)
             }
         }

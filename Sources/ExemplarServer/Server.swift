@@ -56,6 +56,8 @@ public final class Server {
     var status: Int32?
     var isLoading = false
     var wantsReload = false
+    /// Sets of models that were replaced and are not freed yet.
+    var retiringCount = 0
     /// When models were last loaded, or could not be.
     var loadEnded: ContinuousClock.Instant?
     /// What is received goes through it: the line of some dozens of patches in one call.

@@ -181,7 +181,10 @@ struct NaiveBatcher {
         var wake = isSharing ? min(limits.workers - 1, waiting.count) : 0
         isSharing = false
         let computed = computing.removeValue(forKey: worker) ?? []
-        if let job = computed.first?.job, job.key.runsInPieces { free += Self.need(job, computed.count) }
+        if let job = computed.first?.job, job.key.runsInPieces {
+            free += Self.need(job, computed.count)
+            wake = wanted
+        }
         for patch in computed {
             guard let left = unfinished[patch.job] else { continue }
             unfinished[patch.job] = left - 1

@@ -48,7 +48,7 @@ import Testing
     }
 
     /// Replies of 200 kB to a client that reads nothing wait in the server, each behind what the socket did not take.
-    @Test func aSlowReaderGetsEverythingInOrder() throws {
+    @Test func aSlowReaderGetsEverythingOnce() throws {
         let (server, model) = try server()
         defer { withExtendedLifetime(model) {} }
         let slow = try server.connect(receiveBuffer: 4096)
@@ -60,10 +60,14 @@ import Testing
             while try inFlight(other) != 0 {}
             #expect(try other.ask(oracle.embedLine()).embeddings.count == 1)
         }
-        for id in 0..<count {
+        // In whatever order: the next request may be there before the first is seen to be.
+        var seen: Set<Int> = []
+        for _ in 0..<count {
             let reply = try slow.reply()
-            #expect(reply.id == .int(id) && reply.embeddings.count == 1)
+            #expect(reply.embeddings.count == 1)
+            #expect(seen.insert(try #require(int(reply.id))).inserted)
         }
+        #expect(seen == Set(0..<count))
         #expect(try slow.isQuiet())
     }
 

@@ -46,7 +46,7 @@ final class HTTPEndpoint: Sendable {
         name = listener.name
         responder = Responder(answer)
         // The daemon closes what it listens on.
-        let descriptor = fcntl(listener.descriptor, F_DUPFD_CLOEXEC, 0)
+        let descriptor = withExtendedLifetime(listener) { fcntl(listener.descriptor, F_DUPFD_CLOEXEC, 0) }
         guard descriptor >= 0 else { throw ServerError("Cannot serve metrics on \(name): \(errorText()).") }
         guard
             let daemon = exemplar_http_start(

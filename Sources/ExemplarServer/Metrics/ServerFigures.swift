@@ -30,8 +30,8 @@ struct LoadFigures: Sendable, Equatable {
     init(_ batcher: InferenceBatcher) {
         self = batcher.read { machine in
             LoadFigures(
-                queuedPatches: machine.batchablePatchCount,
-                queuedImagePatches: machine.queuedPatchCount - machine.batchablePatchCount,
+                queuedPatches: machine.queuedPatchCount - machine.queuedPieceCount,
+                queuedImagePatches: machine.queuedPieceCount,
                 queueLimit: machine.limits.queue,
                 requestsInFlight: machine.jobCount, workers: machine.limits.workers,
                 idleWorkers: machine.idleWorkerCount)
