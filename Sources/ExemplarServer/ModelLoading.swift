@@ -25,8 +25,8 @@ extension Server {
         if !isStarted { finishLoading(.failure(ModelError("Cannot start a thread to load the models"))) }
     }
 
-    /// Whether the models that the last reload replaced still hold memory, for what was admitted for them, or lines that
-    /// waited for memory during it are still to be read: without their turn, reload after reload would keep them
+    /// Whether the models that the last reload replaced still hold memory, for what was admitted for them, or lines
+    /// that waited for memory during it are still to be read: without their turn, reload after reload would keep them
     /// waiting. Nobody who is slow keeps a reload waiting for long.
     private var othersComeFirst: Bool {
         guard let loadEnded, loadEnded.duration(to: .now) < configuration.readTimeout else { return false }
