@@ -1,7 +1,9 @@
+import ExemplarNetwork
 import Glibc
 import JSONRPC
 import TestSupport
 import Testing
+import Transformations
 
 /// Signals: draining, ending at once, loading again.
 @Suite struct LifeCycleTests {
@@ -210,5 +212,30 @@ import Testing
         #expect(other.embeddings == (try TestReply(before)).embeddings)
         let gone = try client.ask(Oracle.tiny().embedLine([1], #","model":"tiny""#))
         #expect(gone.code == -32003)
+    }
+
+    /// Where two sets of models fit and three do not: the second reload begins once the first models are in no use.
+    @Test func aReloadWaitsForTheModelsThatTheLastOneReplaced() throws {
+        let oracle = Oracle.wide(
+            transformations: TransformationRanges(
+                translation: 0.1, scale: 0.9...1.1, rotationDegrees: 10, contrast: nil, color: nil, hue: nil,
+                border: .reflect))
+        let model = try TemporaryModel(oracle)
+        let loaded = try Model.load(folder: model.path)
+        let byteCount = try loaded.weightByteCount + loaded.workersByteCount(maximumBatch: 64)
+        let server = try ServerProcess(
+            model: model.path, ["--memory-limit", "\(byteCount * 5 / 2)", "--read-timeout", "600"])
+        let client = try server.connect()
+        let samples = Patience.isInstrumented ? 200 : 2000
+        try client.send(
+            line: oracle.embedLine([1], #","transform":{"mode":"mean","samples":\#(samples),"seed":1}"#))
+        let other = try server.connect()
+        while try other.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result?["queue"]?["in_flight"] == 0 {}
+        for reload in 0..<2 {
+            server.send(SIGHUP)
+            try server.waitForLog(of: ["info reloaded", "not reloaded"], skip: reload)
+        }
+        #expect(!server.log.contains("not reloaded"), "\(server.log)")
+        #expect(try client.reply().embeddings.count == 1)
     }
 }
