@@ -50,21 +50,12 @@ where Instant.Duration == Duration {
         public var wake = 0
     }
 
-    private struct Run {
-        let started: Instant
-        let patchCount: Int
-        let isShared: Bool
-        let isPiece: Bool
-        /// When it was last known to get on.
-        var progressed: Instant
-    }
-
     public let limits: BatchingLimits
 
     private var waiting = TurnQueue<Job.Key>()
     /// Every admitted job that has not left.
     private var records: [UInt64: JobRecord<Job, Instant>] = [:]
-    private var running: [UInt64: Run] = [:]
+    private var running: [UInt64: BatchRecord<Instant>] = [:]
     private var runningPieceCount = 0
     /// Patches of each key that are not in the queue yet for their job's lead.
     private var heldBack: [Job.Key: Int] = [:]
@@ -199,7 +190,7 @@ where Instant.Duration == Duration {
         }
         lastID += 1
         let patchCount = portions.reduce(0) { $0 + $1.patches.count }
-        running[lastID] = Run(
+        running[lastID] = BatchRecord(
             started: now, patchCount: patchCount, isShared: isShared, isPiece: key.runsInPieces, progressed: now)
         if key.runsInPieces { runningPieceCount += 1 }
         let batch = Batch<Job, Instant>(

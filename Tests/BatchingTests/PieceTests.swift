@@ -2,27 +2,7 @@ import Batching
 import Testing
 
 /// Pieces: what takes long, and what may be lacking.
-@Suite struct PieceTests {
-    private let start = ManualInstant(nanoseconds: 0)
-
-    private func machine(maxBatch: Int = 8, queue: Int = 64, workers: Int = 1) -> Machine {
-        Machine(limits: BatchingLimits(maxBatch: maxBatch, queue: queue, workers: workers))
-    }
-
-    private func admit(_ jobs: [TestJob], to machine: inout Machine) {
-        for job in jobs { _ = machine.admit(job, deadline: nil, at: start) }
-    }
-
-    /// Job names with their patches, of the next batch.
-    private func next(_ machine: inout Machine) -> TestBatch? {
-        guard case .run(let batch, _) = machine.next(at: start, reserve: { _, _ in true }) else { return nil }
-        return batch
-    }
-
-    private func summary(_ batch: TestBatch?) -> [String] {
-        batch.map { $0.slices.map { "\($0.job.name):\($0.patches.lowerBound)..<\($0.patches.upperBound)" } } ?? []
-    }
-
+@Suite struct PieceTests: MachineTests {
     /// What `reserve` was asked for, and the batch.
     private func next(_ machine: inout Machine, free: Int) -> (asked: [Int], batch: TestBatch?) {
         var asked: [Int] = []

@@ -20,3 +20,13 @@ struct JobRecord<Job: BatchJob, Instant: Sendable> {
         running.append(patches)
     }
 }
+
+/// What the batcher keeps of a batch while it runs.
+struct BatchRecord<Instant: Sendable> {
+    let started: Instant
+    let patchCount: Int
+    let isShared: Bool
+    let isPiece: Bool
+    /// When it was last known to get on.
+    var progressed: Instant
+}
