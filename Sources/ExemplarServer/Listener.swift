@@ -93,6 +93,9 @@ final class Listener {
     /// Listens on a Unix domain socket whose file gets `mode`. A file that a server left behind is replaced; one that
     /// a server listens on or may listen on, or that is no socket, is an error.
     static func unix(path: String, mode: UInt32) throws(ServerError) -> Listener {
+        // Two servers that find the same file left behind must not take each other's for it.
+        let turn = DirectoryLock(around: path)
+        defer { withExtendedLifetime(turn) {} }
         try removeLeftBehind(path)
         let descriptor = try unixSocket()
         // The mask makes the file's mode right from its first moment.
@@ -162,6 +165,20 @@ final class Listener {
             }
         }
     }
+}
+
+/// Held by one server at a time while it looks at a path and puts its socket there.
+private struct DirectoryLock: ~Copyable {
+    private let descriptor: Int32
+
+    /// Waits for whoever holds the lock on the directory of `path`, but not for ever: other programs may lock it, too.
+    init(around path: String) {
+        let name = path.lastIndex(of: "/").map { path[...$0] } ?? "."
+        descriptor = open(String(name), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        for _ in 0..<100 where flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK { usleep(10_000) }
+    }
+
+    deinit { if descriptor >= 0 { close(descriptor) } }
 }
 
 /// The file of a Unix domain socket, told from others that have taken its place at the same path.

@@ -215,6 +215,23 @@ import Testing
         #expect(lstat(path, &status) != 0, "the file goes with the server")
     }
 
+    /// Of servers that find the same file left behind at one time, one takes its place and the others say so.
+    @Test func aUnixPathThatManyWant() throws {
+        let folder = try temporaryFolder()
+        defer { rmdir(folder) }
+        let path = folder + "/socket"
+        close(try Self.unixSocket(SOCK_STREAM, at: path))
+        let servers = try (0..<8).map { _ in
+            try ServerProcess(launching: ["serve", "--port", "0", "--model", model.path, "--unix", path])
+        }
+        let lines = try servers.map { try $0.waitForLog(of: ["listening on \(path)", "in use by another server"]) }
+        let living = zip(servers, lines).filter { $0.1.contains("listening on") }.map(\.0)
+        #expect(living.count == 1, "\(lines)")
+        #expect(try LineSocket(unixPath: path).isQuiet())
+        living.first?.send(SIGTERM)
+        #expect(try living.first?.waitForExit() == 0)
+    }
+
     @Test func aUnixPathThatIsTaken() throws {
         let file = try TemporaryFile("precious\n")
         let server = try ServerProcess(launching: ["serve", "--port", "0", "--model", model.path, "--unix", file.path])
