@@ -19,7 +19,9 @@ extension NetworkConfiguration {
             throw ModelError("config.format must be \"exemplar-network/1\"")
         }
         let name = try root.string("name")
-        guard isName(name) else { throw ModelError("config.name must be made of letters, digits, _ and -") }
+        guard isModelName(name) else {
+            throw ModelError("config.name must have 1 to 128 characters, none of them a control character")
+        }
         var input = try root.object("input")
         let shape = PatchShape(
             height: try input.integer("height", 8...512), width: try input.integer("width", 8...512),
@@ -55,6 +57,13 @@ extension NetworkConfiguration {
         return configuration
     }
 
+    /// Of a model: it is shown, and never a part of anything else.
+    private static func isModelName(_ name: String) -> Bool {
+        !name.isEmpty && name.unicodeScalars.count <= 128
+            && name.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }
+    }
+
+    /// Of a layer.
     private static func isName(_ name: String) -> Bool {
         !name.isEmpty
             && name.utf8.allSatisfy {

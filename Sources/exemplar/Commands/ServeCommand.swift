@@ -146,9 +146,9 @@ extension ServerConfiguration {
         queue = try arguments.integer("queue", in: 1...(1 << 24)) ?? queue
         briefBatch = try arguments.seconds("brief-batch") ?? briefBatch
         maxConnections = try arguments.integer("max-connections", in: 1...(1 << 20)) ?? maxConnections
-        maxLineBytes = try arguments.integer("max-line-bytes", in: 1024...(1 << 30)) ?? maxLineBytes
-        maxReplyBytes = try arguments.integer("max-reply-bytes", in: 1024...(1 << 31)) ?? maxReplyBytes
-        maxPixels = try arguments.integer("max-pixels", in: 64...(1 << 28)) ?? maxPixels
+        maxLineBytes = try arguments.integer("max-line-bytes", in: 1...(1 << 30)) ?? maxLineBytes
+        maxReplyBytes = try arguments.integer("max-reply-bytes", in: 1...(1 << 31)) ?? maxReplyBytes
+        maxPixels = try arguments.integer("max-pixels", in: 1...(1 << 28)) ?? maxPixels
         readTimeout = try arguments.seconds("read-timeout") ?? readTimeout
         lineTimeout = try arguments.seconds("line-timeout") ?? lineTimeout
         writeTimeout = try arguments.seconds("write-timeout") ?? writeTimeout
