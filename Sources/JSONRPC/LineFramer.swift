@@ -17,8 +17,9 @@ public enum Frame {
 /// Cuts a stream of bytes into lines ended by LF, storing no more than one line limit beyond what was fed last.
 ///
 /// There are as many frames, for the same lines, however the stream was split into chunks. The limit counts the bytes
-/// before the LF or CR LF. A line that begins as no text does is handed out, and the rest of it dropped, before its LF has
-/// come: who speaks TLS to a port that does not learns it at once. Feed it with `append(_:)`, then call `nextLine()` until it returns nil, and only then feed it again.
+/// before the LF or CR LF. A line that begins as no text does is handed out, and the rest of it dropped, before its LF
+/// has come: who speaks TLS to a port that does not learns it at once. Feed it with `append(_:)`, then call
+/// `nextLine()` until it returns nil, and only then feed it again.
 public struct LineFramer {
     /// The longest line in bytes, not counting its LF.
     public var maxLineBytes: Int
