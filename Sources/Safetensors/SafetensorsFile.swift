@@ -4,8 +4,11 @@
 /// The format: eight bytes of little-endian header length, a JSON object that gives each tensor's `dtype`, `shape`
 /// and `data_offsets`, then the data, which the tensors cover without holes or overlap.
 public final class SafetensorsFile: Sendable {
-    /// The longest header that is read, as in the format's reference implementation.
-    public static let maximumHeaderLength = 100_000_000
+    /// The longest header that is read, in bytes: that of thirty thousand tensors. Nobody counts the memory of what it
+    /// says, unlike that of the file.
+    public static let maximumHeaderLength = 4 << 20
+    /// The most extents of a tensor's shape.
+    public static let maximumRank = 8
 
     /// By name.
     public let tensors: [String: Tensor]

@@ -44,12 +44,42 @@ import Testing
         ("beyond the file", file(#"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}"#, [0])),
         ("holes and overlaps", file(#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}"#, [0, 0])),
         ("after its last", file(#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#, [0, 0])),
-        ("more than any file", [UInt8](repeating: 0xFF, count: 16)),
+        ("at most 4194304 are read", [UInt8](repeating: 0xFF, count: 16)),
+        ("extents", file(#"{"a":{"dtype":"U8","shape":[0,0,0,0,0,0,0,0,0],"data_offsets":[0,0]}}"#)),
         ("UTF-8", file("{\"\u{e9}\":1}").map { $0 == 0xC3 ? 0xFF : $0 }),
     ])
     func malformedFilesAreNamed(_ problem: String, _ bytes: [UInt8]) {
         let error = #expect(throws: SafetensorsError.self) { try SafetensorsFile(bytes: bytes, name: "bad") }
         #expect(error?.description.contains(problem) == true, "\(String(describing: error))")
+    }
+
+    /// Each zero of such a shape takes more memory than its two bytes in the file, for which alone memory was asked.
+    @Test func aHeaderHoldsSoManyValuesAndBytes() throws {
+        func refusal(_ header: String) -> String {
+            let error = #expect(throws: SafetensorsError.self) {
+                try SafetensorsFile(bytes: Self.file(header), name: "long")
+            }
+            return error?.description ?? ""
+        }
+        func shape(_ extents: Int) -> String {
+            let zeros = [String](repeating: "0", count: extents).joined(separator: ",")
+            return #"{"a":{"dtype":"U8","shape":[\#(zeros)],"data_offsets":[0,0]}}"#
+        }
+        // Beside the zeros: the header, the tensor, its type, shape and offsets.
+        let most = JSONValue.maximumCount - 7
+        #expect(refusal(shape(most)) == "long: the tensor a has a shape of \(most) extents; at most 8 are read")
+        #expect(refusal(shape(most + 1)).hasPrefix("long: its header has more than \(JSONValue.maximumCount) values"))
+        let spaces = String(repeating: " ", count: SafetensorsFile.maximumHeaderLength - 2)
+        #expect(try SafetensorsFile(bytes: Self.file("{\(spaces)}"), name: "long").tensors.isEmpty)
+        #expect(refusal("{\(spaces) }").contains("at most \(SafetensorsFile.maximumHeaderLength) are read"))
+    }
+
+    @Test func aHeaderOfThousandsOfTensorsIsRead() throws {
+        let members = (0..<10_000).map {
+            #""model.layers.\#($0).weight":{"dtype":"F16","shape":[1,1,1,1],"data_offsets":[\#(2 * $0),\#(2 * $0 + 2)]}"#
+        }
+        let bytes = Self.file("{\(members.joined(separator: ","))}", [UInt8](repeating: 0, count: 20_000))
+        #expect(try SafetensorsFile(bytes: bytes, name: "many").tensors.count == 10_000)
     }
 
     @Test func aFileCutAnywhereIsRefused() {
