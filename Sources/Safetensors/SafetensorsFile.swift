@@ -12,8 +12,6 @@ public final class SafetensorsFile: Sendable {
 
     /// By name.
     public let tensors: [String: Tensor]
-    /// The file's `__metadata__`.
-    public let metadata: [String: String]
     private let contents: FileContents
 
     /// Where a tensor lies.
@@ -49,7 +47,7 @@ public final class SafetensorsFile: Sendable {
     private init(contents: FileContents, name: String) throws(SafetensorsError) {
         self.contents = contents
         do {
-            (tensors, metadata) = try SafetensorsHeader.parse(contents.bytes)
+            tensors = try SafetensorsHeader.parse(contents.bytes)
         } catch {
             throw SafetensorsError("\(name): \(error)")
         }
@@ -61,17 +59,6 @@ public final class SafetensorsFile: Sendable {
     /// The bytes of one tensor, at any alignment; valid while the file object lives.
     public func bytes(of tensor: Tensor) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(rebasing: contents.bytes[tensor.range])
-    }
-
-    /// A floating-point tensor as float32; nil where it holds integers or float64.
-    public func floats(of tensor: Tensor) -> [Float]? {
-        var isFloatingPoint = true
-        let values = [Float](unsafeUninitializedCapacity: tensor.count) { buffer, count in
-            guard let output = buffer.baseAddress else { return }
-            isFloatingPoint = read(0..<tensor.count, of: tensor, into: output)
-            count = isFloatingPoint ? tensor.count : 0
-        }
-        return isFloatingPoint ? values : nil
     }
 
     /// Reads the values of a tensor with these indices as float32, exactly.

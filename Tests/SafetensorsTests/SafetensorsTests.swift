@@ -17,7 +17,7 @@ import Testing
 
     @Test func everyTypeOfFloatIsReadUnaligned() throws {
         let file = try SafetensorsFile(bytes: Self.good, name: "good")
-        #expect(file.metadata == ["by": "test"])
+        #expect(file.tensors.keys.sorted() == ["a", "b", "c"])
         #expect(file.floats(of: try #require(file.tensors["a"])) == [1, -0x1p-24])
         #expect(file.floats(of: try #require(file.tensors["b"])) == [1.5])
         #expect(file.floats(of: try #require(file.tensors["c"])) == [-10])
