@@ -85,6 +85,26 @@ public final class SafetensorsFile: Sendable {
         }
         return true
     }
+
+    /// Whether every value of a tensor is a finite number that `read` can read: no infinity, no NaN.
+    public func isFinite(_ tensor: Tensor) -> Bool {
+        let bytes = bytes(of: tensor)
+        // Infinities and NaN have every bit of the exponent. The loop never leaves early: it is made of vectors.
+        func lacks<Bits: FixedWidthInteger & BitwiseCopyable>(exponent: Bits) -> Bool {
+            var found: Bits = 0
+            for offset in stride(from: 0, to: bytes.count, by: MemoryLayout<Bits>.size) {
+                let bits = Bits(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: Bits.self))
+                found |= bits & exponent == exponent ? 1 : 0
+            }
+            return found == 0
+        }
+        switch tensor.type {
+        case .float32: return lacks(exponent: 0x7F80_0000 as UInt32)
+        case .bfloat16: return lacks(exponent: 0x7F80 as UInt16)
+        case .float16: return lacks(exponent: 0x7C00 as UInt16)
+        default: return false
+        }
+    }
 }
 
 /// The value of an IEEE 754 binary16, exactly. By hand, because `Float16` does not exist on every Intel platform.
