@@ -2,11 +2,13 @@
 enum SafetensorsHeader {
     static func parse(
         _ bytes: UnsafeRawBufferPointer
-    ) throws(SafetensorsError) -> (tensors: [String: SafetensorsFile.Tensor], metadata: [String: String]) {
+    ) throws(SafetensorsError) -> [String: SafetensorsFile.Tensor] {
         guard bytes.count >= 8 else { throw SafetensorsError("is shorter than a header's length: truncated?") }
         let length = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
         guard length <= SafetensorsFile.maximumHeaderLength else {
-            throw SafetensorsError("says that its header has \(length) bytes, more than any file's: not safetensors?")
+            throw SafetensorsError(
+                "says that its header has \(length) bytes; at most \(SafetensorsFile.maximumHeaderLength) are read: "
+                    + "not safetensors?")
         }
         let start = 8 + Int(length)
         guard start <= bytes.count else {
@@ -21,7 +23,7 @@ enum SafetensorsHeader {
         guard case .object(var members) = document else {
             throw SafetensorsError("its header is not a JSON object")
         }
-        let metadata = try metadata(members.removeValue(forKey: "__metadata__"))
+        try checkMetadata(members.removeValue(forKey: "__metadata__"))
         var tensors: [String: SafetensorsFile.Tensor] = [:]
         for (name, member) in members {
             tensors[name] = try tensor(name, member, dataStart: start, fileEnd: bytes.count)
@@ -41,20 +43,18 @@ enum SafetensorsHeader {
         guard end == bytes.count else {
             throw SafetensorsError("has \(bytes.count - end) bytes after its last tensor")
         }
-        return (tensors, metadata)
+        return tensors
     }
 
-    private static func metadata(_ value: JSONValue?) throws(SafetensorsError) -> [String: String] {
-        guard let value else { return [:] }
+    /// Nobody reads it, but a file that breaks the format's rules here was not written by what it says.
+    private static func checkMetadata(_ value: JSONValue?) throws(SafetensorsError) {
+        guard let value else { return }
         guard case .object(let members) = value else { throw SafetensorsError("its __metadata__ is not an object") }
-        var metadata: [String: String] = [:]
         for (key, member) in members {
-            guard case .string(let text) = member else {
+            guard case .string = member else {
                 throw SafetensorsError("its __metadata__ holds something other than a string under \"\(key)\"")
             }
-            metadata[key] = text
         }
-        return metadata
     }
 
     private static func tensor(
@@ -70,6 +70,11 @@ enum SafetensorsHeader {
         }
         guard let shape = integers(fields["shape"]), let offsets = integers(fields["data_offsets"]), offsets.count == 2
         else { throw SafetensorsError("the tensor \(name) has a shape or offsets that are not whole numbers") }
+        guard shape.count <= SafetensorsFile.maximumRank else {
+            throw SafetensorsError(
+                "the tensor \(name) has a shape of \(shape.count) extents; at most \(SafetensorsFile.maximumRank) are "
+                    + "read")
+        }
         var count = 1
         for extent in shape {
             let (product, overflow) = count.multipliedReportingOverflow(by: extent)

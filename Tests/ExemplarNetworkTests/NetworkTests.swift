@@ -70,6 +70,22 @@ import Testing
                 [.linear("fc1", 130), .linear("fc2", 65), .linear("head", 1, .none)], height: 8, width: 8, channels: 5)
         ),
         (
+            "one window of ceil pooling over less than its kernel, of the input and of a map",
+            .sequence(
+                [
+                    .maxPool("pool1", kernel: 11, stride: 4, rounding: .ceil), .linear("fc1", 20),
+                    .linear("fc2", 7, .none),
+                ], height: 8, width: 10, channels: 3)
+        ),
+        (
+            "ceil pooling of two by two",
+            .sequence(
+                [
+                    .convolution("conv1", 18, kernel: 4, stride: 4, activation: .none),
+                    .maxPool("pool1", kernel: 3, stride: 2, rounding: .ceil), .convolution("conv2", 5, kernel: 1),
+                ], height: 8, width: 8, channels: 3)
+        ),
+        (
             "a convolution after a linear layer",
             .sequence(
                 [.linear("fc", 20), .convolution("conv", 19, kernel: 3, padding: 2)], height: 8, width: 8, channels: 1)

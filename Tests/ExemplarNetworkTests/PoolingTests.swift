@@ -105,4 +105,26 @@ import Testing
         }
         #expect(relativeRMS(means[0].map(Float.init(bitPattern:)), expected) < 1e-5)
     }
+
+    /// The formula of PyTorch's `pooling_output_shape` (aten/src/ATen/native/Pool.h), whose division rounds down.
+    @Test func ceilCountsWindowsAsPyTorchDoes() throws {
+        func windows(_ size: Int, _ kernel: Int, _ stride: Int, _ padding: Int) -> Int {
+            let last = Double(size + 2 * padding - (kernel - 1) - 1 + stride - 1) / Double(stride)
+            let count = Int(last.rounded(.down)) + 1
+            return max(0, (count - 1) * stride >= size + padding ? count - 1 : count)
+        }
+        var (vanished, wrong) = (0, [[Int]]())
+        for (size, kernel) in (8...14).flatMap({ size in (1...11).map { (size, $0) } }) {
+            for (stride, padding) in (1...4).flatMap({ stride in (0...kernel / 2).map { (stride, $0) } }) {
+                let layer = LayerConfiguration.maxPool(
+                    "pool", kernel: kernel, stride: stride, padding: padding, rounding: .ceil)
+                let expected = windows(size, kernel, stride, padding)
+                let sequence = try? PlannedLayer.sequence(
+                    .sequence([layer], height: size, width: 11, channels: 1))
+                if sequence?.first?.output.height ?? 0 != expected { wrong.append([size, kernel, stride, padding]) }
+                vanished += expected == 0 ? 1 : 0
+            }
+        }
+        #expect(wrong.isEmpty && vanished > 0)
+    }
 }
