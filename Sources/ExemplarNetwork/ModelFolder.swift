@@ -166,7 +166,7 @@ extension SafetensorsFile {
         do {
             let file = try OpenedFile(path: path)
             let share = try memory.take(
-                file.byteCount, for: "The tensors in \(path)", advice: "take a smaller file")
+                file.safetensorsByteCount, for: "The tensors in \(path)", advice: "take a smaller file")
             try self.init(reading: file, holding: share)
         } catch let error as ModelError {
             throw error

@@ -12,12 +12,12 @@ enum SelfTest {
     }
 
     /// - Parameter memory: what the maps of its batches are taken from.
-    /// - Returns: the largest relative RMS error of a layer, 0 where the file has no outputs.
+    /// - Returns: the largest relative RMS error of a layer; nil where the file has no outputs.
     /// - Throws: `ModelError` naming the layer that is off and by how much, or what is wrong with the file.
     static func run(
         _ network: Network, golden: SafetensorsFile, input: NetworkConfiguration.PatchShape, accuracy: Accuracy,
         memory: (any MemorySource)? = nil
-    ) throws(ModelError) -> Double {
+    ) throws(ModelError) -> Double? {
         guard let patches = golden.tensors["patches"], patches.type == .uint8, patches.shape.count == 4,
             Array(patches.shape[1...]) == [input.height, input.width, input.channels], patches.shape[0] > 0
         else {
@@ -27,7 +27,7 @@ enum SelfTest {
         }
         let count = patches.shape[0]
         let embedder = try Embedder(network: network, maximumBatch: min(count, 16), from: memory)
-        var largest = 0.0
+        var largest: Double?
         for name in golden.tensors.keys.sorted() where name != "patches" {
             guard let index = network.layers.firstIndex(where: { $0.configuration.name == name }) else {
                 throw ModelError("golden.safetensors has outputs of \(name), which is no layer of config.json")
@@ -48,7 +48,7 @@ enum SelfTest {
                         + "\(tolerance(accuracy)). The weights are damaged or belong to another file, or the kernels "
                         + "for \(network.kernels.instructionSet.rawValue) are wrong on this CPU: try --isa portable.")
             }
-            largest = max(largest, error)
+            largest = max(largest ?? 0, error)
         }
         return largest
     }

@@ -4,14 +4,15 @@
 /// The format: eight bytes of little-endian header length, a JSON object that gives each tensor's `dtype`, `shape`
 /// and `data_offsets`, then the data, which the tensors cover without holes or overlap.
 public final class SafetensorsFile: Sendable {
-    /// The longest header that is read, in bytes: that of thirty thousand tensors. Nobody counts the memory of what it
-    /// says, unlike that of the file.
-    public static let maximumHeaderLength = 4 << 20
+    /// The longest header that is read, in bytes, as in the format's reference implementation.
+    public static let maximumHeaderLength = 100_000_000
     /// The most extents of a tensor's shape.
     public static let maximumRank = 8
 
     /// By name.
     public let tensors: [String: Tensor]
+    /// The file's `__metadata__`.
+    public let metadata: [String: String]
     private let contents: FileContents
 
     /// Where a tensor lies.
@@ -47,7 +48,7 @@ public final class SafetensorsFile: Sendable {
     private init(contents: FileContents, name: String) throws(SafetensorsError) {
         self.contents = contents
         do {
-            tensors = try SafetensorsHeader.parse(contents.bytes)
+            (tensors, metadata) = try SafetensorsHeader.parse(contents.bytes)
         } catch {
             throw SafetensorsError("\(name): \(error)")
         }

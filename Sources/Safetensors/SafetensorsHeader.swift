@@ -2,7 +2,7 @@
 enum SafetensorsHeader {
     static func parse(
         _ bytes: UnsafeRawBufferPointer
-    ) throws(SafetensorsError) -> [String: SafetensorsFile.Tensor] {
+    ) throws(SafetensorsError) -> (tensors: [String: SafetensorsFile.Tensor], metadata: [String: String]) {
         guard bytes.count >= 8 else { throw SafetensorsError("is shorter than a header's length: truncated?") }
         let length = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
         guard length <= SafetensorsFile.maximumHeaderLength else {
@@ -23,7 +23,7 @@ enum SafetensorsHeader {
         guard case .object(var members) = document else {
             throw SafetensorsError("its header is not a JSON object")
         }
-        try checkMetadata(members.removeValue(forKey: "__metadata__"))
+        let metadata = try metadata(members.removeValue(forKey: "__metadata__"))
         var tensors: [String: SafetensorsFile.Tensor] = [:]
         for (name, member) in members {
             tensors[name] = try tensor(name, member, dataStart: start, fileEnd: bytes.count)
@@ -43,18 +43,20 @@ enum SafetensorsHeader {
         guard end == bytes.count else {
             throw SafetensorsError("has \(bytes.count - end) bytes after its last tensor")
         }
-        return tensors
+        return (tensors, metadata)
     }
 
-    /// Nobody reads it, but a file that breaks the format's rules here was not written by what it says.
-    private static func checkMetadata(_ value: JSONValue?) throws(SafetensorsError) {
-        guard let value else { return }
+    private static func metadata(_ value: JSONValue?) throws(SafetensorsError) -> [String: String] {
+        guard let value else { return [:] }
         guard case .object(let members) = value else { throw SafetensorsError("its __metadata__ is not an object") }
+        var metadata: [String: String] = [:]
         for (key, member) in members {
-            guard case .string = member else {
+            guard case .string(let text) = member else {
                 throw SafetensorsError("its __metadata__ holds something other than a string under \"\(key)\"")
             }
+            metadata[key] = text
         }
+        return metadata
     }
 
     private static func tensor(

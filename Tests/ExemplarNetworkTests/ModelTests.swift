@@ -153,6 +153,27 @@ let isOptimized: Bool = {
         #expect(throws: ModelError.self) { try Model.load(folder: "/nowhere") }
     }
 
+    @Test func metadataAreShownAsFarAsTheyAreShort() throws {
+        let folder = try TemporaryModel(Self.oracle, golden: 0) { writer, name, shape, values in
+            writer.metadata = ["trained_on": "six \"photographs\"", "zzz": String(repeating: "z", count: 65_536)]
+            try writer.add(name, shape: shape, values)
+        }
+        #expect(try Model.load(folder: folder.path).description.metadata == ["trained_on": "six \"photographs\""])
+    }
+
+    /// Inputs without outputs show nothing.
+    @Test func goldenPatchesAloneAreNoSelfTest() throws {
+        let folder = try TemporaryModel(Self.oracle, golden: 0)
+        let input = Self.oracle.configuration.input
+        var writer = SafetensorsWriter()
+        try writer.add(
+            "patches", .uint8, shape: [1, input.height, input.width, input.channels],
+            bytes: [UInt8](repeating: 7, count: input.count))
+        try folder.write("golden.safetensors", writer.bytes)
+        let description = try Model.load(folder: folder.path).description
+        #expect(description.selfTest == "none" && description.selfTestError == nil)
+    }
+
     @Test func labelsAreOneLineForEachRowOfTheHead() throws {
         let folder = try TemporaryModel(Self.oracle, golden: 0)
         #expect(try Model.load(folder: folder.path).labels == nil)

@@ -7,6 +7,9 @@ public struct SafetensorsWriter {
     private var names: Set<String> = []
     private var data: [UInt8] = []
 
+    /// `__metadata__`.
+    public var metadata: KeyValuePairs<String, String> = [:]
+
     public init() {}
 
     /// Adds a tensor of bytes as they will stand in the file, little-endian.
@@ -39,7 +42,9 @@ public struct SafetensorsWriter {
 
     /// The file.
     public var bytes: [UInt8] {
-        let text = Array("{\(header.joined(separator: ","))}".utf8)
+        let strings = metadata.map { "\(quoted($0.key)):\(quoted($0.value))" }.joined(separator: ",")
+        let all = (strings.isEmpty ? [] : ["\"__metadata__\":{\(strings)}"]) + header
+        let text = Array("{\(all.joined(separator: ","))}".utf8)
         return withUnsafeBytes(of: UInt64(text.count).littleEndian) { Array($0) } + text + data
     }
 

@@ -80,6 +80,9 @@ func modelTable(_ model: JSONValue) -> String {
         selfTest += ", off by \((error * scale).rounded() / scale) of the RMS"
     }
     add("self-test", selfTest)
+    if case .object(let metadata) = model["metadata"] {
+        for member in metadata { add("metadata", "\(member.key): \(text(member.value))") }
+    }
 
     var layers = [["layer", "type", "output"]]
     if case .array(let entries) = model["layers"] {
