@@ -29,6 +29,30 @@ import Transformations
         }
     }
 
+    /// Where one end is farther than the other, no number of octaves or turns is right for every patch.
+    @Test(arguments: [
+        (0.5...2.0, -0.1...0.1, ["octaves", "turns"], [1, 0.1]), (1...4, 0...0.2, ["octaves", "turns"], [2, 0.2]),
+        (0.5...1, -0.3...0, ["octaves", "turns"], [1, 0.3]),
+        (0.5...1.01, -0.1...0.2, ["of the range", "of the range"], [1, 1]),
+    ])
+    func strengthsOfUnevenRangesArePartsOfThem(
+        scale: ClosedRange<Double>, hue: ClosedRange<Double>, units: [String], greatest: [Double]
+    ) {
+        var ranges = StudyFixture.ranges
+        ranges.scale = scale
+        ranges.hue = hue
+        let steps = StepAtStrength.all(ranges).filter { ["scale", "hue"].contains($0.name) }
+        #expect(steps.map(\.unit) == units)
+        #expect(steps.map(\.greatest) == greatest)
+        let sampler = TransformationSampler(ranges: ranges)
+        for (step, strength) in zip(steps, greatest) where step.unit != "of the range" {
+            for index in 0..<8 {
+                let end = step.transformation(1, sampler.draw(seed: 4, index: UInt64(index)))
+                #expect(max(abs(log2(end.scale)), abs(end.hue)) == strength, "\(step.name)")
+            }
+        }
+    }
+
     @Test func distanceBetweenDifferentVectors() {
         var random = SeededGenerator(seed: 2)
         let vectors = (0..<7).map { _ in (0..<5).map { _ in Float.random(in: -1...1, using: &random) } }

@@ -38,6 +38,31 @@ struct StepAtStrength: Sendable {
     /// T at a part 0 … 1 of the greatest strength, in the direction of `draw`.
     var transformation: @Sendable (_ part: Double, _ draw: Transformation) -> Transformation
 
+    private init(
+        name: String, unit: String, greatest: Double,
+        transformation: @escaping @Sendable (_ part: Double, _ draw: Transformation) -> Transformation
+    ) {
+        self.name = name
+        self.unit = unit
+        self.greatest = greatest
+        self.transformation = transformation
+    }
+
+    /// A step that goes to the end of its range on the draw's side of 0. Where the ends are not as far, the draws have
+    /// no strength in common but the part of the range.
+    private init(
+        name: String, unit: String, from low: Double, to high: Double,
+        transformation: @escaping @Sendable (_ part: Double, _ draw: Transformation) -> Transformation
+    ) {
+        let hasOneSide = low >= 0 || high <= 0
+        let greatest = max(abs(low), abs(high))
+        // Ends may be rounded in config.json.
+        let isEven = hasOneSide || abs(low + high) < 1e-3 * greatest
+        self.init(
+            name: name, unit: isEven ? unit : "of the range", greatest: isEven ? greatest : 1,
+            transformation: transformation)
+    }
+
     /// The steps that `ranges` have, each to the end of its range; contrast, whose factors have no end, to 2 σ.
     static func all(_ ranges: TransformationRanges) -> [StepAtStrength] {
         var steps = [
@@ -49,8 +74,7 @@ struct StepAtStrength: Sendable {
                     translationX: part * ranges.translation * x, translationY: part * ranges.translation * y)
             },
             StepAtStrength(
-                name: "scale", unit: "octaves",
-                greatest: max(abs(log2(ranges.scale.lowerBound)), abs(log2(ranges.scale.upperBound)))
+                name: "scale", unit: "octaves", from: log2(ranges.scale.lowerBound), to: log2(ranges.scale.upperBound)
             ) { part, draw in
                 Transformation(scale: pow(draw.scale < 1 ? ranges.scale.lowerBound : ranges.scale.upperBound, part))
             },
@@ -82,7 +106,7 @@ struct StepAtStrength: Sendable {
         }
         if let hue = ranges.hue {
             steps.append(
-                StepAtStrength(name: "hue", unit: "turns", greatest: max(abs(hue.lowerBound), abs(hue.upperBound))) {
+                StepAtStrength(name: "hue", unit: "turns", from: hue.lowerBound, to: hue.upperBound) {
                     Transformation(hue: $0 * ($1.hue < 0 ? hue.lowerBound : hue.upperBound))
                 })
         }
