@@ -53,6 +53,13 @@ import Transformations
         }
     }
 
+    @Test func directionsAreNoDrawsOfTheMeans() throws {
+        let study = try StudyFixture().study()
+        for patch in study.exemplars.contexts.indices {
+            #expect(!study.averagingDraws.contains(study.direction(of: patch)))
+        }
+    }
+
     @Test func distanceBetweenDifferentVectors() {
         var random = SeededGenerator(seed: 2)
         let vectors = (0..<7).map { _ in (0..<5).map { _ in Float.random(in: -1...1, using: &random) } }
@@ -75,8 +82,8 @@ import Transformations
         func vectors(_ part: Double, step: Int) throws -> [[Float]] {
             let step = StepAtStrength.all(study.sampler.ranges)[step]
             return try study.exemplars.contexts.enumerated().flatMap { index, context in
-                let draw = study.draws(1, of: .evaluation, exemplar: index)[0]
-                let pixels = study.model.transformedPixels(context, [step.transformation(part, draw)])
+                let view = step.transformation(part, study.direction(of: index))
+                let pixels = study.model.transformedPixels(context, [view])
                 return [try network.embed(pixels, layers: .embedding, normalized: false) { _ in }.values]
             }
         }

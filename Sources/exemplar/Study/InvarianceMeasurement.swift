@@ -130,11 +130,11 @@ extension Study {
             throw .failure("The distance between different patches needs two of them: give more with --exemplars.")
         }
         let steps = StepAtStrength.all(sampler.ranges)
-        let draws = (0..<(Self.averagedDraws.max() ?? 1)).map { sampler.draw(seed: seed, index: UInt64($0)) }
+        let draws = averagingDraws
         let features = PooledFeatures(model)
         let names = representationNames(features)
         let patches = try map(unit: "patches") { [self] index, embedder in
-            let direction = self.draws(1, of: .evaluation, exemplar: index)[0]
+            let direction = direction(of: index)
             let transformed = steps.flatMap { step in Self.parts.map { step.transformation($0, direction) } }
             let pixels = model.transformedPixels(exemplars.contexts[index], [.identity] + transformed)
             return pixels.map { representations(of: $0, draws, features, embedder) }
@@ -179,6 +179,14 @@ extension Study {
                 )
             })
     }
+
+    /// The draws of every ĝ: the server's for the same seed.
+    var averagingDraws: [Transformation] {
+        (0..<(Self.averagedDraws.max() ?? 1)).map { sampler.draw(seed: seed, index: UInt64($0)) }
+    }
+
+    /// In which direction each step changes a patch: a draw that no ĝ has.
+    func direction(of patch: Int) -> Transformation { draws(1, of: .direction, exemplar: patch)[0] }
 
     private func representationNames(_ features: PooledFeatures) -> [String] {
         ["g"] + Self.averagedDraws.map { "ĝ_\($0)" } + features.layers.filter { $0.repeats == 1 }.map(\.name) + [

@@ -38,11 +38,12 @@ extension Study {
 }
 
 extension Study {
-    /// Sets of draws that have no draw in common.
+    /// Sets of draws that have no draw in common. The server's draws under the same seed are the first of `evaluation`.
     enum Stream: UInt64 {
         case evaluation
         case fit
         case calibration
+        case direction
     }
 
     /// Draws of its own for each exemplar: α of draw 0 ..< `count` in some of the steps.
