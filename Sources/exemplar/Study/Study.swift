@@ -50,8 +50,15 @@ extension Study {
     func draws(
         _ count: Int, of stream: Stream, exemplar: Int, steps: TransformationSteps = .all
     ) -> [Transformation] {
+        draws(0..<count, of: stream, exemplar: exemplar, steps: steps)
+    }
+
+    /// Some of an exemplar's draws.
+    func draws(
+        _ range: Range<Int>, of stream: Stream, exemplar: Int, steps: TransformationSteps = .all
+    ) -> [Transformation] {
         let first = stream.rawValue << 56 | UInt64(exemplar) << 24
-        return (0..<count).map { sampler.draw(seed: seed, index: first | UInt64($0)).restricted(to: steps) }
+        return range.map { sampler.draw(seed: seed, index: first | UInt64($0)).restricted(to: steps) }
     }
 
     /// `body` of every exemplar, on all threads, in the exemplars' order.
