@@ -24,8 +24,8 @@ extension NetworkConfiguration {
         }
         var input = try root.object("input")
         let shape = PatchShape(
-            height: try input.integer("height", 8...512), width: try input.integer("width", 8...512),
-            channels: try input.integer("channels", 1...16))
+            height: try input.integer("height", PatchShape.sides), width: try input.integer("width", PatchShape.sides),
+            channels: try input.integer("channels", PatchShape.channelCounts))
         try input.finish()
         var preprocessing = try root.object("preprocessing")
         let scale = try preprocessing.number("scale")

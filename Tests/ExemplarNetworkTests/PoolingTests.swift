@@ -46,7 +46,7 @@ import Testing
                         }
                     let error = relativeRMS(result[row][offset..<offset + expected.count], expected)
                     #expect(
-                        error < NetworkTests.tolerance(.standard),
+                        error < Accuracy.standard.tolerance,
                         "\(name), \(pooling), row \(row): relative RMS \(error)")
                     offset += expected.count
                 }
@@ -103,7 +103,9 @@ import Testing
             stride(from: channel, to: map.count, by: channels).reduce(0) { $0 + Double(map[$1]) }
                 / Double(height * width)
         }
-        #expect(relativeRMS(means[0].map(Float.init(bitPattern:)), expected) < 1e-5)
+        // Rows and then their sums are random walks, whose n additions each round by at most 2⁻²⁴ of where they are:
+        // together √(n/6) · 2⁻²⁴ of the end, 1.8e-7 for 53 and 1.5e-7 for 37. Four times both.
+        #expect(relativeRMS(means[0].map(Float.init(bitPattern:)), expected) < 1e-6)
     }
 
     /// The formula of PyTorch's `pooling_output_shape` (aten/src/ATen/native/Pool.h), whose division rounds down.

@@ -163,8 +163,3 @@ extension ServerConfiguration {
         logLevel = try arguments.choice("log-level", of: Log.Level.self) ?? logLevel
     }
 }
-
-/// The words of a choice, for help.
-private func words<Word: RawRepresentable & CaseIterable>(_ type: Word.Type) -> String where Word.RawValue == String {
-    Word.allCases.map(\.rawValue).joined(separator: ", ")
-}
