@@ -173,6 +173,24 @@ def test_the_exported_folder_loads_back(tmp_path, monkeypatch, model, dimensions
     assert "Half-trained: step 1 of 5" in written and "on a machine and another." in written
 
 
+def test_every_layer_weighs_the_same_as_it_is_served():
+    network = train.ExemplarNetwork("small", 12, 0.5).eval()
+    inputs = torch.rand((20, 3, 32, 32), generator=torch.Generator().manual_seed(4))
+    with torch.inference_mode():
+        outputs = network.outputs(inputs)
+    scales = export.feature_scales(network, inputs)
+    assert set(scales) == {"conv1", "conv2", "fc"}
+    for name, scale in scales.items():
+        maps = outputs[name].double().numpy()
+        if maps.ndim == 2:
+            maps = maps[:, :, np.newaxis, np.newaxis]
+        # Quadrants as docs/protocol.md has them: a 1 × 1 map gives its value four times.
+        bounds = [(a * maps.shape[2] // 2, -(-(a + 1) * maps.shape[2] // 2)) for a in (0, 1)]
+        served = scale * np.stack(
+            [maps[:, :, top:bottom, left:right].max(axis=(2, 3)) for top, bottom in bounds for left, right in bounds])
+        assert np.sqrt((served**2).sum(axis=(0, 2)).mean()) == pytest.approx(1, rel=1e-6)
+
+
 def test_a_device_that_is_not_there_is_refused(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert train.choose_device("auto").type == "cpu"
