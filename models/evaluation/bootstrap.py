@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
 def interval(
-    scores: np.ndarray, weights: np.ndarray | None = None, seed: int = 0, resamples: int = 2000
+    scores: Sequence[np.ndarray], weights: Sequence[np.ndarray] | None = None, seed: int = 0, resamples: int = 2000
 ) -> list[float]:
-    """Σ scores / Σ weights of units [strata, n] as [value, low, high]: a 95 % percentile bootstrap, which draws units
-    within each stratum and takes both numbers of each. Weights are 1 where none are given."""
-    weights = np.ones_like(scores, dtype=np.float64) if weights is None else weights
+    """Σ scores / Σ weights of units, a row a stratum, as [value, low, high]: a 95 % percentile bootstrap, which draws
+    units within each stratum and takes both numbers of each. Weights are 1 where none are given."""
+    weights = [np.ones(len(row)) for row in scores] if weights is None else weights
     generator = np.random.default_rng(seed)
-    picks = generator.integers(0, scores.shape[1], (resamples, *scores.shape))
-    drawn = [
-        np.take_along_axis(scores, pick, axis=1).mean() / np.take_along_axis(weights, pick, axis=1).mean()
-        for pick in picks
-    ]
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return [float(scores.mean() / weights.mean()), float(low), float(high)]
+    drawn = np.zeros((resamples, 2))
+    for resample in range(resamples):
+        for row, weight in zip(scores, weights):
+            pick = generator.integers(0, len(row), len(row))
+            drawn[resample] += row[pick].sum(), weight[pick].sum()
+    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
+    return [float(sum(map(np.sum, scores)) / sum(map(np.sum, weights))), float(low), float(high)]
 
 
-def by_unit(scores: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """[1, m] sums and [1, m] numbers of the scores of each of m units, from scores and units' names of one shape.
+def by_unit(
+    scores: np.ndarray, units: np.ndarray, strata: np.ndarray
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """What `interval` takes, of scores, the names of their units and of these units' strata, all of one shape: by
+    stratum, for each unit the sum of its scores and their number.
 
     What several splits judge on the same images is no more than those images tell: drawn as one unit, an image takes
     along its scores of every split, where drawing within each split would take them for independent.
     """
-    _, index = np.unique(units, return_inverse=True)
-    index = index.ravel()
+    names, index = np.unique(units.ravel(), return_inverse=True)
     sums = np.bincount(index, weights=np.asarray(scores, np.float64).ravel())
-    return sums[np.newaxis], np.bincount(index).astype(np.float64)[np.newaxis]
+    counts = np.bincount(index).astype(np.float64)
+    of_unit = np.empty(len(names), strata.dtype)
+    of_unit[index] = strata.ravel()
+    chosen = [of_unit == stratum for stratum in np.unique(of_unit)]
+    return [sums[each] for each in chosen], [counts[each] for each in chosen]

@@ -113,7 +113,8 @@ def run(plan: Plan, client: Client, untrained: Client | None) -> dict:
     """``tasks[task][representation]``: accuracy, its difference from pooled features (both as [value, low, high], the
     difference paired), what was chosen for each seed; ``shares[task][layer]``: mean of the seeds.
 
-    Intervals are over the images that were judged, each with its scores of all seeds (`bootstrap.by_unit`).
+    Intervals are over the images of each class that were judged, each with its scores of all seeds
+    (`bootstrap.by_unit`).
     """
     layers = [layer["name"] for layer in client.model(plan.model)["layers"] if "pool" not in layer["type"]]
     head = client.model(plan.model)["embedding"]
@@ -123,13 +124,14 @@ def run(plan: Plan, client: Client, untrained: Client | None) -> dict:
     for task in plan.tasks:
         right: dict[str, list[np.ndarray]] = {}
         chosen: dict[str, list[dict]] = {}
-        weights, units = [], []
+        weights, units, labels = [], [], []
         for seed in plan.seeds:
             print(f"probe: {task}, seed {seed}", file=sys.stderr, flush=True)
             split = labelled.TASKS[task](seed)
             both = np.concatenate([split.patches, split.test_patches])
             count = len(split.labels)
             units.append(split.test_units)
+            labels.append(split.test_labels)
             described = _representations(both, plan.model, layers, client, untrained)
             for name, candidates in described.items():
                 tried = [(fit(features[:count], split.labels), features) for features in candidates.values()]
@@ -145,7 +147,7 @@ def run(plan: Plan, client: Client, untrained: Client | None) -> dict:
             scaled = fit(described[POOLED][""][:count], split.labels, ("norm",))
             weights.append(shares(scaled.weights, sizes))
         pooled = np.stack(right[POOLED])
-        judged = lambda scores: bootstrap.interval(*bootstrap.by_unit(scores, np.stack(units)))
+        judged = lambda scores: bootstrap.interval(*bootstrap.by_unit(scores, np.stack(units), np.stack(labels)))
         tasks[task] = {
             name: {
                 "accuracy": judged(np.stack(rows)), "below pooled": judged(pooled - np.stack(rows)),

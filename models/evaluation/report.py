@@ -85,8 +85,8 @@ def probe(results: dict) -> list[str]:
         "", "## Linear probe", "",
         "Accuracy of a linear SVM on labelled grey images of scikit-learn and scikit-image, "
         f"{len(plan['seeds'])} splits; scaling, C and the settings of raw pixels and HOG by cross-validation on the "
-        "part to learn from. The bootstrap draws images that were judged, each with its scores of all splits, tiles "
-        f"of {labelled.TILE} pixels in scenes; what was learnt from is not drawn anew.",
+        "part to learn from. The bootstrap draws images of each class that were judged, each with its scores of all "
+        f"splits, in scenes tiles of {labelled.TILE} pixels; what was learnt from is not drawn anew.",
         "", f"| representation | {' | '.join(tasks)} |", "|---" * (len(tasks) + 1) + "|",
     ]
     for name in next(iter(tasks.values())):

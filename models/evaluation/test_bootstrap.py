@@ -16,7 +16,8 @@ def test_an_image_of_several_splits_counts_once():
     for _ in range(200):
         right = generator.random(200) < 0.85
         units = np.stack([generator.permutation(200)[:100] for _ in range(3)])
-        value, low, high = bootstrap.interval(*bootstrap.by_unit(right[units], units), resamples=300)
+        rows = bootstrap.by_unit(right[units], units, np.zeros_like(units))
+        value, low, high = bootstrap.interval(*rows, resamples=300)
         means.append(right[units].mean())
         assert value == pytest.approx(means[-1])
         deviations.append((high - low) / (2 * 1.96))
@@ -25,11 +26,13 @@ def test_an_image_of_several_splits_counts_once():
 
 
 def test_units_by_hand():
-    sums, counts = bootstrap.by_unit(np.array([[1.0, 0.0], [1.0, 1.0]]), np.array([[7, 3], [9, 7]]))
-    assert sums.tolist() == [[0, 2, 1]] and counts.tolist() == [[1, 2, 1]]
+    scores, units, strata = np.array([[1.0, 0.0], [1.0, 1.0]]), np.array([[7, 3], [9, 7]]), np.array([[1, 1], [0, 1]])
+    sums, counts = bootstrap.by_unit(scores, units, strata)
+    assert [row.tolist() for row in sums] == [[1], [0, 2]] and [row.tolist() for row in counts] == [[1], [1, 2]]
     assert bootstrap.interval(sums, counts)[0] == pytest.approx(3 / 4)
 
 
 def test_strata_are_drawn_from_by_themselves():
     assert bootstrap.interval(np.array([[0.0, 0.0], [1.0, 1.0]])) == [0.5, 0.5, 0.5]
+    assert bootstrap.interval([np.zeros(1), np.ones(3)]) == [0.75, 0.75, 0.75]
     assert bootstrap.interval(np.array([[1.0, 2.0, 3.0]]), np.array([[2.0, 4.0, 6.0]])) == pytest.approx([0.5] * 3)
