@@ -8,7 +8,10 @@ import numpy as np
 
 
 def interval(
-    scores: Sequence[np.ndarray], weights: Sequence[np.ndarray] | None = None, seed: int = 0, resamples: int = 2000
+    scores: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray] | None = None,
+    seed: int | np.random.Generator = 0,
+    resamples: int = 2000,
 ) -> list[float]:
     """Σ scores / Σ weights of units, a row a stratum, as [value, low, high]: a 95 % percentile bootstrap, which draws
     units within each stratum and takes both numbers of each. Weights are 1 where none are given."""
