@@ -1,6 +1,5 @@
 import ExemplarClient
 import ExemplarNetwork
-import JSONRPC
 
 extension Command {
     static let load = Command(
