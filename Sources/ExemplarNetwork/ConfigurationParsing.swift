@@ -33,6 +33,9 @@ extension NetworkConfiguration {
         guard scale > 0, std.allSatisfy({ $0 > 0 }) else {
             throw ModelError("config.preprocessing.scale and every std must be above 0")
         }
+        guard zip(mean, std).allSatisfy({ Float((255 * scale + abs($0)) / $1).isFinite }) else {
+            throw ModelError("config.preprocessing leads to values that float32 does not hold: is a std too small?")
+        }
         var layers: [LayerConfiguration] = []
         for (index, value) in try root.array("layers").enumerated() {
             var object = try ConfigurationObject(value, path: "config.layers[\(index)]")
@@ -139,7 +142,7 @@ extension NetworkConfiguration {
                 throw ModelError("config.feature_scales.\(key) is not a convolution or linear layer")
             }
             guard case .number(let number) = value, Float(number).isFinite else {
-                throw ModelError("config.feature_scales.\(key) must be a number")
+                throw ModelError("config.feature_scales.\(key) must be a number that float32 holds")
             }
             scales[key] = Float(number)
         }

@@ -82,6 +82,11 @@ struct ModelFolder {
                 throw ModelError(
                     "\(file): the tensor \(name) holds \(tensor.type.rawValue); weights must be F32, F16 or BF16")
             }
+            guard weights.isFinite(tensor) else {
+                throw ModelError(
+                    "\(file): the tensor \(name) holds values that are no finite numbers (NaN or an infinity): train "
+                        + "or export the model again")
+            }
         }
         for name in weights.tensors.keys.sorted() where wanted[name] == nil {
             throw ModelError(

@@ -7,8 +7,8 @@ enum SafetensorsHeader {
         let length = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
         guard length <= SafetensorsFile.maximumHeaderLength else {
             throw SafetensorsError(
-                "says that its header has \(length) bytes; at most \(SafetensorsFile.maximumHeaderLength) are read: not "
-                    + "safetensors?")
+                "says that its header has \(length) bytes; at most \(SafetensorsFile.maximumHeaderLength) are read: "
+                    + "not safetensors?")
         }
         let start = 8 + Int(length)
         guard start <= bytes.count else {

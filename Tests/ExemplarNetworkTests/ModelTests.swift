@@ -101,6 +101,28 @@ let isOptimized: Bool = {
         #expect(model.description.selfTest == "passed")
     }
 
+    /// With golden vectors the self-test would refuse them too.
+    @Test(arguments: ["conv1.weight", "conv1.bias", "fc.weight", "head.bias"], [Float.nan, .infinity, -.infinity])
+    func weightsThatAreNotFiniteAreNamed(_ tensor: String, _ value: Float) throws {
+        let folder = try TemporaryModel(Self.oracle, golden: 0) { writer, name, shape, values in
+            try writer.add(name, shape: shape, name == tensor ? values.dropLast() + [value] : values)
+        }
+        let error = #expect(throws: ModelError.self) { try Model.load(folder: folder.path) }
+        let problem = "\(folder.path)/model.safetensors: the tensor \(tensor) holds values that are no finite numbers"
+        #expect(error?.description.hasPrefix(problem) == true, "\(String(describing: error))")
+    }
+
+    /// The sum of nine at the point 1, over 2², is more than one of them.
+    @Test func weightsWhoseTransformsOverflowAreNamed() throws {
+        var oracle = Oracle.random(
+            .sequence([.convolution("conv1", 3, kernel: 3)], height: 8, width: 8, channels: 1), seed: 4)
+        oracle.parameters["conv1.weight"] = oracle.parameters["conv1.weight"]?.map { _ in 3e38 }
+        let error = #expect(throws: ModelError.self) { try Network(oracle, .portable) { _, _ in .f2k3 } }
+        #expect(
+            error?.description.contains("The tensor conv1.weight of test has values so large") == true,
+            "\(String(describing: error))")
+    }
+
     @Test func otherWeightsThanTheGoldenOnesAreFound() throws {
         let folder = try TemporaryModel(Self.oracle)
         var changed = Self.oracle

@@ -53,6 +53,25 @@ import Testing
         #expect(error?.description.contains(problem) == true, "\(String(describing: error))")
     }
 
+    /// The largest finite number, an infinity and a NaN of each type, at the end of a tensor after others.
+    @Test(arguments: [
+        ("F32", [0xFF, 0xFF, 0x7F, 0xFF], [0x00, 0x00, 0x80, 0x7F], [0x01, 0x00, 0x80, 0xFF]),
+        ("F16", [0xFF, 0xFB], [0x00, 0x7C], [0x01, 0xFC]), ("BF16", [0x7F, 0xFF], [0x80, 0x7F], [0x81, 0xFF]),
+    ])
+    func whatIsNotFiniteIsFound(_ type: String, _ finite: [UInt8], _ infinity: [UInt8], _ nan: [UInt8]) throws {
+        for (last, isFinite) in [(finite, true), (infinity, false), (nan, false)] {
+            for count in [1, 2, 67] {
+                let data = [UInt8](repeating: 0, count: (count - 1) * last.count) + last
+                let header =
+                    #"{"a":{"dtype":"\#(type)","shape":[\#(count)],"data_offsets":[0,\#(data.count)]}}"#
+                let file = try SafetensorsFile(bytes: Self.file(header, data), name: "finite")
+                let tensor = try #require(file.tensors["a"])
+                #expect(file.isFinite(tensor) == isFinite, "\(count) values, the last \(last)")
+                #expect(file.floats(of: tensor)?.last?.isFinite == isFinite)
+            }
+        }
+    }
+
     /// Each zero of such a shape takes more memory than its two bytes in the file, for which alone memory was asked.
     @Test func aHeaderHoldsSoManyValuesAndBytes() throws {
         func refusal(_ header: String) -> String {
@@ -76,7 +95,7 @@ import Testing
 
     @Test func aHeaderOfThousandsOfTensorsIsRead() throws {
         let members = (0..<10_000).map {
-            #""model.layers.\#($0).weight":{"dtype":"F16","shape":[1,1,1,1],"data_offsets":[\#(2 * $0),\#(2 * $0 + 2)]}"#
+            #""layers.\#($0).weight":{"dtype":"F16","shape":[1,1,1,1],"data_offsets":[\#(2 * $0),\#(2 * $0 + 2)]}"#
         }
         let bytes = Self.file("{\(members.joined(separator: ","))}", [UInt8](repeating: 0, count: 20_000))
         #expect(try SafetensorsFile(bytes: bytes, name: "many").tensors.count == 10_000)
