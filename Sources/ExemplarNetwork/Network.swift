@@ -70,7 +70,7 @@ struct Network: Sendable {
             case .linear(let product, _): product.pack(weights, window: window, into: packed)
             case .winograd(let convolution, _):
                 convolution.pack(weights, into: packed)
-                guard (0..<convolution.weightCount).allSatisfy({ packed[$0].isFinite }) else {
+                guard Self.areFinite(packed, count: convolution.weightCount) else {
                     throw ModelError(
                         "The tensor \(layer.configuration.name).weight of \(configuration.name) has values so large "
                             + "that their Winograd transforms overflow float32: train or export the model again.")
@@ -81,6 +81,13 @@ struct Network: Sendable {
             packedBias.update(repeating: 0, count: MapLayout.padded(layer.output.channels))
             bias.read(0..<layer.output.channels, into: packedBias)
         }
+    }
+
+    private static func areFinite(_ values: UnsafePointer<Float>, count: Int) -> Bool {
+        // Never left early: the compiler makes the loop of vectors.
+        var finite = true
+        for index in 0..<count { finite = values[index].isFinite && finite }
+        return finite
     }
 
     /// This network over images of `height` × `width`, at least the patch: another plan over the same parameters, which
