@@ -120,8 +120,7 @@ struct ModelFolder {
 
     /// A whole file of at most `limit` bytes.
     private static func contents(of path: String, limit: Int) throws(ModelError) -> [UInt8] {
-        // Without O_NONBLOCK a pipe would wait for somebody to write into it.
-        let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        let file = open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else {
             throw ModelError(
                 "\(path): cannot be opened: \(String(cString: strerror(errno))). A model is a folder with config.json "

@@ -175,18 +175,6 @@ let isOptimized: Bool = {
         #expect(description.selfTest == "none" && description.selfTestError == nil)
     }
 
-    /// It would be waited for without end.
-    @Test func aPipeInAFilesPlaceIsRefused() throws {
-        for name in ["config.json", "labels.txt"] {
-            let folder = try TemporaryModel(Self.oracle, golden: 0)
-            let path = folder.path + "/" + name
-            unlink(path)
-            #expect(mkfifo(path, 0o600) == 0)
-            let error = #expect(throws: ModelError.self) { try Model.load(folder: folder.path) }
-            #expect(error?.description.hasPrefix(path) == true, "\(String(describing: error))")
-        }
-    }
-
     @Test func labelsAreOneLineForEachRowOfTheHead() throws {
         let folder = try TemporaryModel(Self.oracle, golden: 0)
         #expect(try Model.load(folder: folder.path).labels == nil)
