@@ -247,7 +247,9 @@ public final class Server {
     // MARK: Timers
 
     func timeout() -> Duration? {
-        let times = [batcher.read { $0.nextDeadline }, images.nextDeadline, acceptAgain, nextSweep, drainDeadline]
+        let times = [
+            batcher.read { $0.nextDeadline }, images.nextDeadline, acceptAgain, nextSweep, drainDeadline, nextReload,
+        ]
         guard let next = times.compactMap(\.self).min() else { return nil }
         return max(.zero, ContinuousClock.now.duration(to: next))
     }
@@ -256,7 +258,7 @@ public final class Server {
         let now = ContinuousClock.now
         for job in batcher.expire() { answerExpired(job.task.address, owed: job.task.replyByteCount) }
         for order in images.expire() { answerExpired(order.address) }
-        if wantsReload, !isLoading, drainDeadline == nil, status == nil { load() }
+        if isReloadDue { load() }
         if let time = acceptAgain, time <= now {
             acceptAgain = nil
             for (token, listener) in listeners { poller.change(listener.descriptor, .read, token: token.rawValue) }
