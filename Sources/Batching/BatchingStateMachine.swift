@@ -211,8 +211,11 @@ where Instant.Duration == Duration {
     }
 
     /// Takes note that a running batch gets on.
-    public mutating func progress(_ batch: Batch<Job, Instant>, at now: Instant) {
+    ///
+    /// - Returns: whether anybody waits for it: false once its jobs have expired or were cancelled.
+    public mutating func progress(_ batch: Batch<Job, Instant>, at now: Instant) -> Bool {
         running[batch.id]?.progressed = now
+        return batch.slices.contains { records[$0.id] != nil }
     }
 
     /// Patches that a worker takes now: its part of what the idle ones will share; beyond a batch that pays, its part
