@@ -64,7 +64,7 @@ final class Worker: Sendable {
         }
         for job in finished.expired { deliveries.append(.expired(job.task)) }
         let now = ContinuousClock.now
-        statistics.record(batchOf: batch.patchCount) { figures in
+        statistics.record(computed, of: batch.key.kind) { figures in
             for job in finished.completed {
                 figures.queue.record(job.task.arrival.duration(to: batch.started))
                 figures.compute.record(batch.started.duration(to: computedAt))

@@ -15,6 +15,7 @@ import Testing
         statistics.errors = [.overloaded: 3]
         statistics.patches = 70
         statistics.batches = 4
+        statistics.imagePatches = 25
         // Batches of 1, 2, 3 and 64.
         statistics.batchSizes[0] = 1
         statistics.batchSizes[1] = 1
@@ -54,6 +55,7 @@ import Testing
         #expect(page.value("exemplar_build_info", ["version": "1.2.3"]) == 1)
         #expect(page.value("exemplar_queue_patches") == 9)
         #expect(page.value("exemplar_queue_image_patches") == 7)
+        #expect(page.value("exemplar_image_patches_total") == 25)
         #expect(page.value("exemplar_queue_limit_patches") == 4096)
         #expect(page.value("exemplar_connections") == 5)
         #expect(page.value("exemplar_reloads_total", ["result": "success"]) == 2)

@@ -92,7 +92,7 @@ import Testing
 
     @Test func metricsAreWhatWasCounted() throws {
         statistics.update { $0.requests[.embed] = 5 }
-        statistics.record(batchOf: 3)
+        statistics.record(3, of: .patches)
         observer.didLoad([])
         let reply = try get("/metrics")
         #expect(reply.status == 200)
