@@ -101,8 +101,8 @@ public final class Server {
             configuration: configuration, threads: threads, memory: memory,
             refusal: { count, inPieces in batcher.read { $0.refusal(of: count, inPieces: inPieces) } }, token: token)
         let observer = ServerObserver(
-            statistics: statistics, batcher: batcher, memory: memory, connectionLimit: configuration.maxConnections,
-            progressTimeout: configuration.progressTimeout)
+            statistics: statistics, batcher: batcher, images: images, memory: memory,
+            connectionLimit: configuration.maxConnections, progressTimeout: configuration.progressTimeout)
         self.observer = observer
         metrics = try configuration.metricsPort.map { port throws(ServerError) in
             try HTTPEndpoint(host: configuration.host, port: port) { observer.answer($0) }

@@ -98,7 +98,7 @@ extension Statistics {
             "queue": [
                 "depth": .int(load.queuedPatches), "image_depth": .int(load.queuedImagePatches),
                 "limit": .int(load.queueLimit),
-                "in_flight": .int(load.requestsInFlight),
+                "in_flight": .int(load.requestsInFlight), "decoding": .int(load.requestsDecoding),
             ],
             "workers": ["count": .int(load.workers), "idle": .int(load.idleWorkers)],
             "latency_ms": [

@@ -75,6 +75,9 @@ extension ServerFigures {
         page.add(
             "exemplar_requests_in_flight", .gauge, "Requests admitted and not yet answered.",
             Double(load.requestsInFlight))
+        page.add(
+            "exemplar_requests_decoding", .gauge, "Of these, requests whose images are not decoded yet.",
+            Double(load.requestsDecoding))
         page.add("exemplar_workers", .gauge, "Threads that compute.", Double(load.workers))
         page.add("exemplar_workers_idle", .gauge, "Threads that wait for work.", Double(load.idleWorkers))
         page.add(
