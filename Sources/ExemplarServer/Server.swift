@@ -141,19 +141,16 @@ public final class Server {
     }
 
     private func listen() throws(ServerError) {
-        if let port = configuration.port {
-            let listener = try Listener.tcp(host: configuration.host, port: port)
-            guard listener.isLocal || configuration.isInsecure || handler.token != nil else {
-                throw ServerError(
-                    "\(configuration.host) may be reached from other machines: give --token-file, so that clients must "
-                        + "show a token, or --insecure if that is meant.")
-            }
-            try add(.tcp, listener)
+        let listener = try Listener.tcp(host: configuration.host, port: configuration.port)
+        guard listener.isLocal || configuration.isInsecure || handler.token != nil else {
+            throw ServerError(
+                "\(configuration.host) may be reached from other machines: give --token-file, so that clients must "
+                    + "show a token, or --insecure if that is meant.")
         }
+        try add(.tcp, listener)
         if let path = configuration.unixPath {
-            try add(.unix, Listener.unix(path: path, mode: configuration.unixMode))
+            try add(.unix, Listener.unix(path: path))
         }
-        guard !listeners.isEmpty else { throw ServerError("There is nothing to listen on: give --port or --unix.") }
     }
 
     private func add(_ token: Token, _ listener: Listener) throws(ServerError) {

@@ -40,8 +40,19 @@ import Testing
         environment["EXEMPLAR_TOKEN_FILE"] = nil
         let configuration = try ServerConfiguration(
             ParsedArguments([], options: Command.serve.options, operands: .none, environment: environment))
-        #expect(manifest.contains("{name: lines, containerPort: \(configuration.port ?? 0)}"))
+        #expect(manifest.contains("{name: lines, containerPort: \(configuration.port)}"))
         #expect(manifest.contains("{name: metrics, containerPort: \(configuration.metricsPort ?? 0)}"))
+    }
+
+    /// Two free ports are two, whatever their numbers.
+    @Test func twoListenersHaveTwoPorts() throws {
+        func configuration(_ words: [String]) throws -> ServerConfiguration {
+            try ServerConfiguration(
+                ParsedArguments(words, options: Command.serve.options, operands: .none, environment: [:]))
+        }
+        let error = #expect(throws: CommandError.self) { try configuration(["--metrics-port", "7350"]) }
+        #expect(error?.status == 64 && error?.message.contains("--metrics-port") == true, "\(error?.message ?? "")")
+        #expect(try configuration(["--port", "0", "--metrics-port", "0"]).metricsPort == 0)
     }
 
     /// The stack goes to standard error, and the process ends by the signal that it got: one that the sanitizers leave
