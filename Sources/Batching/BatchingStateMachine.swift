@@ -46,7 +46,7 @@ where Instant.Duration == Duration {
         public var completed: [Job] = []
         /// Every patch is computed, too late.
         public var expired: [Job] = []
-        /// Workers that should look at the queue, after a shared batch kept them from it.
+        /// Workers that should look at the queue: a shared batch or a piece kept them from it, or a job's lead did.
         public var wake = 0
     }
 
