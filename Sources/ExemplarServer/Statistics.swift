@@ -7,7 +7,7 @@ final class Statistics: Sendable {
     struct Figures: Sendable {
         var requests: [Request.Method: UInt64] = [:]
         var errors: [ErrorCode: UInt64] = [:]
-        /// Patches that the network computed, each draw of a transformation being one, and the batches that they came in.
+        /// Patches that the network computed, each draw of a transformation being one, and the batches they came in.
         var patches: UInt64 = 0
         var batches: UInt64 = 0
         /// The area, in patches, of the larger images over which it ran.
@@ -28,7 +28,7 @@ final class Statistics: Sendable {
 
     private let figures = Monitor(Figures())
     /// Advancing jemalloc's epoch walks all its arenas: not for each of a thousand pipelined `stats`.
-    private let allocatorFigures = Cached(for: .milliseconds(100)) { AllocatorStatistics.current() }
+    let allocatorFigures = Cached(for: .milliseconds(100)) { AllocatorStatistics.current() }
     let started = ContinuousClock.now
 
     func update(_ body: (inout Figures) -> Void) { figures.withLock(body) }

@@ -51,7 +51,7 @@ final class ServerObserver: Sendable {
             version: Server.version, isReady: readiness == .ready, models: state.withLock { $0.models } ?? [],
             statistics: statistics.current, load: LoadFigures(batcher, images), memory: memory.holdings,
             connectionLimit: connectionLimit,
-            allocator: .current(), controlGroup: .current(), process: .current())
+            allocator: statistics.allocatorFigures.value(), controlGroup: .current(), process: .current())
     }
 
     /// What is served over HTTP: whether the server lives, whether it takes work, and its figures.
