@@ -68,10 +68,10 @@ where Instant.Duration == Duration {
         state.notifyAll()
     }
 
-    /// Takes note that a running batch gets on.
-    public func progress(_ batch: Batch<Job, Instant>) {
+    /// Takes note that a running batch gets on; false where nobody waits for it any more.
+    public func progress(_ batch: Batch<Job, Instant>) -> Bool {
         let now = now()
-        state.withLock { $0.machine.progress(batch, at: now) }
+        return state.withLock { $0.machine.progress(batch, at: now) }
     }
 
     /// Takes note that a batch is computed; the jobs returned have left.

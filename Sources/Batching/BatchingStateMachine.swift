@@ -46,7 +46,7 @@ where Instant.Duration == Duration {
         public var completed: [Job] = []
         /// Every patch is computed, too late.
         public var expired: [Job] = []
-        /// Workers that should look at the queue, after a shared batch kept them from it.
+        /// Workers that should look at the queue: a shared batch or a piece kept them from it, or a job's lead did.
         public var wake = 0
     }
 
@@ -211,8 +211,11 @@ where Instant.Duration == Duration {
     }
 
     /// Takes note that a running batch gets on.
-    public mutating func progress(_ batch: Batch<Job, Instant>, at now: Instant) {
+    ///
+    /// - Returns: whether anybody waits for it: false once its jobs have expired or were cancelled.
+    public mutating func progress(_ batch: Batch<Job, Instant>, at now: Instant) -> Bool {
         running[batch.id]?.progressed = now
+        return batch.slices.contains { records[$0.id] != nil }
     }
 
     /// Patches that a worker takes now: its part of what the idle ones will share; beyond a batch that pays, its part

@@ -10,7 +10,7 @@ public final class Client {
 
     private let socket: Socket
     private var outgoing = ByteBuffer()
-    private var framer = LineFramer(maxLineBytes: Client.maxReplyBytes)
+    private var framer = LineFramer(maxLineBytes: Client.longestReply)
     private var scanner = JSONScanner()
     private let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)
     private var nextID = 1
@@ -19,9 +19,12 @@ public final class Client {
     private var finished: [RequestID: [UInt8]] = [:]
     /// Why no more replies come.
     private var failure: ClientError?
+    private let maxReplyBytes: Int
+    /// How long an embedding was that `embed` got last, and by what options.
+    private var lastDimension: (options: [JSONValue.Member], dimension: Int)?
 
-    /// The longest reply read; the server's own default limit is 64 MiB.
-    private static let maxReplyBytes = 256 << 20
+    /// The longest reply read.
+    private static let longestReply = 256 << 20
     /// The longest line sent: the server's default limit.
     private static let maxRequestBytes = 4 << 20
     /// How many patches `embed` puts into one request, and how many such requests it has in flight: together well below
@@ -30,9 +33,14 @@ public final class Client {
 
     /// Connects to the server at `address`.
     ///
-    /// - Parameter timeout: how long to wait while nothing moves, for the connection and for each reply.
-    public init(connectingTo address: ServerAddress = .default, timeout: Duration = .seconds(30)) throws(ClientError) {
+    /// - Parameters:
+    ///   - timeout: how long to wait while nothing moves, for the connection and for each reply.
+    ///   - maxReplyBytes: the server's limit for a reply, below which `embed` keeps what it asks for.
+    public init(
+        connectingTo address: ServerAddress = .default, timeout: Duration = .seconds(30), maxReplyBytes: Int = 64 << 20
+    ) throws(ClientError) {
         self.address = address
+        self.maxReplyBytes = maxReplyBytes
         socket = try Socket(connectingTo: address, timeout: timeout)
     }
 
@@ -78,7 +86,8 @@ public final class Client {
         try receive(id) { Embeddings(result: $0) }
     }
 
-    /// Embeds any number of patches, sent as several requests where they are too many for one.
+    /// Embeds any number of patches, sent as several requests where they are too many for one, or for its reply. How
+    /// long an embedding is by these options is learned from a first request of one patch.
     ///
     /// - Parameters:
     ///   - patches: raw pixels, row-major H x W x C, one patch after the other.
@@ -97,28 +106,43 @@ public final class Client {
         _ patches: UnsafeRawBufferPointer, _ patchByteCount: Int, _ options: [JSONValue.Member]
     ) throws(ClientError) -> Embeddings {
         let byLength = (Self.maxRequestBytes - 4096) / (Base64.encodedCount(max(patchByteCount, 1)) + 3)
-        let step = max(1, min(byLength, Self.patchesPerRequest)) * max(patchByteCount, 1)
+        let most = max(1, min(byLength, Self.patchesPerRequest))
+        var dimension = lastDimension.flatMap { $0.options == options ? $0.dimension : nil }
         var waiting: [RequestID] = []
         var result: Embeddings?
         var start = 0
         // An empty or ragged input goes through once, for `sendPatches` to refuse.
         repeat {
-            let end = min(start + step, patches.count)
+            let count = dimension.map { min(most, patchesPerReply($0, options)) } ?? 1
+            let end = min(start + count * max(patchByteCount, 1), patches.count)
             waiting.append(
                 try sendPatches(
                     UnsafeRawBufferPointer(rebasing: patches[start..<end]), patchByteCount: patchByteCount,
                     options: options))
             start = end
-            while waiting.count >= Self.requestsInFlight || start == patches.count, !waiting.isEmpty {
+            let inFlight = dimension == nil ? 1 : Self.requestsInFlight
+            while waiting.count >= inFlight || start == patches.count, !waiting.isEmpty {
                 let part = try receiveEmbeddings(waiting.removeFirst())
                 guard result == nil || result?.dimension == part.dimension else {
                     throw .notThisProtocol(address, reason: "its embeddings have several dimensions")
                 }
+                dimension = part.dimension
+                lastDimension = (options, part.dimension)
                 if result == nil { result = part } else { result?.values += part.values }
             }
         } while start < patches.count
         guard let result else { throw .badArgument("There are no patches to embed.") }
         return result
+    }
+
+    /// Patches whose embeddings are together so short that the replies in flight are no longer than one may be.
+    private func patchesPerReply(_ dimension: Int, _ options: [JSONValue.Member]) -> Int {
+        let isText = options.contains { $0.key == "encoding" && $0.value == "float" }
+        let row = EmbeddingResult.byteCount(count: 1, dimension: dimension, encoding: isText ? .float : .base64)
+        let transform = options.first { $0.key == "transform" }?.value
+        // Which are as long once more.
+        let rows = transform?["standard_errors"] == true ? 2 : 1
+        return max(1, maxReplyBytes / Self.requestsInFlight / (rows * row))
     }
 
     private func newID() -> RequestID {
@@ -180,7 +204,7 @@ public final class Client {
 
     private func take(_ frame: Frame) throws(ClientError) {
         guard case .line(let line) = frame else {
-            throw .notThisProtocol(address, reason: "it sent a line of more than \(Self.maxReplyBytes) bytes")
+            throw .notThisProtocol(address, reason: "it sent a line of more than \(Self.longestReply) bytes")
         }
         guard let reply = Reply(line: line, scanner: &scanner) else {
             throw .notThisProtocol(address, reason: "it sent a line that is no reply of JSON-RPC 2.0")

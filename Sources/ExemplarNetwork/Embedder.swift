@@ -1,9 +1,12 @@
 import KernelInterface
+import Synchronization
 import Tensors
 
 /// Hears that a forward pass gets on: several times in a layer of a large image, from the thread that asked for it.
 public protocol ForwardPassObserver: AnyObject {
-    func didAdvance()
+    /// - Returns: whether anybody still wants the result; once it is false the pass ends early, and its rows have no
+    ///   meaning.
+    func didAdvance() -> Bool
 }
 
 /// The forward pass of one thread: a model's plan for inputs of one size, with the memory to run it in. Use from one
@@ -27,6 +30,9 @@ public final class Embedder {
     public var canBeShared: Bool { members > 1 }
     /// What the crew is at; nil between two calls.
     private var call: Call?
+    /// Whether the observer wants no more of this call. Members then leave out their parts and meet as ever, so that it
+    /// does not matter when each of them sees it.
+    private let isAbandoned = Atomic(false)
 
     /// Rows of a map between two signs of life.
     private static let observedRows = 32
@@ -107,6 +113,7 @@ public final class Embedder {
     public func embed(
         _ inputs: UnsafeBufferPointer<EmbedderInput>, _ selection: LayerSelection, crew: Crew? = nil
     ) -> EmbeddingBatch {
+        isAbandoned.store(false, ordering: .relaxed)
         if let crew, crew.count > 1, crew.count <= members {
             call = Call(inputs: inputs, selection: selection, crew: crew)
             crew.run(self)
@@ -200,6 +207,7 @@ public final class Embedder {
         _ convolution: WinogradConvolution, _ parameters: ExecutionPlan.Parameters, _ index: Int, pools: Bool,
         _ group: Group, _ part: CrewPart
     ) {
+        guard !isAbandoned.load(ordering: .relaxed) else { return }
         let plan = network.plan
         let target = index + (pools ? 2 : 1)
         convolution.run(
@@ -213,11 +221,18 @@ public final class Embedder {
         } target: { image in
             plan.layouts[target].view(buffer(target, of: group.images.lowerBound + image, in: group))
         } didBlock: {
-            if part.seat == 0 { observer?.didAdvance() }
+            goesOn(part)
         }
     }
 
+    /// Tells the observer that a member has got on, if it is the caller; false where the pass is to end.
+    private func goesOn(_ part: CrewPart) -> Bool {
+        if part.seat == 0, let observer, !observer.didAdvance() { isAbandoned.store(true, ordering: .relaxed) }
+        return !isAbandoned.load(ordering: .relaxed)
+    }
+
     private func run(_ index: Int, _ group: Group, _ part: CrewPart) {
+        guard !isAbandoned.load(ordering: .relaxed) else { return }
         let plan = network.plan
         let images = group.images
         let source = plan.layouts[index]
@@ -245,7 +260,7 @@ public final class Embedder {
                             output: output + y * target.rowStride, outputStep: target.columnStride,
                             count: target.width)
                     }
-                    if part.seat == 0 { observer?.didAdvance() }
+                    guard goesOn(part) else { return }
                 }
             }
         case .maxPool(let kernel, let stride, let padding):

@@ -170,6 +170,12 @@ public final class Model: Sendable {
         return indices.isEmpty ? nil : LayerSelection(indices: indices.sorted())
     }
 
+    /// Where `selection(of:)` is nil: the first name that is no layer with outputs to embed with, and those that are.
+    public func unknownLayer(among names: [String]) -> (name: String, known: [String]) {
+        let known = network.layers.filter(\.isSelectable).map(\.configuration.name)
+        return (names.first { !known.contains($0) } ?? "", known)
+    }
+
     /// The names of a selection's layers, in the network's order.
     public func names(of selection: LayerSelection) -> [String] {
         selection.indices.map { network.layers[$0].configuration.name }

@@ -161,13 +161,13 @@ struct WinogradConvolution: Sendable {
     ///   - part: whose part of the tiles and panels. It changes no result.
     ///   - pools: whether to write the following pooling layer's map in place of this one's.
     ///   - source, target: an image's maps; the target is the pooled one where `pools`.
-    ///   - didBlock: called after each block of tiles.
+    ///   - didBlock: called after each block of tiles; whether to go on.
     func run(
         _ kernels: KernelTable, weights: UnsafePointer<Float>, bias: UnsafePointer<Float>, images: Int,
         scratch: UnsafeMutablePointer<Float>, part: CrewPart, pools: Bool, rows: Int, columns: Int,
         source: (Int) -> MapView,
         target: (Int) -> MapView,
-        didBlock: () -> Void
+        didBlock: () -> Bool
     ) {
         (scratch + zerosOffset).update(repeating: 0, count: panelWidth)
         let m = algorithm.outputs
@@ -208,7 +208,7 @@ struct WinogradConvolution: Sendable {
                     }
                 }
             }
-            didBlock()
+            guard didBlock() else { return }
         }
     }
 

@@ -90,16 +90,16 @@ final class Listener {
         }
     }
 
-    /// Listens on a Unix domain socket whose file gets `mode`. A file that a server left behind is replaced; one that
-    /// a server listens on or may listen on, or that is no socket, is an error.
-    static func unix(path: String, mode: UInt32) throws(ServerError) -> Listener {
+    /// Listens on a Unix domain socket that only its owner may use. A file that a server left behind is replaced; one
+    /// that a server listens on or may listen on, or that is no socket, is an error.
+    static func unix(path: String) throws(ServerError) -> Listener {
         // Two servers that find the same file left behind must not take each other's for it.
         let turn = DirectoryLock(around: path)
         defer { withExtendedLifetime(turn) {} }
         try removeLeftBehind(path)
         let descriptor = try unixSocket()
         // The mask makes the file's mode right from its first moment.
-        let mask = umask(~mode & 0o777)
+        let mask = umask(0o177)
         let result = exemplar_bind_unix(descriptor, path)
         let code = errno
         umask(mask)

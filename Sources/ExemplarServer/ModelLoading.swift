@@ -33,6 +33,14 @@ extension Server {
         return retiringCount > 0 || connections.values.contains(where: \.isOwedLine)
     }
 
+    /// Whether `load` was asked for and can be tried again.
+    var isReloadDue: Bool { wantsReload && !isLoading && drainDeadline == nil && status == nil }
+
+    /// When a reload that waits begins, whatever it waits for; nil where none waits.
+    var nextReload: ContinuousClock.Instant? {
+        isReloadDue ? loadEnded.map { $0 + configuration.readTimeout } : nil
+    }
+
     func finishLoading(_ result: Result<ModelSet, ModelError>) {
         isLoading = false
         loadEnded = .now

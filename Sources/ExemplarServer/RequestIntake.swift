@@ -54,7 +54,7 @@ extension Server {
             var text = ByteBuffer()
             text.append(
                 json: self.statistics.json(
-                    LoadFigures(batcher), memory.holdings, connectionLimit: configuration.maxConnections))
+                    LoadFigures(batcher, images), memory.holdings, connectionLimit: configuration.maxConnections))
             statistics = text
             return text
         }

@@ -101,8 +101,8 @@ public final class Server {
             configuration: configuration, threads: threads, memory: memory,
             refusal: { count, inPieces in batcher.read { $0.refusal(of: count, inPieces: inPieces) } }, token: token)
         let observer = ServerObserver(
-            statistics: statistics, batcher: batcher, memory: memory, connectionLimit: configuration.maxConnections,
-            progressTimeout: configuration.progressTimeout)
+            statistics: statistics, batcher: batcher, images: images, memory: memory,
+            connectionLimit: configuration.maxConnections, progressTimeout: configuration.progressTimeout)
         self.observer = observer
         metrics = try configuration.metricsPort.map { port throws(ServerError) in
             try HTTPEndpoint(host: configuration.host, port: port) { observer.answer($0) }
@@ -141,19 +141,16 @@ public final class Server {
     }
 
     private func listen() throws(ServerError) {
-        if let port = configuration.port {
-            let listener = try Listener.tcp(host: configuration.host, port: port)
-            guard listener.isLocal || configuration.isInsecure || handler.token != nil else {
-                throw ServerError(
-                    "\(configuration.host) may be reached from other machines: give --token-file, so that clients must "
-                        + "show a token, or --insecure if that is meant.")
-            }
-            try add(.tcp, listener)
+        let listener = try Listener.tcp(host: configuration.host, port: configuration.port)
+        guard listener.isLocal || configuration.isInsecure || handler.token != nil else {
+            throw ServerError(
+                "\(configuration.host) may be reached from other machines: give --token-file, so that clients must "
+                    + "show a token, or --insecure if that is meant.")
         }
+        try add(.tcp, listener)
         if let path = configuration.unixPath {
-            try add(.unix, Listener.unix(path: path, mode: configuration.unixMode))
+            try add(.unix, Listener.unix(path: path))
         }
-        guard !listeners.isEmpty else { throw ServerError("There is nothing to listen on: give --port or --unix.") }
     }
 
     private func add(_ token: Token, _ listener: Listener) throws(ServerError) {
@@ -252,7 +249,9 @@ public final class Server {
     // MARK: Timers
 
     func timeout() -> Duration? {
-        let times = [batcher.read { $0.nextDeadline }, images.nextDeadline, acceptAgain, nextSweep, drainDeadline]
+        let times = [
+            batcher.read { $0.nextDeadline }, images.nextDeadline, acceptAgain, nextSweep, drainDeadline, nextReload,
+        ]
         guard let next = times.compactMap(\.self).min() else { return nil }
         return max(.zero, ContinuousClock.now.duration(to: next))
     }
@@ -261,7 +260,7 @@ public final class Server {
         let now = ContinuousClock.now
         for job in batcher.expire() { answerExpired(job.task.address, owed: job.task.replyByteCount) }
         for order in images.expire() { answerExpired(order.address) }
-        if wantsReload, !isLoading, drainDeadline == nil, status == nil { load() }
+        if isReloadDue { load() }
         if let time = acceptAgain, time <= now {
             acceptAgain = nil
             for (token, listener) in listeners { poller.change(listener.descriptor, .read, token: token.rawValue) }

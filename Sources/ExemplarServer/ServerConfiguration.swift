@@ -16,11 +16,10 @@ public struct ServerConfiguration: Sendable {
     public var defaultModel: String?
     /// The address to listen on: a name or a number, IPv4 or IPv6.
     public var host = "127.0.0.1"
-    /// 0 picks a free port; nil listens on the Unix domain socket alone.
-    public var port: UInt16? = 7350
-    /// The path of a Unix domain socket, and the mode of its file.
+    /// 0 picks a free port.
+    public var port: UInt16 = 7350
+    /// The path of a Unix domain socket, which only its owner may use.
     public var unixPath: String?
-    public var unixMode: UInt32 = 0o600
     /// Worker threads; nil for one on every usable core.
     public var threads: Int?
     /// The most bytes of memory that the server may plan for; nil for the process's own limit.

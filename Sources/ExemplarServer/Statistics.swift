@@ -7,8 +7,11 @@ final class Statistics: Sendable {
     struct Figures: Sendable {
         var requests: [Request.Method: UInt64] = [:]
         var errors: [ErrorCode: UInt64] = [:]
+        /// Patches that the network computed, each draw of a transformation being one, and the batches they came in.
         var patches: UInt64 = 0
         var batches: UInt64 = 0
+        /// The area, in patches, of the larger images over which it ran.
+        var imagePatches: UInt64 = 0
         /// How many batches had at most 1, 2, 4, … patches.
         var batchSizes = [UInt64](repeating: 0, count: 12)
         var queue = Histogram()
@@ -25,20 +28,26 @@ final class Statistics: Sendable {
 
     private let figures = Monitor(Figures())
     /// Advancing jemalloc's epoch walks all its arenas: not for each of a thousand pipelined `stats`.
-    private let allocatorFigures = Cached(for: .milliseconds(100)) { AllocatorStatistics.current() }
+    let allocatorFigures = Cached(for: .milliseconds(100)) { AllocatorStatistics.current() }
     let started = ContinuousClock.now
 
     func update(_ body: (inout Figures) -> Void) { figures.withLock(body) }
 
     var current: Figures { figures.withLock { $0 } }
 
-    /// Counts a batch, and whatever else `body` counts of it.
-    func record(batchOf patches: Int, _ body: (inout Figures) -> Void = { _ in }) {
+    /// Counts what the network computed of a batch, and whatever else `body` counts of it.
+    func record(_ computed: Int, of kind: InferenceJob.Key.Kind, _ body: (inout Figures) -> Void = { _ in }) {
         figures.withLock {
-            $0.batches += 1
-            $0.patches += UInt64(patches)
-            let octave = patches <= 1 ? 0 : Int.bitWidth - (patches - 1).leadingZeroBitCount
-            $0.batchSizes[min(octave, $0.batchSizes.count - 1)] += 1
+            switch kind {
+            case .patches where computed > 0:
+                $0.batches += 1
+                $0.patches += UInt64(computed)
+                let octave = Int.bitWidth - (computed - 1).leadingZeroBitCount
+                $0.batchSizes[min(octave, $0.batchSizes.count - 1)] += 1
+            case .images: $0.imagePatches += UInt64(computed)
+            // Transformed pixels meet no network.
+            case .patches, .pixels: break
+            }
             body(&$0)
         }
     }
@@ -85,11 +94,11 @@ extension Statistics {
             "requests": .object(requests.map { .init($0.key.rawValue, .int(Int(clamping: $0.value))) }),
             "errors": .object(errors.map { .init(String($0.key.rawValue), .int(Int(clamping: $0.value))) }),
             "patches": .int(Int(clamping: figures.patches)), "batches": .int(Int(clamping: figures.batches)),
-            "batch_sizes": batchSizes(figures),
+            "batch_sizes": batchSizes(figures), "image_patches": .int(Int(clamping: figures.imagePatches)),
             "queue": [
                 "depth": .int(load.queuedPatches), "image_depth": .int(load.queuedImagePatches),
                 "limit": .int(load.queueLimit),
-                "in_flight": .int(load.requestsInFlight),
+                "in_flight": .int(load.requestsInFlight), "decoding": .int(load.requestsDecoding),
             ],
             "workers": ["count": .int(load.workers), "idle": .int(load.idleWorkers)],
             "latency_ms": [

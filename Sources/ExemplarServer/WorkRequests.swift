@@ -291,8 +291,7 @@ extension RequestHandler {
         case .all: return model.allLayers
         case .named(let names):
             if let selection = model.selection(of: names) { return selection }
-            let known = model.description.layers.map(\.name).filter { model.selection(of: [$0]) != nil }
-            let wrong = names.first { model.selection(of: [$0]) == nil } ?? ""
+            let (wrong, known) = model.unknownLayer(among: names)
             throw ResponseError(
                 .unknownName,
                 "\(model.configuration.name) has no convolution or linear layer \(excerpt(wrong)); it has "

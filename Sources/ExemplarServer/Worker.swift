@@ -64,7 +64,7 @@ final class Worker: Sendable {
         }
         for job in finished.expired { deliveries.append(.expired(job.task)) }
         let now = ContinuousClock.now
-        statistics.record(batchOf: batch.patchCount) { figures in
+        statistics.record(computed, of: batch.key.kind) { figures in
             for job in finished.completed {
                 figures.queue.record(job.task.arrival.duration(to: batch.started))
                 figures.compute.record(batch.started.duration(to: computedAt))
@@ -156,17 +156,19 @@ final class Worker: Sendable {
                     "There is no memory now for an image of \(input.height) × \(input.width)."
                 )
             }
+            let progress = PassProgress(batcher, batch, interval: progressInterval)
             try passes.run(pass, task.served) { embedder in
-                embedder.observer = PassProgress(batcher, batch, interval: progressInterval)
+                guard progress.isWanted else { return }
+                embedder.observer = progress
                 defer { embedder.observer = nil }
                 let crew = crew?.take() == true ? crew : nil
                 defer { crew?.release() }
                 withUnsafePointer(to: input) { input in
                     let rows = embedder.embed(UnsafeBufferPointer(start: input, count: 1), task.selection, crew: crew)
-                    task.set(rows[0], ofInput: index)
+                    if progress.isWanted { task.set(rows[0], ofInput: index) }
                 }
             }
-            return batch.patchCount
+            return progress.isWanted ? batch.patchCount : 0
         } catch {
             task.fail(
                 ResponseError(
@@ -177,8 +179,11 @@ final class Worker: Sendable {
     }
 }
 
-/// Tells the batcher, now and then, that the pass over an image gets on: one may take minutes.
+/// Tells the batcher, now and then, that the pass over an image gets on, and ends it where nobody waits for it any
+/// more: one may take minutes.
 private final class PassProgress: ForwardPassObserver {
+    /// Whether the job was still there when last looked for.
+    private(set) var isWanted: Bool
     private let batcher: InferenceBatcher
     private let batch: Batch<InferenceJob, ContinuousClock.Instant>
     private let interval: Duration
@@ -191,13 +196,14 @@ private final class PassProgress: ForwardPassObserver {
         self.batcher = batcher
         self.batch = batch
         last = .now
-        batcher.progress(batch)
+        isWanted = batcher.progress(batch)
     }
 
-    func didAdvance() {
+    func didAdvance() -> Bool {
         let now = ContinuousClock.now
-        guard last.duration(to: now) > interval else { return }
+        guard isWanted, last.duration(to: now) > interval else { return isWanted }
         last = now
-        batcher.progress(batch)
+        isWanted = batcher.progress(batch)
+        return isWanted
     }
 }

@@ -8,7 +8,7 @@ public enum ErrorCode: Int, Sendable, CaseIterable {
     case methodNotFound = -32601
     /// A parameter is missing, unknown, or not what it must be; `data.param` names it.
     case invalidParams = -32602
-    /// The server failed; the request may be sent again.
+    /// The server failed; the request may be sent again. Kept for the protocol: nothing in this server ends so.
     case internalError = -32603
     /// The queue is full; `data.retry_after_ms` says when to try again.
     case overloaded = -32000
@@ -20,7 +20,7 @@ public enum ErrorCode: Int, Sendable, CaseIterable {
     case unknownName = -32003
     /// This model or this server cannot do that.
     case notSupported = -32004
-    /// Weights are loading, the self-test failed, or workers make no progress; `data.reason` says which.
+    /// Weights are loading, the server is shutting down, or workers make no progress; `data.reason` says which.
     case notReady = -32005
     /// An entry of `images` cannot be used.
     case badImage = -32006

@@ -253,15 +253,32 @@ import Testing
         #expect(machine.oldestProgress == start)
         let later = start.advanced(by: .seconds(40))
         let second = try #require(next(&machine))
-        machine.progress(first, at: later)
+        _ = machine.progress(first, at: later)
         #expect(machine.oldestProgress == start, "the second has not got on")
-        machine.progress(second, at: later.advanced(by: .seconds(1)))
+        _ = machine.progress(second, at: later.advanced(by: .seconds(1)))
         #expect(machine.oldestProgress == later)
         _ = machine.finish(first, at: later)
         #expect(machine.oldestProgress == later.advanced(by: .seconds(1)))
-        machine.progress(first, at: later)
+        _ = machine.progress(first, at: later)
         _ = machine.finish(second, at: later)
         #expect(machine.oldestProgress == nil)
+    }
+
+    /// A batch is told once nobody waits for it: as long as one of its jobs is there somebody does.
+    @Test func aBatchIsWantedUntilAllItsJobsHaveLeft() throws {
+        var machine = machine()
+        let later = start.advanced(by: .seconds(1))
+        admit([TestJob(1)], to: &machine)
+        _ = machine.admit(TestJob(2, of: 2), deadline: later, at: start)
+        let batch = try #require(next(&machine))
+        #expect(batch.slices.count == 2)
+        var isWanted = [machine.progress(batch, at: start)]
+        _ = machine.cancel(ConnectionID(1))
+        isWanted.append(machine.progress(batch, at: start))
+        #expect(machine.expire(at: later).count == 1)
+        isWanted.append(machine.progress(batch, at: later))
+        #expect(isWanted == [true, true, false])
+        #expect(machine.finish(batch, computed: 0, at: later).completed == [])
     }
 
     /// However long one worker's part takes, another gets no further than the lead, and goes on once it is done.

@@ -135,6 +135,16 @@ import Testing
         #expect(error?.message.hasPrefix("The network reads patches of 2 channels") == true)
     }
 
+    @Test(arguments: [("zzzzzz", "conv1, fc."), ("conv2", "conv1, fc; did you mean conv1?"), ("pool1", "conv1, fc.")])
+    func anUnknownLayerIsExplained(_ name: String, _ ending: String) throws {
+        let model = try TemporaryModel(Self.oracle(channels: 3))
+        let network = try LocalNetwork(folder: model.path)
+        let error = #expect(throws: CommandError.self) {
+            try network.embed([], layers: .named(["fc", name]), normalized: false) { _ in }
+        }
+        #expect(error?.message == "odd has no layer \(name) to embed with; it has " + ending)
+    }
+
     @Test func aModelThatIsNoneIsExplained() {
         let error = #expect(throws: CommandError.self) { try LocalNetwork(folder: "/nonexistent/model") }
         #expect(error?.message.contains("A model is a folder with config.json") == true)

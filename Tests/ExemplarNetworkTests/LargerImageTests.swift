@@ -1,4 +1,5 @@
 import KernelInterface
+import Platform
 import TestSupport
 import Testing
 
@@ -48,7 +49,13 @@ import Testing
 
     private final class Counter: ForwardPassObserver {
         var count = 0
-        func didAdvance() { count += 1 }
+        /// Signs of life after which the result is not wanted any more.
+        var patience = Int.max
+
+        func didAdvance() -> Bool {
+            count += 1
+            return count < patience
+        }
     }
 
     /// A large image is minutes on a slow machine: signs of life come from within each layer, and change no bit.
@@ -68,6 +75,39 @@ import Testing
             let observed = Array(embedder.embed(pixels, selection)[0]).map(\.bitPattern)
             #expect(counter.count >= 10, "\(counter.count) in two layers")
             #expect(observed == alone)
+        }
+    }
+
+    /// Wherever it is given up, by one thread or by several that meet between the layers, the pass ends at once and the
+    /// next one with the same memory has every bit.
+    @Test(arguments: [Accuracy.standard, .exact], [1, 2])
+    func aPassThatNobodyWaitsForEnds(_ accuracy: Accuracy, _ members: Int) throws {
+        let configuration = NetworkConfiguration.sequence(
+            [
+                .convolution("conv1", 16, kernel: 3, padding: 1), .maxPool("pool1", kernel: 2, stride: 2),
+                .convolution("conv2", 16, kernel: 3, padding: 1), .linear("fc", 8),
+            ], height: 8, width: 8, channels: 3)
+        let network = try Network(Oracle.random(configuration, seed: 47), .portable, accuracy)
+            .resized(height: 300, width: 60)
+        let embedder = try Embedder(network: network, maximumBatch: 1, members: members)
+        let crew = try Crew(count: members, startThread: startThread)
+        let shape = NetworkConfiguration.PatchShape(height: 300, width: 60, channels: 3)
+        let selection = LayerSelection(indices: [0, 2, 3])
+        RandomPatches(shape, count: 1, seed: 48).withPixels { pixels in
+            func pass(_ patience: Int) -> (signs: Int, bits: [UInt32]) {
+                let counter = Counter()
+                counter.patience = patience
+                embedder.observer = counter
+                defer { embedder.observer = nil }
+                let bits = embedder.embed(pixels, selection, crew: crew)[0].map(\.bitPattern)
+                return (counter.count, bits)
+            }
+            let whole = pass(.max)
+            #expect(whole.signs > 6, "\(whole.signs)")
+            for patience in 1...whole.signs {
+                #expect(pass(patience).signs == patience)
+                #expect(pass(.max).bits == whole.bits, "after one given up at \(patience)")
+            }
         }
     }
 

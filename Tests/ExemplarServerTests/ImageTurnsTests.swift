@@ -45,6 +45,19 @@ import Transformations
         return try #require(image).png()
     }
 
+    /// What waits for the decoder is in flight.
+    @Test func imagesThatAreNotDecodedAreInFlight() throws {
+        let oracle = Oracle.wide(transformations: Self.ranges)
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path)
+        let (flooding, _) = try flood(server)
+        let stats = try server.connect().ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
+        let inFlight = try #require(int(stats?["queue"]?["in_flight"]))
+        let decoding = try #require(int(stats?["queue"]?["decoding"]))
+        #expect(decoding > 0 && decoding <= inFlight && inFlight <= Self.count, "\(decoding) of \(inFlight)")
+        withExtendedLifetime(flooding) {}
+    }
+
     @Test func aFloodOfImagesDelaysOthersByOne() throws {
         let oracle = Oracle.wide(transformations: Self.ranges)
         let model = try TemporaryModel(oracle)

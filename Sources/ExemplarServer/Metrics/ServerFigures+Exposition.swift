@@ -53,7 +53,10 @@ extension ServerFigures {
 
     private func addWork(to page: inout Exposition) {
         page.add(
-            "exemplar_patches_total", .counter, "Patches computed.", Double(statistics.patches))
+            "exemplar_patches_total", .counter, "Patches that the network computed.", Double(statistics.patches))
+        page.add(
+            "exemplar_image_patches_total", .counter, "The area of the larger images that it ran over, in patches.",
+            Double(statistics.imagePatches))
         var cumulative: UInt64 = 0
         // The last of the counts has no upper bound.
         let buckets = statistics.batchSizes.dropLast().enumerated().map { octave, count in
@@ -72,6 +75,9 @@ extension ServerFigures {
         page.add(
             "exemplar_requests_in_flight", .gauge, "Requests admitted and not yet answered.",
             Double(load.requestsInFlight))
+        page.add(
+            "exemplar_requests_decoding", .gauge, "Of these, requests whose images are not decoded yet.",
+            Double(load.requestsDecoding))
         page.add("exemplar_workers", .gauge, "Threads that compute.", Double(load.workers))
         page.add("exemplar_workers_idle", .gauge, "Threads that wait for work.", Double(load.idleWorkers))
         page.add(

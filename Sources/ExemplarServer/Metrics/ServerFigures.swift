@@ -22,30 +22,34 @@ struct LoadFigures: Sendable, Equatable {
     /// Of the images over which the network runs, by their area.
     var queuedImagePatches: Int
     var queueLimit: Int
-    /// Requests admitted and not yet answered.
+    /// Requests admitted and not yet answered, those among them whose images are not decoded yet.
     var requestsInFlight: Int
+    /// Requests whose images are being decoded, or wait for it.
+    var requestsDecoding: Int
     var workers: Int
     var idleWorkers: Int
 
-    init(_ batcher: InferenceBatcher) {
+    init(_ batcher: InferenceBatcher, _ images: ImageDecoding) {
+        let decoding = images.jobCount
         self = batcher.read { machine in
             LoadFigures(
                 queuedPatches: machine.queuedPatchCount - machine.queuedPieceCount,
                 queuedImagePatches: machine.queuedPieceCount,
                 queueLimit: machine.limits.queue,
-                requestsInFlight: machine.jobCount, workers: machine.limits.workers,
-                idleWorkers: machine.idleWorkerCount)
+                requestsInFlight: machine.jobCount + decoding, requestsDecoding: decoding,
+                workers: machine.limits.workers, idleWorkers: machine.idleWorkerCount)
         }
     }
 
     init(
-        queuedPatches: Int, queuedImagePatches: Int, queueLimit: Int, requestsInFlight: Int, workers: Int,
-        idleWorkers: Int
+        queuedPatches: Int, queuedImagePatches: Int, queueLimit: Int, requestsInFlight: Int, requestsDecoding: Int,
+        workers: Int, idleWorkers: Int
     ) {
         self.queuedPatches = queuedPatches
         self.queuedImagePatches = queuedImagePatches
         self.queueLimit = queueLimit
         self.requestsInFlight = requestsInFlight
+        self.requestsDecoding = requestsDecoding
         self.workers = workers
         self.idleWorkers = idleWorkers
     }

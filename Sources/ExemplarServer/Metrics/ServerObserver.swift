@@ -13,15 +13,17 @@ final class ServerObserver: Sendable {
     private let state = Monitor(State())
     private let statistics: Statistics
     private let batcher: InferenceBatcher
+    private let images: ImageDecoding
     private let memory: MemoryBudget
     private let connectionLimit: Int
     private let progressTimeout: Duration
 
     /// - Parameter progressTimeout: how long a batch may not get on before no more work should come.
     init(
-        statistics: Statistics, batcher: InferenceBatcher, memory: MemoryBudget, connectionLimit: Int,
-        progressTimeout: Duration
+        statistics: Statistics, batcher: InferenceBatcher, images: ImageDecoding, memory: MemoryBudget,
+        connectionLimit: Int, progressTimeout: Duration
     ) {
+        self.images = images
         self.progressTimeout = progressTimeout
         self.statistics = statistics
         self.batcher = batcher
@@ -47,9 +49,9 @@ final class ServerObserver: Sendable {
     func figures() -> ServerFigures {
         ServerFigures(
             version: Server.version, isReady: readiness == .ready, models: state.withLock { $0.models } ?? [],
-            statistics: statistics.current, load: LoadFigures(batcher), memory: memory.holdings,
+            statistics: statistics.current, load: LoadFigures(batcher, images), memory: memory.holdings,
             connectionLimit: connectionLimit,
-            allocator: .current(), controlGroup: .current(), process: .current())
+            allocator: statistics.allocatorFigures.value(), controlGroup: .current(), process: .current())
     }
 
     /// What is served over HTTP: whether the server lives, whether it takes work, and its figures.

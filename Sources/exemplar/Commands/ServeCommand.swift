@@ -136,6 +136,9 @@ extension ServerConfiguration {
         port = try arguments.integer("port", in: 0...65_535).map { UInt16($0) } ?? port
         unixPath = arguments.value("unix")
         metricsPort = try arguments.integer("metrics-port", in: 0...65_535).map { UInt16($0) }
+        if let metricsPort, metricsPort == port, port != 0 {
+            throw .usage("--port and --metrics-port are both \(port); choose another for one of them, or 0")
+        }
         threads = try arguments.integer("threads", in: 1...1024)
         memoryLimit = try arguments.integer("memory-limit", in: 1...(1 << 50))
         let isAutomatic = arguments.value("isa") == "auto"

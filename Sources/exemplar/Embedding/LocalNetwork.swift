@@ -59,11 +59,11 @@ struct LocalNetwork: EmbeddingSource {
         case .all: return network.allLayers
         case .named(let names):
             if let selection = network.selection(of: names) { return selection }
-            let known = network.description.layers.map(\.name).filter { network.selection(of: [$0]) != nil }
-            let wrong = names.first { network.selection(of: [$0]) == nil } ?? ""
+            let (wrong, known) = network.unknownLayer(among: names)
+            let hint = didYouMean(wrong, among: known)
             throw .failure(
-                "\(network.description.name) has no layer \(wrong) to embed with\(didYouMean(wrong, among: known)) "
-                    + "It has \(known.joined(separator: ", ")).")
+                "\(network.description.name) has no layer \(wrong) to embed with; it has "
+                    + "\(known.joined(separator: ", "))\(hint.isEmpty ? "." : hint)")
         }
     }
 }

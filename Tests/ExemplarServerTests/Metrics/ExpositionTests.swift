@@ -15,6 +15,7 @@ import Testing
         statistics.errors = [.overloaded: 3]
         statistics.patches = 70
         statistics.batches = 4
+        statistics.imagePatches = 25
         // Batches of 1, 2, 3 and 64.
         statistics.batchSizes[0] = 1
         statistics.batchSizes[1] = 1
@@ -35,8 +36,8 @@ import Testing
             ],
             statistics: statistics,
             load: LoadFigures(
-                queuedPatches: 9, queuedImagePatches: 7, queueLimit: 4096, requestsInFlight: 2, workers: 2,
-                idleWorkers: 1),
+                queuedPatches: 9, queuedImagePatches: 7, queueLimit: 4096, requestsInFlight: 5, requestsDecoding: 3,
+                workers: 2, idleWorkers: 1),
             memory: memory, connectionLimit: 1024,
             allocator: .init(allocated: 1, active: 2, resident: 3, retained: 4),
             controlGroup: ControlGroupUsage("nr_periods 10\nnr_throttled 4\nthrottled_usec 2500000\n"),
@@ -54,7 +55,10 @@ import Testing
         #expect(page.value("exemplar_build_info", ["version": "1.2.3"]) == 1)
         #expect(page.value("exemplar_queue_patches") == 9)
         #expect(page.value("exemplar_queue_image_patches") == 7)
+        #expect(page.value("exemplar_image_patches_total") == 25)
         #expect(page.value("exemplar_queue_limit_patches") == 4096)
+        #expect(page.value("exemplar_requests_in_flight") == 5)
+        #expect(page.value("exemplar_requests_decoding") == 3)
         #expect(page.value("exemplar_connections") == 5)
         #expect(page.value("exemplar_reloads_total", ["result": "success"]) == 2)
         #expect(page.value("exemplar_allocator_bytes", ["kind": "retained"]) == 4)

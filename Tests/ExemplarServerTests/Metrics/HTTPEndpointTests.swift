@@ -23,8 +23,8 @@ import Testing
     init() throws {
         batcher = InferenceBatcher(limits: BatchingLimits(maxBatch: 8, queue: 32, workers: 1), now: { .now })
         let observer = ServerObserver(
-            statistics: statistics, batcher: batcher, memory: MemoryBudget(chosen: nil), connectionLimit: 10,
-            progressTimeout: .seconds(30))
+            statistics: statistics, batcher: batcher, images: ImageDecoding(outbox: try Outbox()),
+            memory: MemoryBudget(chosen: nil), connectionLimit: 10, progressTimeout: .seconds(30))
         self.observer = observer
         endpoint = try HTTPEndpoint(host: "127.0.0.1", port: 0) { observer.answer($0) }
         port = try #require(endpoint.name.split(separator: ":").last.flatMap { UInt16($0) })
@@ -92,7 +92,7 @@ import Testing
 
     @Test func metricsAreWhatWasCounted() throws {
         statistics.update { $0.requests[.embed] = 5 }
-        statistics.record(batchOf: 3)
+        statistics.record(3, of: .patches)
         observer.didLoad([])
         let reply = try get("/metrics")
         #expect(reply.status == 200)
