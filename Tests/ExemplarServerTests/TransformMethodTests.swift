@@ -148,8 +148,12 @@ import Transformations
     }
 
     /// A seed that the server draws is said, is another each time, and gives the same bytes when it is sent, while
-    /// others keep the server busy with patches and draws of their own.
+    /// others keep the server busy with patches and draws of their own. Batches of three, so that one mean's draws are
+    /// computed by several threads, in whatever order these get to them.
     @Test func theSeedOfAReplyGivesTheSameBytesUnderLoad() throws {
+        let server = try ServerProcess(
+            model: model.path, ["--max-batch", "3", "--brief-batch", "0"], threads: 3)
+        let client = try server.connect()
         func line(_ method: String, _ seed: String) -> String {
             OracleContext.line(
                 method, [Self.contexts[1]], #""transform":{"mode":"mean","samples":20\#(seed)}"#)
