@@ -61,7 +61,9 @@ struct ConfigurationObject {
     }
 
     mutating func number(_ key: String) throws(ModelError) -> Double {
-        guard case .number(let number) = try required(key) else { throw ModelError("\(name(key)) must be a number") }
+        guard case .number(let number) = try required(key), Float(number).isFinite else {
+            throw ModelError("\(name(key)) must be a number that float32 holds")
+        }
         return number
     }
 
@@ -119,10 +121,10 @@ struct ConfigurationObject {
     static func numbers(_ value: JSONValue, count: Int, path: String) throws(ModelError) -> [Double] {
         var numbers: [Double] = []
         if case .array(let elements) = value {
-            for case .number(let number) in elements { numbers.append(number) }
+            for case .number(let number) in elements where Float(number).isFinite { numbers.append(number) }
             if numbers.count == count, elements.count == count { return numbers }
         }
-        throw ModelError("\(path) must be an array of \(count) numbers")
+        throw ModelError("\(path) must be an array of \(count) numbers that float32 holds")
     }
 
     private static func integer(_ value: JSONValue, _ range: ClosedRange<Int>, path: String) throws(ModelError) -> Int {

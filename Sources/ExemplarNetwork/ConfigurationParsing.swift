@@ -19,11 +19,13 @@ extension NetworkConfiguration {
             throw ModelError("config.format must be \"exemplar-network/1\"")
         }
         let name = try root.string("name")
-        guard isName(name) else { throw ModelError("config.name must be made of letters, digits, _ and -") }
+        guard isModelName(name) else {
+            throw ModelError("config.name must have 1 to 128 characters, none of them a control character")
+        }
         var input = try root.object("input")
         let shape = PatchShape(
-            height: try input.integer("height", 8...512), width: try input.integer("width", 8...512),
-            channels: try input.integer("channels", 1...16))
+            height: try input.integer("height", PatchShape.sides), width: try input.integer("width", PatchShape.sides),
+            channels: try input.integer("channels", PatchShape.channelCounts))
         try input.finish()
         var preprocessing = try root.object("preprocessing")
         let scale = try preprocessing.number("scale")
@@ -32,6 +34,9 @@ extension NetworkConfiguration {
         try preprocessing.finish()
         guard scale > 0, std.allSatisfy({ $0 > 0 }) else {
             throw ModelError("config.preprocessing.scale and every std must be above 0")
+        }
+        guard zip(mean, std).allSatisfy({ Float((255 * scale + abs($0)) / $1).isFinite }) else {
+            throw ModelError("config.preprocessing leads to values that float32 does not hold: is a std too small?")
         }
         var layers: [LayerConfiguration] = []
         for (index, value) in try root.array("layers").enumerated() {
@@ -55,6 +60,13 @@ extension NetworkConfiguration {
         return configuration
     }
 
+    /// Of a model: it is shown, and never a part of anything else.
+    private static func isModelName(_ name: String) -> Bool {
+        !name.isEmpty && name.unicodeScalars.count <= 128
+            && name.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }
+    }
+
+    /// Of a layer.
     private static func isName(_ name: String) -> Bool {
         !name.isEmpty
             && name.utf8.allSatisfy {
@@ -139,7 +151,7 @@ extension NetworkConfiguration {
                 throw ModelError("config.feature_scales.\(key) is not a convolution or linear layer")
             }
             guard case .number(let number) = value, Float(number).isFinite else {
-                throw ModelError("config.feature_scales.\(key) must be a number")
+                throw ModelError("config.feature_scales.\(key) must be a number that float32 holds")
             }
             scales[key] = Float(number)
         }

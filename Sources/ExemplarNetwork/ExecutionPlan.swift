@@ -53,7 +53,7 @@ struct ExecutionPlan: Sendable {
     }
 
     /// More images than this in a group share no more weights worth sharing.
-    private static let maximumGroup = 6
+    static let maximumGroup = 6
     /// Bytes that the maps of a group may take: a part of the third-level cache of any server CPU.
     private static let groupBytes = 8 << 20
 

@@ -105,8 +105,9 @@ extension PlannedLayer {
         _ size: Int, _ kernel: Int, _ stride: Int, _ padding: Int, _ rounding: LayerConfiguration.Rounding
     ) -> Int {
         let span = size + 2 * padding - kernel
-        guard span >= 0 else { return 0 }
-        guard rounding == .ceil else { return span / stride + 1 }
+        guard rounding == .ceil else { return span >= 0 ? span / stride + 1 : 0 }
+        // A window that is itself clipped counts where it reaches over the end by less than a stride.
+        guard span > -stride else { return 0 }
         let count = (span + stride - 1) / stride + 1
         return (count - 1) * stride >= size + padding ? count - 1 : count
     }

@@ -74,7 +74,7 @@ public final class Model: Sendable {
                     + InstructionSet.available.map(\.rawValue).joined(separator: ", "))
         }
         let files = try ModelFolder(path: folder)
-        let (network, sha256) = try packed(files, options, kernels, from: memory)
+        let (network, sha256, metadata) = try packed(files, options, kernels, from: memory)
         var selfTestError: Double?
         if let golden = try files.golden(from: memory ?? network.ownLimit) {
             do {
@@ -85,14 +85,14 @@ public final class Model: Sendable {
                 throw ModelError("\(folder): \(error)")
             }
         }
-        return Model(files, network, options, sha256: sha256, selfTestError: selfTestError)
+        return Model(files, network, options, sha256: sha256, metadata: metadata, selfTestError: selfTestError)
     }
 
-    /// The network with its packed weights, and the checksum of the file that they were read from, whose memory is
-    /// given back on return.
+    /// The network with its packed weights, and the checksum and metadata of the file that they were read from, whose
+    /// memory is given back on return.
     private static func packed(
         _ files: ModelFolder, _ options: ModelOptions, _ kernels: KernelTable, from memory: (any MemorySource)?
-    ) throws(ModelError) -> (Network, sha256: String) {
+    ) throws(ModelError) -> (Network, sha256: String, metadata: [String: String]) {
         var own = MemoryLimit.current()
         let weights = try files.weights(from: memory ?? own)
         own.taken = weights.bytes.count
@@ -103,11 +103,25 @@ public final class Model: Sendable {
                     layer, accuracy: options.accuracy, costs: CostModel(options.optimize, images: images))
             },
             parameters: weights, memory: memory ?? own)
-        return withExtendedLifetime(weights) { (network, ModelFolder.sha256(of: weights.bytes)) }
+        let metadata = shown(weights.metadata)
+        return withExtendedLifetime(weights) { (network, ModelFolder.sha256(of: weights.bytes), metadata) }
+    }
+
+    /// Of metadata, in the order of their keys, what fits into 64 KiB: they go into every reply of the method `model`.
+    private static func shown(_ metadata: [String: String]) -> [String: String] {
+        var left = 64 << 10
+        var shown: [String: String] = [:]
+        for (key, text) in metadata.sorted(by: { $0.key < $1.key }) {
+            left -= key.utf8.count + text.utf8.count
+            guard left >= 0 else { break }
+            shown[key] = text
+        }
+        return shown
     }
 
     private init(
-        _ files: ModelFolder, _ network: Network, _ options: ModelOptions, sha256: String, selfTestError: Double?
+        _ files: ModelFolder, _ network: Network, _ options: ModelOptions, sha256: String, metadata: [String: String],
+        selfTestError: Double?
     ) {
         configuration = files.configuration
         labels = files.labels
@@ -127,7 +141,7 @@ public final class Model: Sendable {
             },
             exemplars: head?.output.count, instructionSet: network.kernels.instructionSet,
             accuracy: options.accuracy, selfTest: selfTestError == nil ? "none" : "passed",
-            selfTestError: selfTestError)
+            selfTestError: selfTestError, metadata: metadata)
     }
 
     /// The embedding layer alone: g(x).

@@ -19,6 +19,8 @@ public struct ModelDescription: Sendable, Equatable {
     /// The largest error of a layer against the golden vectors, which were computed in float64: RMS of the difference
     /// over RMS of the reference. Nil without golden vectors.
     public var selfTestError: Double?
+    /// What `model.safetensors` says of itself in its `__metadata__`, as far as it is short enough to be shown.
+    public var metadata: [String: String]
 
     public struct Layer: Sendable, Equatable {
         public var name: String
@@ -36,7 +38,8 @@ public struct ModelDescription: Sendable, Equatable {
     public init(
         name: String, sha256: String, embedding: String, dimension: Int,
         patchShape: NetworkConfiguration.PatchShape, layers: [Layer], exemplars: Int?,
-        instructionSet: InstructionSet, accuracy: Accuracy, selfTest: String, selfTestError: Double? = nil
+        instructionSet: InstructionSet, accuracy: Accuracy, selfTest: String, selfTestError: Double? = nil,
+        metadata: [String: String] = [:]
     ) {
         self.name = name
         self.sha256 = sha256
@@ -49,5 +52,6 @@ public struct ModelDescription: Sendable, Equatable {
         self.accuracy = accuracy
         self.selfTest = selfTest
         self.selfTestError = selfTestError
+        self.metadata = metadata
     }
 }

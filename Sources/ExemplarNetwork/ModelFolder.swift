@@ -82,6 +82,11 @@ struct ModelFolder {
                 throw ModelError(
                     "\(file): the tensor \(name) holds \(tensor.type.rawValue); weights must be F32, F16 or BF16")
             }
+            guard weights.isFinite(tensor) else {
+                throw ModelError(
+                    "\(file): the tensor \(name) holds values that are no finite numbers (NaN or an infinity): train "
+                        + "or export the model again")
+            }
         }
         for name in weights.tensors.keys.sorted() where wanted[name] == nil {
             throw ModelError(
@@ -97,16 +102,18 @@ struct ModelFolder {
         guard let rows else {
             throw ModelError("\(path): config.json names no head whose rows could have labels: remove the file")
         }
-        guard let text = String(validating: try contents(of: path, limit: maximumLabelsLength), as: UTF8.self) else {
+        let bytes = try contents(of: path, limit: maximumLabelsLength)
+        guard let text = String(validating: bytes, as: UTF8.self) else {
             throw ModelError("\(path): is not UTF-8: labels are one line of UTF-8 text for each row of the head")
         }
-        // Of bytes, because Swift takes CR LF for one character, which is no line feed.
-        var lines = text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-        if lines.last?.isEmpty == true { lines.removeLast() }
-        guard lines.count == rows else {
-            throw ModelError("\(path): has \(lines.count) lines; the head of config.json has \(rows) rows")
+        // Of bytes, because Swift takes CR LF for one character, which is no line feed. Counted first: each line takes
+        // more memory than the byte that it may be.
+        let lineFeed = UInt8(ascii: "\n")
+        let count = bytes.count { $0 == lineFeed } + (bytes.isEmpty || bytes.last == lineFeed ? 0 : 1)
+        guard count == rows else {
+            throw ModelError("\(path): has \(count) lines; the head of config.json has \(rows) rows")
         }
-        return lines.map { line in
+        return text.utf8.split(separator: lineFeed, omittingEmptySubsequences: false).prefix(count).map { line in
             String(Substring(line.last == UInt8(ascii: "\r") ? line.dropLast() : line))
         }
     }
@@ -159,7 +166,7 @@ extension SafetensorsFile {
         do {
             let file = try OpenedFile(path: path)
             let share = try memory.take(
-                file.byteCount, for: "The tensors in \(path)", advice: "take a smaller file")
+                file.safetensorsByteCount, for: "The tensors in \(path)", advice: "take a smaller file")
             try self.init(reading: file, holding: share)
         } catch let error as ModelError {
             throw error

@@ -23,6 +23,7 @@ struct Network: Sendable {
     ///   - algorithm: chooses for each layer, as `ExecutionPlan` says.
     ///   - file: the tensors by name. The weights of a linear layer are kept as they are stored where the kernels can.
     ///   - memory: what the packed parameters are taken from.
+    /// - Throws: `ModelError` if a tensor is missing or overflows, or if there is not so much memory.
     init(
         configuration: NetworkConfiguration, layers: [PlannedLayer], kernels: KernelTable,
         algorithm: (PlannedLayer, _ images: Int) -> WinogradShape?, parameters file: SafetensorsFile,
@@ -67,7 +68,13 @@ struct Network: Sendable {
             switch step {
             case .direct(let step): step.product.pack(weights, window: window, into: packed)
             case .linear(let product, _): product.pack(weights, window: window, into: packed)
-            case .winograd(let convolution, _): convolution.pack(weights, into: packed)
+            case .winograd(let convolution, _):
+                convolution.pack(weights, into: packed)
+                guard (0..<convolution.weightCount).allSatisfy({ packed[$0].isFinite }) else {
+                    throw ModelError(
+                        "The tensor \(layer.configuration.name).weight of \(configuration.name) has values so large "
+                            + "that their Winograd transforms overflow float32: train or export the model again.")
+                }
             case .maxPool: break
             }
             let packedBias = parameters.base + place.bias

@@ -27,6 +27,10 @@ public struct NetworkConfiguration: Sendable, Equatable {
         public var height: Int
         public var width: Int
         public var channels: Int
+        /// Rows, and columns, that a network may have.
+        package static let sides = 8...512
+        /// Channels that a network may have.
+        package static let channelCounts = 1...16
         /// H · W · C.
         public var count: Int { height * width * channels }
 

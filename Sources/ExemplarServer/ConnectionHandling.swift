@@ -138,11 +138,13 @@ extension Server {
 
     private func tooLong(_ connection: Connection) -> ResponseError {
         let limit = connection.framer.maxLineBytes
-        var error = ResponseError.lineTooLong(maxLineBytes: limit)
-        if !connection.isAuthorized {
-            error.message = "The line is longer than \(limit) bytes and was discarded; send the method auth first."
+        guard !connection.isAuthorized, limit < configuration.maxLineBytes else {
+            return .lineTooLong(maxLineBytes: limit)
         }
-        return error
+        return ResponseError(
+            .unauthorized,
+            "This server asks for a token: send the method auth with it first. The line is longer than \(limit) bytes "
+                + "and was discarded.")
     }
 
     /// Takes note of the storage of a line that has not ended.

@@ -57,8 +57,8 @@ final class Draws: Sendable {
         let isColor = model.configuration.input.channels == 3
         border = TransformationBorder(rawValue: options.border.rawValue) ?? .reflect
         wantsStandardErrors = options.wantsStandardErrors
-        let steps = TransformationSteps(rawValue: options.steps.rawValue)
-        if !isColor, options.steps != .all, !options.steps.isDisjoint(with: [.contrast, .color, .hue]) {
+        let steps = options.steps.map { TransformationSteps(rawValue: $0.rawValue) } ?? .all
+        if !isColor, let named = options.steps, !named.isDisjoint(with: [.contrast, .color, .hue]) {
             throw ResponseError(
                 .notSupported,
                 "The steps contrast, color and hue are for networks of 3 channels, which "

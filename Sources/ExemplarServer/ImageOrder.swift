@@ -12,8 +12,8 @@ struct ImageOrder: Sendable {
     /// The files' part of the server's memory.
     let lease: MemoryBudget.Lease
     let maximumPixels: Int
-    /// The most pixels of all files together.
-    let totalPixels: Int
+    /// The most pixels of all files together; nil where they are not what the queue counts.
+    let totalPixels: Int?
     let deadline: ContinuousClock.Instant?
     /// Of the files and the id.
     let byteCount: Int
@@ -30,10 +30,10 @@ struct ImageOrder: Sendable {
         var decoding = 0
     }
 
-    private var tooManyPixels: ResponseError {
+    private static func tooManyPixels(_ limit: Int) -> ResponseError {
         .invalidParameter(
             "images",
-            "The images have more than \(totalPixels) pixels together, the area of as many patches as the queue holds: "
+            "The images have more than \(limit) pixels together, the area of as many patches as the queue holds: "
                 + "send fewer at a time, or raise the server's --queue.")
     }
 
@@ -61,24 +61,22 @@ struct ImageOrder: Sendable {
     private func sizes(_ channels: Raster.Channels) throws(ResponseError) -> Sizes {
         let patch = model.configuration.input
         var sizes = Sizes()
-        var left = totalPixels
+        var total = 0
         for (index, file) in files.enumerated() {
-            guard left > 0 else { throw tooManyPixels }
             let header: ImageHeader
             do {
-                header = try ImageHeader(of: file, maximumPixels: min(maximumPixels, left))
-            } catch .tooLarge(_, let width, let height, _) where width <= maximumPixels / max(height, 1) {
-                throw tooManyPixels
+                header = try ImageHeader(of: file, maximumPixels: maximumPixels)
             } catch {
                 throw bad(index, error.description)
             }
+            total += header.height * header.width
+            if let totalPixels, total > totalPixels { throw Self.tooManyPixels(totalPixels) }
             guard header.height >= patch.height, header.width >= patch.width else {
                 throw bad(
                     index,
                     "The image is \(header.width)×\(header.height) (width by height), smaller than the patch of "
                         + "\(patch.width)×\(patch.height).")
             }
-            left -= header.height * header.width
             sizes.entries.append(
                 InputBlock.Entry(height: header.height, width: header.width, offset: sizes.pixels))
             sizes.pixels += header.height * header.width * channels.count
@@ -92,7 +90,7 @@ struct ImageOrder: Sendable {
     }
 }
 
-/// Turns are taken by requests: one holds no more pixels than the queue has patches for.
+/// Turns are taken by requests: what one holds is bounded by the memory for requests.
 extension ImageOrder: BatchJob {
     /// All are decoded alike.
     enum Key: BatchKey {

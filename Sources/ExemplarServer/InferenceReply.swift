@@ -24,7 +24,7 @@ extension InferenceTask {
         }
         switch answer {
         case .embeddings(let encoding, let normalize):
-            if normalize == .l2 { for index in inputs.entries.indices { normalizeRow(index) } }
+            if normalize == .l2 { normalizeRows(rows, dimension: dimension) }
             return .embeddings(
                 EmbeddingResult(
                     model: served.name, layers: served.model.names(of: selection), dimension: dimension,
@@ -33,14 +33,6 @@ extension InferenceTask {
         case .classes(let top): return .written { self.writeClasses(top: top, to: &$0) }
         case .patches: return .written { self.writePatches(to: &$0) }
         }
-    }
-
-    private func normalizeRow(_ index: Int) {
-        let range = index * dimension..<(index + 1) * dimension
-        let square = range.reduce(0.0) { $0 + Double(rows[$1]) * Double(rows[$1]) }
-        guard square > 0 else { return }
-        let factor = 1 / square.squareRoot()
-        for offset in range { rows[offset] = Float(Double(rows[offset]) * factor) }
     }
 
     // MARK: Transformations

@@ -22,6 +22,9 @@ extension ModelDescription {
             .init("isa", .string(instructionSet.rawValue)), .init("accuracy", .string(accuracy.rawValue)),
             .init("self_test", .string(selfTest)),
             .init("self_test_error", selfTestError.map(JSONValue.double) ?? .null),
+            .init(
+                "metadata",
+                .object(metadata.sorted { $0.key < $1.key }.map { JSONValue.Member($0.key, .string($0.value)) })),
         ]
     }
 }

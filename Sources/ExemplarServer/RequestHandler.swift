@@ -35,7 +35,7 @@ struct RequestHandler {
     /// The bytes of the token that clients must send; nil without one.
     let token: [UInt8]?
 
-    /// The longest line of who has not shown the token: room for it with every byte escaped, and for nothing whose
+    /// The longest line of who has not shown the token: room for it with every byte escaped, and for little whose
     /// reading costs anything.
     var maxUnauthorizedLineBytes: Int {
         min(configuration.maxLineBytes, ServerConfiguration.unauthorizedLineBytes + 6 * (token?.count ?? 0))

@@ -175,6 +175,11 @@ public final class Server {
                 .init("max_batch", .int(configuration.maxBatch)), .init("queue", .int(configuration.queue)),
             ])
         if let metrics { log.info("metrics on \(metrics.name)") }
+        if let token = handler.token, token.count < ServerConfiguration.shortToken {
+            log.warning(
+                "the token of --token-file has \(token.count) characters and may be guessed: give it "
+                    + "\(ServerConfiguration.shortToken) or more, such as those of `openssl rand -hex 16`")
+        }
         // Before the thread that loads, which is none of those that need little.
         exemplar_request_slice(100_000)
         load()
@@ -272,11 +277,16 @@ public final class Server {
             nextSweep = now + .milliseconds(250)
         }
         guard let deadline = drainDeadline, status == nil else { return }
-        if batcher.read({ $0.isDrained }), connections.isEmpty {
+        // Whoever is owed nothing may stay for a moment, but not keep the server.
+        let isOver = deadline <= now
+        if batcher.read({ $0.isDrained }), isOver ? connections.values.allSatisfy(\.isIdle) : connections.isEmpty {
             log.info("drained")
             status = 0
-        } else if deadline <= now {
-            log.warning("the drain timeout is over: \(unansweredCount) requests are lost")
+        } else if isOver {
+            let untaken = connections.values.count { !$0.output.isEmpty }
+            log.warning(
+                "the drain timeout is over: \(unansweredCount) requests are lost, and what \(untaken) connections "
+                    + "have not taken of their replies")
             status = 1
         }
     }

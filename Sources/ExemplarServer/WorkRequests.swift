@@ -110,7 +110,7 @@ extension RequestHandler {
             let entry = InputBlock.Entry(height: shape.height, width: shape.width)
             let passByteCount = try passByteCounts([entry], work, "shape").first
             let units = InferenceTask.units(of: entry, draws: work.draws, model: work.served.model)
-            try checkFit(work, inputs.entries.count, units: units, "patches")
+            try checkFit(work, inputs.entries.count, units: units, address, "patches")
             // Before anything is decoded: under overload most requests are refused, and what they take the others lack.
             if let retryAfter = refusal(inputs.entries.count * units, passByteCount != nil) {
                 throw overloaded(retryAfter: retryAfter)
@@ -124,7 +124,7 @@ extension RequestHandler {
             return .work(
                 work.task(block, passByteCounts: passByteCounts, address, arrival, lease), deadline: time)
         case .images:
-            try checkFit(work, inputs.entries.count, units: work.draws?.count ?? 1, "images")
+            try checkFit(work, inputs.entries.count, units: work.draws?.count ?? 1, address, "images")
             let patch = work.served.model.configuration.input
             let (limit, handler) = (configuration.queue, self)
             let byteCount = inputs.entries.reduce(address.id.json.count) { $0 + $1.base64Capacity }
@@ -132,7 +132,9 @@ extension RequestHandler {
             return .images(
                 ImageOrder(
                     address: address, model: work.served.model, files: try files(inputs.entries), lease: fileLease,
-                    maximumPixels: configuration.maxPixels, totalPixels: limit * patch.height * patch.width,
+                    maximumPixels: configuration.maxPixels,
+                    // Of contexts the queue counts the draws; what their pixels take, the memory for requests.
+                    totalPixels: work.draws == nil ? limit * patch.height * patch.width : nil,
                     deadline: time, byteCount: byteCount
                 ) { sizes throws(ResponseError) in
                     for entry in sizes.entries { try handler.checkSize(entry, work, "images") }
@@ -299,9 +301,11 @@ extension RequestHandler {
     }
 
     /// Refuses what could never be served: more work than the queue holds, a reply longer than replies may be.
-    private func checkFit(_ work: Work, _ count: Int, units: Int, _ parameter: String) throws(ResponseError) {
+    private func checkFit(
+        _ work: Work, _ count: Int, units: Int, _ address: ReplyAddress, _ parameter: String
+    ) throws(ResponseError) {
         guard count * units <= configuration.queue else { throw tooMuch(count * units, parameter) }
-        let size = count * work.rowBytes
+        let size = work.replyByteCount(count, address)
         guard size <= configuration.maxReplyBytes else {
             throw .invalidParameter(
                 parameter,

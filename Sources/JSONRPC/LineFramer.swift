@@ -6,7 +6,8 @@
 
 /// What `LineFramer` hands out: a line, or the news that one was too long.
 public enum Frame {
-    /// The bytes of one line without its LF or CR LF, never empty. Valid until the framer is next mutated.
+    /// The bytes of one line without its LF or CR LF, never empty. Valid until the framer is next mutated. Of a line
+    /// that begins with what no text begins with, perhaps the first bytes alone: they say all there is to say.
     case line(UnsafeRawBufferPointer)
 
     /// A line passed the limit. Its bytes are dropped up to the next LF; what follows is framed as usual.
@@ -15,8 +16,10 @@ public enum Frame {
 
 /// Cuts a stream of bytes into lines ended by LF, storing no more than one line limit beyond what was fed last.
 ///
-/// The frames are the same however the stream was split into chunks. The limit counts the bytes before the LF, a CR
-/// among them. Feed it with `append(_:)`, then call `nextLine()` until it returns nil, and only then feed it again.
+/// There are as many frames, for the same lines, however the stream was split into chunks. The limit counts the bytes
+/// before the LF or CR LF. A line that begins as no text does is handed out, and the rest of it dropped, before its LF
+/// has come: who speaks TLS to a port that does not learns it at once. Feed it with `append(_:)`, then call
+/// `nextLine()` until it returns nil, and only then feed it again.
 public struct LineFramer {
     /// The longest line in bytes, not counting its LF.
     public var maxLineBytes: Int
@@ -63,8 +66,14 @@ public struct LineFramer {
             releaseSpent()
             let bytes = buffer.readable
             guard let newline = Self.newline(in: bytes, from: searched) else {
+                if searched == 0, let first = bytes.first, Self.cannotBeginText(first) {
+                    isDiscarding = true
+                    searched = 0
+                    spent = bytes.count
+                    return .line(bytes)
+                }
                 searched = bytes.count
-                guard searched > maxLineBytes else { return nil }
+                guard searched > maxLineBytes + (bytes.last == UInt8(ascii: "\r") ? 1 : 0) else { return nil }
                 buffer.removeAll(keepingCapacityUpTo: Self.idleCapacity)
                 searched = 0
                 isDiscarding = true
@@ -72,8 +81,8 @@ public struct LineFramer {
             }
             searched = 0
             spent = newline + 1
-            if newline > maxLineBytes { return .tooLong }
             let end = newline > 0 && bytes[newline - 1] == UInt8(ascii: "\r") ? newline - 1 : newline
+            if end > maxLineBytes { return .tooLong }
             if end > 0 { return .line(UnsafeRawBufferPointer(rebasing: bytes[..<end])) }
         }
     }
@@ -94,6 +103,11 @@ public struct LineFramer {
         buffer.consume(spent)
         spent = 0
         if buffer.isEmpty { buffer.removeAll(keepingCapacityUpTo: Self.idleCapacity) }
+    }
+
+    /// Control characters other than white space, and bytes beyond ASCII, with which no JSON text begins.
+    private static func cannotBeginText(_ byte: UInt8) -> Bool {
+        byte < 0x20 && byte != UInt8(ascii: "\t") && byte != UInt8(ascii: "\r") || byte >= 0x7F
     }
 
     private static func newline(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int? {

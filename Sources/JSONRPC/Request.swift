@@ -239,14 +239,14 @@ public struct TransformOptions: Equatable, Sendable {
     /// Where the transformation parameters come from.
     public var mode: Mode
     /// Which parts of a drawn transformation are applied.
-    public var steps: Steps
+    public var steps: Steps?
     /// What lies beyond the edge of an input.
     public var border: Border
     /// Whether the reply holds the standard error of each dimension.
     public var wantsStandardErrors: Bool
 
     /// Options.
-    public init(mode: Mode, steps: Steps = .all, border: Border = .reflect, wantsStandardErrors: Bool = false) {
+    public init(mode: Mode, steps: Steps? = nil, border: Border = .reflect, wantsStandardErrors: Bool = false) {
         self.mode = mode
         self.steps = steps
         self.border = border

@@ -15,7 +15,7 @@ extension TransformOptions {
         try options.allow(Self.names)
         border = try options.choice("border", default: .reflect)
         wantsStandardErrors = try options.bool("standard_errors") ?? false
-        steps = try Steps(options)
+        steps = options.has("steps") ? try Steps(options) : nil
         if options.has("parameters") {
             try options.refuse(
                 ["mode", "samples", "seed", "index", "tolerance", "steps"], with: "`transform.parameters`")
@@ -59,10 +59,6 @@ extension TransformOptions {
 
 extension TransformOptions.Steps {
     fileprivate init(_ options: Parameters) throws(ResponseError) {
-        guard options.has("steps") else {
-            self = .all
-            return
-        }
         let error = options.invalid(
             "steps", "must be an array of some of \(Self.names.map { "\"\($0)\"" }.joined(separator: ", ")).")
         guard let elements = try options.elements("steps", atMost: 64) else { throw error }

@@ -1,7 +1,8 @@
 /// A run of consecutive inputs that a matrix product reduces over.
 ///
-/// A convolution window is a list of segments: where channels lie next to each other and nothing separates two
-/// columns, a whole kernel row is one segment; a linear layer is one segment cut to the cache's size.
+/// A convolution window is a list of segments, and so is the map that a linear layer sees: where channels lie next to
+/// each other and nothing separates two columns, a whole kernel row is one segment, elsewhere a pixel is one. What has
+/// more than 16 KiB of a register tile's weights is cut into equal pieces, whatever the caches.
 public struct Segment: Sendable, Equatable {
     /// In elements, from the input address of a row.
     public var offset: Int

@@ -31,7 +31,8 @@ public struct MapView {
 public struct PoolArguments {
     public var input: MapView
     public var output: MapView
-    /// Padded channels, a multiple of 16.
+    /// Padded channels, a multiple of 16; or the 1 … 16 of a network's input, which are read as a whole vector: up to
+    /// 15 floats beyond the last pixel, which must be readable and come out in the output's channels of padding alone.
     public var channels: Int
     public var kernelHeight: Int
     public var kernelWidth: Int

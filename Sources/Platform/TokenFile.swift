@@ -21,9 +21,7 @@ public func accessToken(inFile path: String) throws(TokenFileError) -> String {
     guard let token = String(validating: trimmed, as: UTF8.self) else {
         throw TokenFileError("\(path): its first line, the token, is not UTF-8 text.")
     }
-    guard token.count >= 8 else {
-        throw TokenFileError("\(path): its first line must be a token of at least 8 characters.")
-    }
+    guard !token.isEmpty else { throw TokenFileError("\(path): its first line, the token, is empty.") }
     return token
 }
 

@@ -45,6 +45,15 @@ public struct OpenedFile: ~Copyable {
 
     deinit { close(descriptor) }
 
+    /// The bytes to ask for before a safetensors file is read: its own, and those of its header once more, whose texts
+    /// are copied, where it is of a size to matter.
+    public var safetensorsByteCount: Int {
+        var length: UInt64 = 0
+        guard pread(descriptor, &length, 8, 0) == 8 else { return byteCount }
+        let header = min(UInt64(littleEndian: length), UInt64(SafetensorsFile.maximumHeaderLength))
+        return byteCount + (header > 1 << 20 ? Int(header) : 0)
+    }
+
     fileprivate var isUnchanged: Bool {
         var status = stat()
         return fstat(descriptor, &status) == 0 && Version(status) == version

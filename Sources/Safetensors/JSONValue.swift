@@ -1,4 +1,4 @@
-/// A JSON document as model folders hold them: strict RFC 8259, no duplicate keys, bounded nesting.
+/// A JSON document as model folders hold them: strict RFC 8259, no duplicate keys, bounded nesting, bounded values.
 ///
 /// The standard decoder keeps one of two equal keys in silence; in a file that says where weights lie, or what a
 /// network is, that is an error to be told.
@@ -9,6 +9,9 @@ public enum JSONValue: Sendable, Equatable {
     case string(String)
     case array([JSONValue])
     case object([String: JSONValue])
+
+    /// The most values of a document, each taking up to a hundred bytes of memory: ten thousand tensors have as many.
+    public static let maximumCount = 1 << 17
 
     /// Parses a whole document.
     ///
@@ -36,17 +39,22 @@ public struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
 private struct JSONReader {
     let bytes: UnsafeRawBufferPointer
     var position = 0
+    private var count = 0
 
     init(bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
     private var next: UInt8? { position < bytes.count ? bytes[position] : nil }
 
     mutating func skipSpace() {
-        while let byte = next, [0x20, 0x09, 0x0A, 0x0D].contains(byte) { position += 1 }
+        while let byte = next, byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0D { position += 1 }
     }
 
     mutating func value(depth: Int) throws(JSONError) -> JSONValue {
         guard depth < 32 else { throw JSONError("is nested more than 32 deep", at: position) }
+        count += 1
+        guard count <= JSONValue.maximumCount else {
+            throw JSONError("has more than \(JSONValue.maximumCount) values", at: position)
+        }
         skipSpace()
         switch next {
         case UInt8(ascii: "{"): return try object(depth: depth)

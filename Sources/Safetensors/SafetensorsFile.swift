@@ -4,8 +4,10 @@
 /// The format: eight bytes of little-endian header length, a JSON object that gives each tensor's `dtype`, `shape`
 /// and `data_offsets`, then the data, which the tensors cover without holes or overlap.
 public final class SafetensorsFile: Sendable {
-    /// The longest header that is read, as in the format's reference implementation.
+    /// The longest header that is read, in bytes, as in the format's reference implementation.
     public static let maximumHeaderLength = 100_000_000
+    /// The most extents of a tensor's shape.
+    public static let maximumRank = 8
 
     /// By name.
     public let tensors: [String: Tensor]
@@ -60,17 +62,6 @@ public final class SafetensorsFile: Sendable {
         UnsafeRawBufferPointer(rebasing: contents.bytes[tensor.range])
     }
 
-    /// A floating-point tensor as float32; nil where it holds integers or float64.
-    public func floats(of tensor: Tensor) -> [Float]? {
-        var isFloatingPoint = true
-        let values = [Float](unsafeUninitializedCapacity: tensor.count) { buffer, count in
-            guard let output = buffer.baseAddress else { return }
-            isFloatingPoint = read(0..<tensor.count, of: tensor, into: output)
-            count = isFloatingPoint ? tensor.count : 0
-        }
-        return isFloatingPoint ? values : nil
-    }
-
     /// Reads the values of a tensor with these indices as float32, exactly.
     ///
     /// - Parameter range: within 0 ..< `tensor.count`.
@@ -94,6 +85,26 @@ public final class SafetensorsFile: Sendable {
         default: return false
         }
         return true
+    }
+
+    /// Whether every value of a tensor is a finite number that `read` can read: no infinity, no NaN.
+    public func isFinite(_ tensor: Tensor) -> Bool {
+        let bytes = bytes(of: tensor)
+        // Infinities and NaN have every bit of the exponent. The loop never leaves early: it is made of vectors.
+        func lacks<Bits: FixedWidthInteger & BitwiseCopyable>(exponent: Bits) -> Bool {
+            var found: Bits = 0
+            for offset in stride(from: 0, to: bytes.count, by: MemoryLayout<Bits>.size) {
+                let bits = Bits(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: Bits.self))
+                found |= bits & exponent == exponent ? 1 : 0
+            }
+            return found == 0
+        }
+        switch tensor.type {
+        case .float32: return lacks(exponent: 0x7F80_0000 as UInt32)
+        case .bfloat16: return lacks(exponent: 0x7F80 as UInt16)
+        case .float16: return lacks(exponent: 0x7C00 as UInt16)
+        default: return false
+        }
     }
 }
 

@@ -6,7 +6,9 @@ enum SafetensorsHeader {
         guard bytes.count >= 8 else { throw SafetensorsError("is shorter than a header's length: truncated?") }
         let length = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
         guard length <= SafetensorsFile.maximumHeaderLength else {
-            throw SafetensorsError("says that its header has \(length) bytes, more than any file's: not safetensors?")
+            throw SafetensorsError(
+                "says that its header has \(length) bytes; at most \(SafetensorsFile.maximumHeaderLength) are read: "
+                    + "not safetensors?")
         }
         let start = 8 + Int(length)
         guard start <= bytes.count else {
@@ -70,6 +72,11 @@ enum SafetensorsHeader {
         }
         guard let shape = integers(fields["shape"]), let offsets = integers(fields["data_offsets"]), offsets.count == 2
         else { throw SafetensorsError("the tensor \(name) has a shape or offsets that are not whole numbers") }
+        guard shape.count <= SafetensorsFile.maximumRank else {
+            throw SafetensorsError(
+                "the tensor \(name) has a shape of \(shape.count) extents; at most \(SafetensorsFile.maximumRank) are "
+                    + "read")
+        }
         var count = 1
         for extent in shape {
             let (product, overflow) = count.multipliedReportingOverflow(by: extent)

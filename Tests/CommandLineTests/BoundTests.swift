@@ -124,6 +124,27 @@ import Transformations
         #expect(draws.means(of: 6).isEmpty)
     }
 
+    /// However many the draws are, few of their logits are held at a time, and every score is that of all together.
+    @Test func drawsAreScoredInGroups() {
+        var random = SeededGenerator(seed: 8)
+        let all = (0..<150).map { _ in Logits((0..<6).map { _ in Double.random(in: -3...3, using: &random) }) }
+        let averaged = [1, 2, 64]
+        let rows = [4, 1, 5]
+        var groups: [Range<Int>] = []
+        let scores = DrawScores(all.count, averaged: averaged, exemplar: 2, rows: rows) {
+            groups.append($0)
+            return Array(all[$0])
+        }
+        #expect(groups.allSatisfy { $0.count <= Study.mostAveraged })
+        #expect(groups.joined().elementsEqual(all.indices))
+        func expect(_ score: Score, _ logits: [Logits], row: Int) {
+            #expect(score.logProbability.mean == mean(logits.map { $0.logProbability(of: row) }))
+            #expect(score.top1.mean == mean(logits.map { $0.isTop(row) ? 1 : 0 }))
+        }
+        expect(scores.restricted, all.map { $0.restricted(to: rows) }, row: 2)
+        for (score, count) in zip(scores.averages, averaged) { expect(score, all.means(of: count), row: 5) }
+    }
+
     @Test func theReportIsJSON() throws {
         let study = try StudyFixture().study()
         let report = BoundReport(

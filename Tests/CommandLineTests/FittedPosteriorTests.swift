@@ -11,10 +11,8 @@ import Testing
         return RepresentationDraws(
             (0..<4).map { exemplar in
                 (0..<count).map { _ in
-                    // Irwin and Hall's sum of twelve uniforms: near enough to a normal variate.
                     (0..<3).map { dimension in
-                        let noise = (0..<12).reduce(-6.0) { sum, _ in sum + .random(in: 0..<1, using: &random) }
-                        return Float(noise + (dimension == 0 ? distance * Double(exemplar) : 0))
+                        Float(random.normal() + (dimension == 0 ? distance * Double(exemplar) : 0))
                     }
                 }
             })

@@ -29,6 +29,37 @@ import Transformations
         }
     }
 
+    /// Where one end is farther than the other, no number of octaves or turns is right for every patch.
+    @Test(arguments: [
+        (0.5...2.0, -0.1...0.1, ["octaves", "turns"], [1, 0.1]), (1...4, 0...0.2, ["octaves", "turns"], [2, 0.2]),
+        (0.5...1, -0.3...0, ["octaves", "turns"], [1, 0.3]),
+        (0.5...1.01, -0.1...0.2, ["of the range", "of the range"], [1, 1]),
+    ])
+    func strengthsOfUnevenRangesArePartsOfThem(
+        scale: ClosedRange<Double>, hue: ClosedRange<Double>, units: [String], greatest: [Double]
+    ) {
+        var ranges = StudyFixture.ranges
+        ranges.scale = scale
+        ranges.hue = hue
+        let steps = StepAtStrength.all(ranges).filter { ["scale", "hue"].contains($0.name) }
+        #expect(steps.map(\.unit) == units)
+        #expect(steps.map(\.greatest) == greatest)
+        let sampler = TransformationSampler(ranges: ranges)
+        for (step, strength) in zip(steps, greatest) where step.unit != "of the range" {
+            for index in 0..<8 {
+                let end = step.transformation(1, sampler.draw(seed: 4, index: UInt64(index)))
+                #expect(max(abs(log2(end.scale)), abs(end.hue)) == strength, "\(step.name)")
+            }
+        }
+    }
+
+    @Test func directionsAreNoDrawsOfTheMeans() throws {
+        let study = try StudyFixture().study()
+        for patch in study.exemplars.contexts.indices {
+            #expect(!study.averagingDraws.contains(study.direction(of: patch)))
+        }
+    }
+
     @Test func distanceBetweenDifferentVectors() {
         var random = SeededGenerator(seed: 2)
         let vectors = (0..<7).map { _ in (0..<5).map { _ in Float.random(in: -1...1, using: &random) } }
@@ -51,8 +82,8 @@ import Transformations
         func vectors(_ part: Double, step: Int) throws -> [[Float]] {
             let step = StepAtStrength.all(study.sampler.ranges)[step]
             return try study.exemplars.contexts.enumerated().flatMap { index, context in
-                let draw = study.draws(1, of: .evaluation, exemplar: index)[0]
-                let pixels = study.model.transformedPixels(context, [step.transformation(part, draw)])
+                let view = step.transformation(part, study.direction(of: index))
+                let pixels = study.model.transformedPixels(context, [view])
                 return [try network.embed(pixels, layers: .embedding, normalized: false) { _ in }.values]
             }
         }

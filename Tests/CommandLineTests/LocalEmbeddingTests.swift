@@ -45,12 +45,6 @@ import Testing
         return try #require(oracle.outputs(for: patch.pixels.map(Double.init))[layer]).values
     }
 
-    static func relativeError(_ values: [Float], _ reference: [Double]) -> Double {
-        guard values.count == reference.count else { return .infinity }
-        let squares = zip(values, reference).map { (Double($0) - $1) * (Double($0) - $1) }.reduce(0, +)
-        return (squares / reference.map { $0 * $0 }.reduce(0, +)).squareRoot()
-    }
-
     /// The rows of a NumPy file whose header says what it must.
     static func rows(_ file: String, rows: Int, columns: Int) throws -> [Float] {
         let bytes = try contents(file)
@@ -84,7 +78,7 @@ import Testing
             try positions.flatMap { try Self.reference(oracle, photograph, x: $0.x, y: $0.y) }
         }
         let rows = try Self.rows(folder.path + "/rows.npy", rows: 24, columns: 7)
-        #expect(Self.relativeError(rows, reference) < 1e-5)
+        #expect(relativeRMS(rows, reference) < Accuracy.standard.tolerance)
     }
 
     @Test func aColourPhotographForAGreyNetwork() throws {
@@ -103,7 +97,7 @@ import Testing
             try Self.reference(oracle, photograph.grey(), x: 0, y: 0, layer: "conv1")
             + Self.reference(oracle, photograph.grey(), x: 0, y: 0)
         let rows = try Self.rows(folder.path + "/rows.npy", rows: 1, columns: reference.count)
-        #expect(Self.relativeError(rows, reference) < 1e-5)
+        #expect(relativeRMS(rows, reference) < Accuracy.standard.tolerance)
     }
 
     @Test func modelDescribesAFolder() throws {

@@ -23,7 +23,7 @@ import Testing
     @Test func aCrashLeavesAStack() throws {
         let model = try TemporaryModel(LocalEmbeddingTests.oracle(channels: 3))
         let server = try ServerProcess(["--model", model.path, "--threads", "1"])
-        let (signal, log) = server.end(by: SIGTRAP)
+        let (_, signal, log) = server.end(by: SIGTRAP)
         #expect(signal == SIGTRAP)
         #expect(log.contains("exemplar crashed with SIGTRAP"))
         #expect(log.contains("libc.so.6"))

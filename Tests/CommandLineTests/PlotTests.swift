@@ -13,11 +13,39 @@ import Testing
         #expect(axis.range.lowerBound <= least && axis.range.upperBound >= greatest - 1e-9)
     }
 
-    @Test(arguments: [(0.0, 0.0), (1, 1), (2, 1), (0, .infinity), (0, .nan)])
+    @Test(arguments: [
+        (0.0, 0.0), (1, 1), (2, 1), (1e30, 1e30), (-1e300, -1e300), (0, .infinity), (0, .nan), (.nan, 1), (1, .nan),
+        (-.infinity, .infinity), (-1e308, 1e308), (0, .greatestFiniteMagnitude),
+    ])
     func axesOfNothing(least: Double, greatest: Double) {
         let axis = Plot.Axis("x", from: least, to: greatest)
         #expect(axis.range.upperBound > axis.range.lowerBound)
         #expect((2...7).contains(axis.ticks.count))
+        #expect(axis.ticks.allSatisfy { axis.range.contains($0.position) && !$0.label.contains("nan") })
+    }
+
+    @Test(arguments: [(-1e30, 7.0), (0, 1e300), (-1e300, 1e300), (0, 1e-300), (3e20, 4e20)])
+    func axesOfAnySize(least: Double, greatest: Double) {
+        let axis = Plot.Axis("x", from: least, to: greatest)
+        #expect((2...7).contains(axis.ticks.count))
+        let slack = 1e-9 * (greatest - least)
+        #expect(axis.range.lowerBound <= least && axis.range.upperBound >= greatest - slack)
+        #expect(axis.ticks.allSatisfy { !$0.label.contains("inf") })
+    }
+
+    /// One estimate that is none leaves the others their axis.
+    @Test func aBoundThatIsNoNumberIsDrawn() {
+        let estimate = BoundMeasurement.Estimate(bound: MeanInterval([3, 4]), top1: MeanInterval([0, 1]), ceiling: 5)
+        var none = estimate
+        none.bound = MeanInterval([.nan, 1])
+        let measurement = BoundMeasurement(
+            classes: 148, exemplars: 2, draws: 2, sample: none, averages: [(1, none), (2, estimate)],
+            steps: [("none", none)], restricted: none)
+        let bound = CombinedPosterior.Bound(posterior: .head, bound: none.bound, gain: none.bound)
+        let report = BoundReport(
+            model: "m", seed: 1, measurement: measurement, layers: LayerBounds(layers: [], combined: bound))
+        #expect(report.plot.panels[0].y.range.contains(3))
+        #expect(!report.plot.svg.contains("nan"))
     }
 
     @Test func theDocumentIsWellFormed() {

@@ -37,7 +37,7 @@ import Testing
                     let error = relativeRMS(
                         (0..<3).flatMap { result[$0][offset..<offset + count] }, values.flatMap { $0 })
                     #expect(
-                        error < NetworkTests.tolerance(variant.1),
+                        error < variant.1.tolerance,
                         "\(name), \(layer), \(variant), \(shape), \(pooling): relative RMS \(error)")
                     offset += count
                 }
@@ -119,7 +119,7 @@ import Testing
             let expected = try #require(oracle.outputs(for: patch)["head"]).values
             let actual = (0..<5).map { result[($0 * rows + row) * columns + column] }
             let error = relativeRMS(actual, expected)
-            #expect(error < NetworkTests.tolerance(.standard), "row \(row), column \(column): relative RMS \(error)")
+            #expect(error < Accuracy.standard.tolerance, "row \(row), column \(column): relative RMS \(error)")
         }
     }
 

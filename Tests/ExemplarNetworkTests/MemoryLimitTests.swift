@@ -1,6 +1,7 @@
 import KernelInterface
 import Safetensors
 import Synchronization
+import Tensors
 import TestSupport
 import Testing
 
@@ -137,5 +138,36 @@ import Testing
         let other = try TemporaryModel(oracle) { try $0.add($1, shape: $2, $3.map { $0 + 1 }) }
         #expect(throws: ModelError.self) { try Model.load(folder: other.path, memory: memory) }
         #expect(memory.takenByteCount == 0)
+    }
+
+    /// A header of a size to matter counts twice: its texts are copied.
+    @Test func aLargeHeaderIsCounted() throws {
+        let folder = try TemporaryModel(ModelTests.oracle, golden: 0) { writer, name, shape, values in
+            writer.metadata = ["text": String(repeating: "t", count: 2 << 20)]
+            try writer.add(name, shape: shape, values)
+        }
+        let memory = CountedMemory()
+        _ = try Model.load(folder: folder.path, memory: memory)
+        #expect(memory.most >= folder.byteCount(of: "model.safetensors") + 2 << 20)
+    }
+
+    /// Of a golden file only its own bytes are asked for, however many patches it has.
+    @Test(.enabled(if: AllocatorStatistics.current() != nil, "on jemalloc only"))
+    func theSelfTestTakesNoMoreForMorePatches() throws {
+        let configuration = NetworkConfiguration.sequence(
+            [.convolution("conv", 32, kernel: 3)], height: 18, width: 18, channels: 1)
+        let oracle = Oracle.random(configuration, seed: 73)
+        let network = try Network(oracle, .portable)
+        func allocated(patches: Int) throws -> UInt64 {
+            let folder = try TemporaryModel(oracle, golden: patches)
+            let golden = try SafetensorsFile(path: folder.path + "/golden.safetensors")
+            let before = AllocatorStatistics.bytesAllocatedByThread() ?? 0
+            let error = try SelfTest.run(network, golden: golden, input: configuration.input, accuracy: .standard)
+            #expect(try #require(error) < SelfTest.tolerance(.standard))
+            return (AllocatorStatistics.bytesAllocatedByThread() ?? 0) - before
+        }
+        let (few, many) = (try allocated(patches: 16), try allocated(patches: 64))
+        let reference = 48 * 32 * 16 * 16 * MemoryLayout<Float>.stride
+        #expect(many < few + UInt64(reference) / 2, "\(few) bytes for 16 patches, \(many) for 64")
     }
 }

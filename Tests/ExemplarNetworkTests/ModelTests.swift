@@ -101,6 +101,28 @@ let isOptimized: Bool = {
         #expect(model.description.selfTest == "passed")
     }
 
+    /// With golden vectors the self-test would refuse them too.
+    @Test(arguments: ["conv1.weight", "conv1.bias", "fc.weight", "head.bias"], [Float.nan, .infinity, -.infinity])
+    func weightsThatAreNotFiniteAreNamed(_ tensor: String, _ value: Float) throws {
+        let folder = try TemporaryModel(Self.oracle, golden: 0) { writer, name, shape, values in
+            try writer.add(name, shape: shape, name == tensor ? values.dropLast() + [value] : values)
+        }
+        let error = #expect(throws: ModelError.self) { try Model.load(folder: folder.path) }
+        let problem = "\(folder.path)/model.safetensors: the tensor \(tensor) holds values that are no finite numbers"
+        #expect(error?.description.hasPrefix(problem) == true, "\(String(describing: error))")
+    }
+
+    /// The sum of nine at the point 1, over 2², is more than one of them.
+    @Test func weightsWhoseTransformsOverflowAreNamed() throws {
+        var oracle = Oracle.random(
+            .sequence([.convolution("conv1", 3, kernel: 3)], height: 8, width: 8, channels: 1), seed: 4)
+        oracle.parameters["conv1.weight"] = oracle.parameters["conv1.weight"]?.map { _ in 3e38 }
+        let error = #expect(throws: ModelError.self) { try Network(oracle, .portable) { _, _ in .f2k3 } }
+        #expect(
+            error?.description.contains("The tensor conv1.weight of test has values so large") == true,
+            "\(String(describing: error))")
+    }
+
     @Test func otherWeightsThanTheGoldenOnesAreFound() throws {
         let folder = try TemporaryModel(Self.oracle)
         var changed = Self.oracle
@@ -131,6 +153,27 @@ let isOptimized: Bool = {
         #expect(throws: ModelError.self) { try Model.load(folder: "/nowhere") }
     }
 
+    @Test func metadataAreShownAsFarAsTheyAreShort() throws {
+        let folder = try TemporaryModel(Self.oracle, golden: 0) { writer, name, shape, values in
+            writer.metadata = ["trained_on": "six \"photographs\"", "zzz": String(repeating: "z", count: 65_536)]
+            try writer.add(name, shape: shape, values)
+        }
+        #expect(try Model.load(folder: folder.path).description.metadata == ["trained_on": "six \"photographs\""])
+    }
+
+    /// Inputs without outputs show nothing.
+    @Test func goldenPatchesAloneAreNoSelfTest() throws {
+        let folder = try TemporaryModel(Self.oracle, golden: 0)
+        let input = Self.oracle.configuration.input
+        var writer = SafetensorsWriter()
+        try writer.add(
+            "patches", .uint8, shape: [1, input.height, input.width, input.channels],
+            bytes: [UInt8](repeating: 7, count: input.count))
+        try folder.write("golden.safetensors", writer.bytes)
+        let description = try Model.load(folder: folder.path).description
+        #expect(description.selfTest == "none" && description.selfTestError == nil)
+    }
+
     @Test func labelsAreOneLineForEachRowOfTheHead() throws {
         let folder = try TemporaryModel(Self.oracle, golden: 0)
         #expect(try Model.load(folder: folder.path).labels == nil)
@@ -148,9 +191,23 @@ let isOptimized: Bool = {
         }
         #expect(try refusal(Array("a\nb\nc\n".utf8)).contains("labels.txt: has 3 lines; the head of config.json has 4"))
         #expect(try refusal([]).contains("has 0 lines"))
+        #expect(try refusal(Array("a\nb\nc\nd\n\n".utf8)).contains("has 5 lines"))
         #expect(try refusal([0xFF, 0x0A, 0x0A, 0x0A, 0x0A]).contains("labels.txt: is not UTF-8"))
         let long = [UInt8](repeating: UInt8(ascii: "a"), count: 16 << 20 | 1)
         #expect(try refusal(long).contains("labels.txt: is longer than 16777216 bytes"))
+    }
+
+    /// Each line of a file of line feeds would take many times the memory of its byte. Unoptimised, the standard
+    /// library's own loops allocate, so this is for `make test-optimized`.
+    @Test(.enabled(if: isOptimized && AllocatorStatistics.current() != nil, "optimised builds on jemalloc only"))
+    func labelsAreCountedBeforeTheyTakeMemory() throws {
+        let folder = try TemporaryModel(Self.oracle, golden: 0)
+        let lines = [UInt8](repeating: UInt8(ascii: "\n"), count: 4 << 20)
+        try folder.write("labels.txt", lines)
+        let before = AllocatorStatistics.bytesAllocatedByThread() ?? 0
+        let error = #expect(throws: ModelError.self) { try Model.load(folder: folder.path) }
+        #expect(error?.description.contains("has 4194304 lines") == true, "\(String(describing: error))")
+        #expect((AllocatorStatistics.bytesAllocatedByThread() ?? 0) - before < 16 * UInt64(lines.count))
     }
 
     @Test func anExtraTensorAndAWrongShapeAreNamed() throws {

@@ -6,17 +6,6 @@ import Testing
 
 /// Forward passes against the double-precision oracle, on every instruction set that this machine runs.
 @Suite struct NetworkTests {
-    /// The error of a float32 sum of a few thousand products is a few units in the last place of its largest partial
-    /// sum: 1e-6 of the output's RMS. Twice that over several layers. The transforms of F(4×4, 5×5) double it again,
-    /// and those of F(8×8, 5×5), with points from 4/9 to 9/4, cost about a hundred times as much.
-    static func tolerance(_ accuracy: Accuracy) -> Double {
-        switch accuracy {
-        case .exact: 2e-6
-        case .standard: 5e-6
-        case .fast: 2e-4
-        }
-    }
-
     static let cases: [(name: String, configuration: NetworkConfiguration)] = [
         (
             "the small network's shape, narrow",
@@ -70,6 +59,22 @@ import Testing
                 [.linear("fc1", 130), .linear("fc2", 65), .linear("head", 1, .none)], height: 8, width: 8, channels: 5)
         ),
         (
+            "one window of ceil pooling over less than its kernel, of the input and of a map",
+            .sequence(
+                [
+                    .maxPool("pool1", kernel: 11, stride: 4, rounding: .ceil), .linear("fc1", 20),
+                    .linear("fc2", 7, .none),
+                ], height: 8, width: 10, channels: 3)
+        ),
+        (
+            "ceil pooling of two by two",
+            .sequence(
+                [
+                    .convolution("conv1", 18, kernel: 4, stride: 4, activation: .none),
+                    .maxPool("pool1", kernel: 3, stride: 2, rounding: .ceil), .convolution("conv2", 5, kernel: 1),
+                ], height: 8, width: 8, channels: 3)
+        ),
+        (
             "a convolution after a linear layer",
             .sequence(
                 [.linear("fc", 20), .convolution("conv", 19, kernel: 3, padding: 2)], height: 8, width: 8, channels: 1)
@@ -100,7 +105,7 @@ import Testing
             let count = values[0].count
             let error = relativeRMS(
                 (0..<batch).flatMap { result[$0][offset..<offset + count] }, values.flatMap { $0 })
-            #expect(error < Self.tolerance(variant.1), "\(name), \(layer), \(variant): relative RMS \(error)")
+            #expect(error < variant.1.tolerance, "\(name), \(layer), \(variant): relative RMS \(error)")
             offset += count
         }
         #expect(offset == result.dimension)
@@ -158,6 +163,6 @@ import Testing
         }
         let expected = try #require(oracle.outputs(for: patches.pixels(0))["fc"]).values
         let error = relativeRMS(result, expected)
-        #expect(error < Self.tolerance(.standard), "relative RMS \(error)")
+        #expect(error < Accuracy.standard.tolerance, "relative RMS \(error)")
     }
 }

@@ -6,6 +6,9 @@ import Testing
 
 /// What the planner chooses, and how it tells.
 @Suite struct PlanTests {
+    /// Images that run together in a large batch.
+    private let group = ExecutionPlan.maximumGroup
+
     @Test func thePlannerTakesTheCheapAlgorithms() throws {
         let layers = try PlannedLayer.sequence(
             .sequence(
@@ -15,7 +18,7 @@ import Testing
                 ], height: 32, width: 32, channels: 3))
         func choices(_ accuracy: Accuracy) -> [WinogradShape?] {
             layers.map {
-                AlgorithmChoice.winograd($0, accuracy: accuracy, costs: CostModel(.throughput, images: 12))
+                AlgorithmChoice.winograd($0, accuracy: accuracy, costs: CostModel(.throughput, images: group))
             }
         }
         #expect(choices(.exact) == [nil, nil, nil, nil])
@@ -30,7 +33,7 @@ import Testing
             .sequence([.convolution("conv", 256, kernel: 5, padding: 2)], height: 4, width: 4, channels: 256))
         func choice(_ optimization: Optimization) -> WinogradShape? {
             AlgorithmChoice.winograd(
-                layers[0], accuracy: .standard, costs: CostModel(optimization, images: 12))
+                layers[0], accuracy: .standard, costs: CostModel(optimization, images: group))
         }
         #expect(choice(.throughput) == .f4k5)
         #expect(choice(.latency) == .f2k5)

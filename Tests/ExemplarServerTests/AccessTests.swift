@@ -60,28 +60,30 @@ import Testing
         let server = try ServerProcess(model: model.path, ["--token-file", token.path])
         let client = try server.connect()
         // The token's 13 bytes, each of which may be escaped as six.
-        let limit = 1024 + 6 * 13
+        let limit = 32 * 1024 + 6 * 13
         func padded(_ line: String, to count: Int) -> String {
             line + String(repeating: " ", count: count - line.utf8.count)
         }
         let refused = try client.ask(padded(Self.call("stats"), to: limit + 1))
-        #expect(refused.code == -32007 && refused.data?["max_line_bytes"] == .int(limit), "\(refused.line)")
-        #expect(refused.message.contains("auth"))
+        #expect(refused.code == -32002 && refused.id == .null, "\(refused.line)")
+        #expect(refused.message.contains("auth") && refused.message.contains("longer than \(limit) bytes"))
         #expect(try client.ask(padded(Self.call("stats"), to: limit)).code == -32002)
         // Patches whose base64 is wrong, and images that are none: refused before anybody looks at them.
         for inputs in [#""patches":["!"]"#, #""images":["AAAA"]"#] {
             let line = #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{\#(inputs)}}"#
             #expect(try client.ask(line).code == -32002)
         }
-        let large = oracle.embedLine(Array(0..<16))
+        let few = try client.ask(oracle.embedLine([0, 1]))
+        #expect(few.code == -32002 && few.id != .null, "\(few.line)")
+        let large = oracle.embedLine(Array(repeating: 0, count: 128))
         #expect(large.utf8.count > limit)
-        #expect(try client.ask(large).code == -32007)
+        #expect(try client.ask(large).code == -32002)
         let escaped = "correct horse".utf8.map { "\\u00" + String($0, radix: 16) }.joined()
         try client.send(padded(Self.auth(escaped), to: limit) + "\n" + large + "\n")
         #expect(try client.reply().result?["status"] == "ok")
-        #expect(try client.reply().embeddings.count == 16)
+        #expect(try client.reply().embeddings.count == 128)
         // The limit is each connection's own.
-        #expect(try server.connect().ask(large).code == -32007)
+        #expect(try server.connect().ask(large).code == -32002)
     }
 
     @Test func wrongTokensAreFew() throws {
@@ -138,12 +140,21 @@ import Testing
     }
 
     @Test func aTokenFileThatIsNone() throws {
-        let short = try TemporaryFile("short\n")
-        for (path, text) in [("/nonexistent/token", "cannot be read"), (short.path, "at least 8 characters")] {
+        let empty = try TemporaryFile("\n")
+        for (path, text) in [("/nonexistent/token", "cannot be read"), (empty.path, "is empty")] {
             let server = try ServerProcess(launching: ["serve", "--port", "0", "--token-file", path])
             #expect(try server.waitForExit() == 1)
             #expect(server.log.contains(text), "\(server.log)")
         }
+    }
+
+    /// A token that can be guessed is taken, and the log says so.
+    @Test func aShortToken() throws {
+        let token = try TemporaryFile("secret\n")
+        let server = try ServerProcess(model: model.path, ["--token-file", token.path])
+        #expect(server.log.contains("has 6 characters"), "\(server.log)")
+        #expect(try server.connect().ask(Self.auth("secret")).result?["status"] == "ok")
+        #expect(try server.connect().ask(Self.auth("secrex")).code == -32002)
     }
 
     @Test func otherMachinesNeedAToken() throws {

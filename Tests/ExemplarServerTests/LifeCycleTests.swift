@@ -111,6 +111,18 @@ import Transformations
         withExtendedLifetime(client) {}
     }
 
+    /// Who is owed nothing and stays connected costs no exit status, however short the time-out.
+    @Test(arguments: ["0", "0.2", "5"]) func anIdleClientLosesNothing(timeout: String) throws {
+        let oracle = Oracle.tiny()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path, ["--drain-timeout", timeout])
+        let clients = try (0..<3).map { _ in try server.connect() }
+        for client in clients { #expect(try client.ask(oracle.embedLine()).embeddings.count == 1) }
+        server.send(SIGTERM)
+        for client in clients { #expect(try client.readLine() == nil) }
+        #expect(try server.waitForExit() == 0, "\(server.log)")
+    }
+
     /// The kernel has a reply that the client has not taken, and the client, which knows of no signal, asks for more.
     @Test func aReplyOnItsWayOutlivesALaterRequest() throws {
         let oracle = Oracle.wide()

@@ -64,6 +64,46 @@ import Testing
         }
     }
 
+    /// The CR before an LF is no part of the line, wherever the stream is cut.
+    @Test func theLimitLeavesTheCarriageReturnOut() {
+        let stream = Array("1234\r\n1234\r5\n12345\r\nok\n".utf8)
+        for first in 0...stream.count {
+            for second in first...stream.count {
+                let found = frames([stream[..<first], stream[first..<second], stream[second...]], limit: 4)
+                #expect(found == ["1234", nil, nil, "ok"], "split at \(first) and \(second)")
+            }
+        }
+    }
+
+    /// TLS, and whatever else begins as no text does, is handed out before its line ends, once, and none of it is kept.
+    @Test(arguments: [0x16, 0x00, 0x7F, 0x80, 0xFF] as [UInt8]) func whatIsNoTextIsHandedOutAtOnce(first: UInt8) {
+        var framer = LineFramer(maxLineBytes: 1 << 20)
+        let noise = [first] + [UInt8](repeating: UInt8(ascii: "x"), count: 1000)
+        noise.withUnsafeBytes { framer.append($0) }
+        guard case .line(let line)? = framer.nextLine() else {
+            Issue.record("nothing was handed out")
+            return
+        }
+        #expect(line.elementsEqual(noise))
+        for _ in 0..<3 {
+            #expect(framer.nextLine() == nil)
+            noise.withUnsafeBytes { framer.append($0) }
+        }
+        #expect(framer.pendingByteCount == 0 && framer.isInsideLine)
+        Array("\nok\n".utf8).withUnsafeBytes { framer.append($0) }
+        guard case .line(let next)? = framer.nextLine() else {
+            Issue.record("the next line is missing")
+            return
+        }
+        #expect(next.elementsEqual("ok".utf8))
+        // As many frames wherever the stream is cut.
+        let stream = noise.prefix(8) + Array("\n{}\n".utf8)
+        for split in 0...stream.count {
+            let found = frames([stream[..<split], stream[split...]], limit: 100)
+            #expect(found.count == 2 && found.last == "{}", "split at \(split)")
+        }
+    }
+
     @Test func aLongLineIsAnnouncedAtOnceAndNotStored() {
         var framer = LineFramer(maxLineBytes: 1 << 20)
         let chunk = [UInt8](repeating: UInt8(ascii: "x"), count: 1 << 16)

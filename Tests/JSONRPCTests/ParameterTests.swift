@@ -190,7 +190,7 @@ import Testing
         }
         try withRequest(prefix + #""transform","params":{"patches":["QUJD"],"transform":{"mode":"sample"}}}"#) {
             guard case .transform(let transform) = $0 else { throw UnexpectedBatch() }
-            #expect(transform.transform.steps == .all)
+            #expect(transform.transform.steps == nil)
         }
         try withRequest(prefix + #""auth","params":{"token":"se\u0063ret"}}"#) { request in
             guard case .auth(let token) = request else { throw UnexpectedBatch() }

@@ -32,8 +32,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ([], "at least 8 characters"), (Array("\ncorrect horse\n".utf8), "at least 8 characters"),
-        (Array("1234567      \n".utf8), "at least 8 characters"), ([UInt8](repeating: 0xFF, count: 9), "not UTF-8"),
+        ([], "is empty"), (Array("\ncorrect horse\n".utf8), "is empty"), (Array(" \t\r\n".utf8), "is empty"),
+        ([UInt8](repeating: 0xFF, count: 9), "not UTF-8"),
     ])
     func aFirstLineThatIsNoToken(_ bytes: [UInt8], _ reason: String) {
         let error = #expect(throws: TokenFileError.self) { try Self.token(bytes) }

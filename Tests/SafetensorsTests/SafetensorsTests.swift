@@ -17,7 +17,7 @@ import Testing
 
     @Test func everyTypeOfFloatIsReadUnaligned() throws {
         let file = try SafetensorsFile(bytes: Self.good, name: "good")
-        #expect(file.metadata == ["by": "test"])
+        #expect(file.tensors.keys.sorted() == ["a", "b", "c"] && file.metadata == ["by": "test"])
         #expect(file.floats(of: try #require(file.tensors["a"])) == [1, -0x1p-24])
         #expect(file.floats(of: try #require(file.tensors["b"])) == [1.5])
         #expect(file.floats(of: try #require(file.tensors["c"])) == [-10])
@@ -44,12 +44,65 @@ import Testing
         ("beyond the file", file(#"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}"#, [0])),
         ("holes and overlaps", file(#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}"#, [0, 0])),
         ("after its last", file(#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#, [0, 0])),
-        ("more than any file", [UInt8](repeating: 0xFF, count: 16)),
+        ("at most 100000000 are read", [UInt8](repeating: 0xFF, count: 16)),
+        ("extents", file(#"{"a":{"dtype":"U8","shape":[0,0,0,0,0,0,0,0,0],"data_offsets":[0,0]}}"#)),
         ("UTF-8", file("{\"\u{e9}\":1}").map { $0 == 0xC3 ? 0xFF : $0 }),
     ])
     func malformedFilesAreNamed(_ problem: String, _ bytes: [UInt8]) {
         let error = #expect(throws: SafetensorsError.self) { try SafetensorsFile(bytes: bytes, name: "bad") }
         #expect(error?.description.contains(problem) == true, "\(String(describing: error))")
+    }
+
+    /// The largest finite number, an infinity and a NaN of each type, at the end of a tensor after others.
+    @Test(arguments: [
+        ("F32", [0xFF, 0xFF, 0x7F, 0xFF], [0x00, 0x00, 0x80, 0x7F], [0x01, 0x00, 0x80, 0xFF]),
+        ("F16", [0xFF, 0xFB], [0x00, 0x7C], [0x01, 0xFC]), ("BF16", [0x7F, 0xFF], [0x80, 0x7F], [0x81, 0xFF]),
+    ])
+    func whatIsNotFiniteIsFound(_ type: String, _ finite: [UInt8], _ infinity: [UInt8], _ nan: [UInt8]) throws {
+        for (last, isFinite) in [(finite, true), (infinity, false), (nan, false)] {
+            for count in [1, 2, 67] {
+                let data = [UInt8](repeating: 0, count: (count - 1) * last.count) + last
+                let header =
+                    #"{"a":{"dtype":"\#(type)","shape":[\#(count)],"data_offsets":[0,\#(data.count)]}}"#
+                let file = try SafetensorsFile(bytes: Self.file(header, data), name: "finite")
+                let tensor = try #require(file.tensors["a"])
+                #expect(file.isFinite(tensor) == isFinite, "\(count) values, the last \(last)")
+                #expect(file.floats(of: tensor)?.last?.isFinite == isFinite)
+            }
+        }
+    }
+
+    /// Each zero of such a shape takes more memory than its two bytes in the file, for which alone memory was asked.
+    @Test func aHeaderHoldsSoManyValuesAndBytes() throws {
+        func refusal(_ header: String) -> String {
+            let error = #expect(throws: SafetensorsError.self) {
+                try SafetensorsFile(bytes: Self.file(header), name: "long")
+            }
+            return error?.description ?? ""
+        }
+        func shape(_ extents: Int) -> String {
+            let zeros = [String](repeating: "0", count: extents).joined(separator: ",")
+            return #"{"a":{"dtype":"U8","shape":[\#(zeros)],"data_offsets":[0,0]}}"#
+        }
+        // Beside the zeros: the header, the tensor, its type, shape and offsets.
+        let most = JSONValue.maximumCount - 7
+        #expect(refusal(shape(most)) == "long: the tensor a has a shape of \(most) extents; at most 8 are read")
+        #expect(refusal(shape(most + 1)).hasPrefix("long: its header has more than \(JSONValue.maximumCount) values"))
+        let spaces = String(repeating: " ", count: 1 << 20)
+        #expect(try SafetensorsFile(bytes: Self.file("{\(spaces)}"), name: "long").tensors.isEmpty)
+        for (length, reason) in [(100_000_000, "truncated"), (100_000_001, "at most 100000000 are read")] {
+            let bytes = withUnsafeBytes(of: UInt64(length).littleEndian) { Array($0) } + Array("{}".utf8)
+            let error = #expect(throws: SafetensorsError.self) { try SafetensorsFile(bytes: bytes, name: "long") }
+            #expect(error?.description.contains(reason) == true, "\(String(describing: error))")
+        }
+    }
+
+    @Test func aHeaderOfThousandsOfTensorsIsRead() throws {
+        let members = (0..<10_000).map {
+            #""layers.\#($0).weight":{"dtype":"F16","shape":[1,1,1,1],"data_offsets":[\#(2 * $0),\#(2 * $0 + 2)]}"#
+        }
+        let bytes = Self.file("{\(members.joined(separator: ","))}", [UInt8](repeating: 0, count: 20_000))
+        #expect(try SafetensorsFile(bytes: bytes, name: "many").tensors.count == 10_000)
     }
 
     @Test func aFileCutAnywhereIsRefused() {

@@ -34,7 +34,7 @@ extension Oracle {
 
 extension SeededGenerator {
     /// A standard normal variate, near enough for weights: the sum of twelve uniforms (Irwin–Hall).
-    mutating func normal() -> Double {
+    public mutating func normal() -> Double {
         (0..<12).reduce(-6) { sum, _ in sum + Double.random(in: 0..<1, using: &self) }
     }
 }

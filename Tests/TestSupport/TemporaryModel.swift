@@ -1,6 +1,6 @@
 import ExemplarNetwork
 import Glibc
-public import Safetensors
+import Safetensors
 import Transformations
 
 /// A model folder on disk, made from an oracle; removed when the last reference goes.

@@ -55,13 +55,14 @@ import Transformations
                 + [log2(members[7]) / 2, log2(members[8]) / 2, log2(members[9]), log2(members[10])]
                 + members[11...].map { $0 * 10 }
         }
+        func deviation(_ member: Int) -> Double { (4..<7).contains(member) ? 1 : (1.0 / 3).squareRoot() }
         for member in 0..<14 {
             let values = units.map { $0[member] }
             let mean = values.reduce(0, +) / Double(count)
             let square = values.reduce(0) { $0 + $1 * $1 } / Double(count)
             let isNormal = (4..<7).contains(member)
-            // Five standard errors, of variates of variance 1 or 1/3 and of their squares.
-            #expect(abs(mean) < 5 * (isNormal ? 1 : 0.58) / Double(count).squareRoot(), "member \(member): \(mean)")
+            // Five standard errors, of variates of variance 1 or 1/3, of their squares and of their products.
+            #expect(abs(mean) < 5 * deviation(member) / Double(count).squareRoot(), "member \(member): \(mean)")
             #expect(
                 abs(square - (isNormal ? 1 : 1.0 / 3)) < 5 * (isNormal ? 1.42 : 0.3) / Double(count).squareRoot(),
                 "member \(member): \(square)")
@@ -71,7 +72,9 @@ import Transformations
             }
             for other in 0..<member {
                 let product = units.reduce(0) { $0 + $1[member] * $1[other] } / Double(count)
-                #expect(abs(product) < 5 / Double(count).squareRoot(), "members \(member) and \(other): \(product)")
+                #expect(
+                    abs(product) < 5 * deviation(member) * deviation(other) / Double(count).squareRoot(),
+                    "members \(member) and \(other): \(product)")
             }
         }
     }

@@ -12,7 +12,7 @@ from .contender import Worker
 from .networks import Convolution, Linear, Network, Pool
 
 IMAGES = 12
-"""Of one pass of a convolution: as many as run together in a large batch."""
+"""Of one pass of a convolution: two groups of as many as run together (`ExecutionPlan.maximumGroup`)."""
 PHASES = ("input transform", "tuple multiplication", "output transform")
 
 

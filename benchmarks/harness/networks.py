@@ -78,7 +78,7 @@ class Network:
 
 
 def exemplar_network(name: str) -> Network:
-    """The networks of Dosovitskiy et al. 2014, section 3.2, without a head."""
+    """The networks of Dosovitskiy et al. 2014, section 4.1, without a head."""
     first, *rest, features = {
         "small": (64, 64, 128),
         "medium": (64, 128, 256, 512),

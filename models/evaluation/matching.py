@@ -17,7 +17,7 @@ import numpy as np
 from exemplar_client import Client
 from training import exemplars, photographs
 
-from . import baselines, distortions, probe, ranking, windows
+from . import baselines, bootstrap, distortions, ranking, windows
 from .windows import centres
 
 REGIONS = 200
@@ -200,7 +200,11 @@ def methods(client: Client, model: str) -> dict[str, Method]:
 
 def run(plan: Plan, client: Client) -> dict:
     """``settings`` of each method; ``scores[method]``: mean average precision over all pairs and its difference from
-    SIFT's, both as [value, low, high], by kind and strength ``kinds[kind][strength]``; how many pairs and regions."""
+    SIFT's, both as [value, low, high], by kind and strength ``kinds[kind][strength]``; how many pairs and regions.
+
+    The intervals are of a bootstrap over pairs, which are three photographs with all their distortions: they say how
+    much a mean hangs on which distortions were made of these photographs, and nothing about other photographs.
+    """
     tuning = pairs([p for p in photographs.TRAINING if p.name in TUNED_WITH], slice(2, 3), 0)
     judged = pairs(list(photographs.HELD_OUT), slice(None), plan.seed)
     settings: dict[str, dict] = {}
@@ -216,8 +220,8 @@ def run(plan: Plan, client: Client) -> dict:
         "regions": float(np.mean([p.same.any(axis=1).sum() for p in judged])),
         "scores": {
             name: {
-                "mean": probe.interval(values[np.newaxis]),
-                "above SIFT": probe.interval((values - scores["SIFT"])[np.newaxis]),
+                "mean": bootstrap.interval(values[np.newaxis]),
+                "above SIFT": bootstrap.interval((values - scores["SIFT"])[np.newaxis]),
                 "kinds": _by_kind(values, judged),
             }
             for name, values in scores.items()

@@ -11,7 +11,7 @@ from exemplar_client import Client
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC
 
-from . import baselines, labelled, served
+from . import baselines, bootstrap, labelled, served
 
 PENALTIES = tuple(10.0**power for power in range(-2, 4))
 """C, for features whose squared norm is 1 on average."""
@@ -109,17 +109,13 @@ def shares(weights: np.ndarray, sizes: dict[str, int]) -> dict[str, float]:
     return result
 
 
-def interval(right: np.ndarray, seed: int = 0, resamples: int = 2000) -> list[float]:
-    """Mean of [seeds, n] with a 95 % percentile bootstrap over what was judged, within each seed."""
-    generator = np.random.default_rng(seed)
-    picks = generator.integers(0, right.shape[1], (resamples, *right.shape))
-    means = np.array([np.take_along_axis(right, pick, axis=1).mean() for pick in picks])
-    return [float(right.mean()), *(float(edge) for edge in np.percentile(means, [2.5, 97.5]))]
-
-
 def run(plan: Plan, client: Client, untrained: Client | None) -> dict:
     """``tasks[task][representation]``: accuracy, its difference from pooled features (both as [value, low, high], the
-    difference paired), what was chosen for each seed; ``shares[task][layer]``: mean of the seeds."""
+    difference paired), what was chosen for each seed; ``shares[task][layer]``: mean of the seeds.
+
+    Intervals are over the images of each class that were judged, each with its scores of all seeds
+    (`bootstrap.by_unit`).
+    """
     layers = [layer["name"] for layer in client.model(plan.model)["layers"] if "pool" not in layer["type"]]
     head = client.model(plan.model)["embedding"]
     layers = layers[: layers.index(head) + 1]
@@ -128,12 +124,14 @@ def run(plan: Plan, client: Client, untrained: Client | None) -> dict:
     for task in plan.tasks:
         right: dict[str, list[np.ndarray]] = {}
         chosen: dict[str, list[dict]] = {}
-        weights = []
+        weights, units, labels = [], [], []
         for seed in plan.seeds:
             print(f"probe: {task}, seed {seed}", file=sys.stderr, flush=True)
             split = labelled.TASKS[task](seed)
             both = np.concatenate([split.patches, split.test_patches])
             count = len(split.labels)
+            units.append(split.test_units)
+            labels.append(split.test_labels)
             described = _representations(both, plan.model, layers, client, untrained)
             for name, candidates in described.items():
                 tried = [(fit(features[:count], split.labels), features) for features in candidates.values()]
@@ -149,9 +147,10 @@ def run(plan: Plan, client: Client, untrained: Client | None) -> dict:
             scaled = fit(described[POOLED][""][:count], split.labels, ("norm",))
             weights.append(shares(scaled.weights, sizes))
         pooled = np.stack(right[POOLED])
+        judged = lambda scores: bootstrap.interval(*bootstrap.by_unit(scores, np.stack(units), np.stack(labels)))
         tasks[task] = {
             name: {
-                "accuracy": interval(np.stack(rows)), "below pooled": interval(pooled - np.stack(rows)),
+                "accuracy": judged(np.stack(rows)), "below pooled": judged(pooled - np.stack(rows)),
                 "chosen": chosen[name],
             }
             for name, rows in right.items()

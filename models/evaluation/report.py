@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from . import plots, runs
+from . import labelled, plots, runs
 
 
 def write(output: Path) -> None:
@@ -85,7 +85,8 @@ def probe(results: dict) -> list[str]:
         "", "## Linear probe", "",
         "Accuracy of a linear SVM on labelled grey images of scikit-learn and scikit-image, "
         f"{len(plan['seeds'])} splits; scaling, C and the settings of raw pixels and HOG by cross-validation on the "
-        "part to learn from; bootstrap over what was judged.",
+        "part to learn from. The bootstrap draws images of each class that were judged, each with its scores of all "
+        f"splits, in scenes tiles of {labelled.TILE} pixels; what was learnt from is not drawn anew.",
         "", f"| representation | {' | '.join(tasks)} |", "|---" * (len(tasks) + 1) + "|",
     ]
     for name in next(iter(tasks.values())):
@@ -113,7 +114,8 @@ def matching(results: dict) -> list[str]:
     lines = [
         "", "## Descriptor matching", "",
         "Average precision of greedy matching between held-out photographs and distorted copies, "
-        f"{results['pairs']} pairs with {results['regions']:.0f} matchable regions on average; bootstrap over pairs.",
+        f"{results['pairs']} pairs with {results['regions']:.0f} matchable regions on average. The bootstrap draws "
+        "pairs: how much a mean hangs on which distortions were made of these photographs, nothing about others.",
         "", f"| method | mean average precision | above SIFT | {' | '.join(kinds)} |", "|---" * (len(kinds) + 3) + "|",
     ]
     for name, score in results["scores"].items():

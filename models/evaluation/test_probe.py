@@ -63,6 +63,27 @@ def test_tasks_have_their_classes_on_both_sides(task):
     assert len(learnt) > 0.9 * len(split.patches)
 
 
+@pytest.mark.parametrize("task", [task for task in labelled.TASKS if task != "scenes"])
+def test_a_unit_is_the_same_image_in_every_split(task):
+    seen: dict[int, bytes] = {}
+    splits = [labelled.TASKS[task](seed) for seed in (1, 2)]
+    for split in splits:
+        assert len(set(split.test_units)) == len(split.test_units)
+        for unit, patch in zip(split.test_units.tolist(), split.test_patches):
+            assert seen.setdefault(unit, patch.tobytes()) == patch.tobytes()
+    assert len(seen) < sum(len(split.test_units) for split in splits)
+
+
+def test_units_of_scenes_are_tiles_of_one_image():
+    splits = [labelled.scenes(seed) for seed in (1, 2)]
+    classes: dict[int, int] = {}
+    for split in splits:
+        for unit, label in zip(split.test_units.tolist(), split.test_labels.tolist()):
+            assert classes.setdefault(unit, label) == label
+    assert len(set(splits[0].test_units)) < len(splits[0].test_units) / 2
+    assert set(splits[0].test_units) & set(splits[1].test_units)
+
+
 def test_the_whole(client, monkeypatch):
     monkeypatch.setattr(probe, "PENALTIES", (1.0,))
     monkeypatch.setattr(probe, "HOG_SETTINGS", probe.HOG_SETTINGS[-1:])

@@ -31,6 +31,17 @@ def test_metrics():
     assert np.all(ranking.ranks(3 * features, features, "hellinger") == 1)
 
 
+@pytest.mark.parametrize("metric", ranking.METRICS)
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_features_that_are_no_numbers_have_no_ranks(metric, broken):
+    features = np.random.default_rng(SEED).random((5, 3))
+    damaged = features.copy()
+    damaged[2, 1] = broken
+    for queries, database in ((damaged, features), (features, damaged)):
+        with pytest.raises(ValueError, match="NaN or infinities"):
+            ranking.mrr(queries, database, metric)
+
+
 def test_the_interval_holds_the_mean_and_shrinks_with_queries():
     found = np.random.default_rng(SEED).integers(1, 20, (3, 400)).astype(float)
     large, small = ranking.summary(found), ranking.summary(found[:, :25])

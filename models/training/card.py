@@ -71,8 +71,8 @@ ln {c.exemplars} = {maximum:.2f} nats. ± is a 95 % interval over the draws.
 The rows for ĝ bound the information in ĝ itself, not in one draw. Random weights stand with their random head, which
 knows nothing; a head trained on random features would do better and was not measured.
 
-`feature_scales` are 1 / RMS of the Euclidean norm of each layer's features (maps max-pooled over four quadrants) over
-the training exemplars, so that every layer weighs the same.
+`feature_scales` are 1 / RMS of the Euclidean norm of each layer's features over the training exemplars, maps max-pooled
+over four quadrants, a flat layer's values four times as they are served, so that every layer weighs the same.
 
 ## Limits
 The figures say how well the training exemplars are told apart, not how good the embedding is on other images: retrieval

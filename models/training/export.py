@@ -82,14 +82,15 @@ def normalised(patches: torch.Tensor, data: train.Data) -> torch.Tensor:
 @torch.inference_mode()
 def feature_scales(trained: network.ExemplarNetwork, inputs: torch.Tensor) -> dict[str, float]:
     """One constant for every layer with weights, the head excluded: 1 / RMS over the training exemplars of the
-    Euclidean norm of the layer's features (maps max-pooled over four quadrants), so that each layer weighs the same
-    in a concatenation."""
+    Euclidean norm of the layer's features, maps max-pooled over four quadrants, so that each layer weighs the same in
+    a concatenation. A flat layer is a 1×1 map, whose value a server gives four times (docs/protocol.md)."""
     squares: dict[str, float] = {}
     for batch in inputs.split(500):
         for name, output in trained.outputs(batch).items():
             if name == "head" or name.startswith("pool"):
                 continue
-            pooled = torch.nn.functional.adaptive_max_pool2d(output, 2) if output.ndim == 4 else output
+            maps = output if output.ndim == 4 else output[..., None, None]
+            pooled = torch.nn.functional.adaptive_max_pool2d(maps, 2)
             squares[name] = squares.get(name, 0.0) + pooled.double().square().sum().item()
     return {name: (total / len(inputs)) ** -0.5 for name, total in squares.items()}
 

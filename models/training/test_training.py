@@ -62,7 +62,8 @@ def test_torch_agrees_with_the_reference():
     found = transformations.transform(batch, parameters(alphas), MEAN, components()).permute(0, 2, 3, 1).numpy()
     for index, alpha in enumerate(alphas):
         wanted = reference.transform(sources[index], alpha, MEAN.numpy(), components().numpy())
-        assert np.abs(found[index] - wanted).max() < 1e-5
+        # Both are of double precision, values in [0, 1]: roundings of a few hundred operations, no more.
+        assert np.abs(found[index] - wanted).max() < 1e-10
 
 
 def test_identity_returns_the_pixels():
@@ -170,6 +171,24 @@ def test_the_exported_folder_loads_back(tmp_path, monkeypatch, model, dimensions
     assert all(len(line) <= 120 for line in written.splitlines() if not line.startswith("|"))
     written = " ".join(written.split())
     assert "Half-trained: step 1 of 5" in written and "on a machine and another." in written
+
+
+def test_every_layer_weighs_the_same_as_it_is_served():
+    network = train.ExemplarNetwork("small", 12, 0.5).eval()
+    inputs = torch.rand((20, 3, 32, 32), generator=torch.Generator().manual_seed(4))
+    with torch.inference_mode():
+        outputs = network.outputs(inputs)
+    scales = export.feature_scales(network, inputs)
+    assert set(scales) == {"conv1", "conv2", "fc"}
+    for name, scale in scales.items():
+        maps = outputs[name].double().numpy()
+        if maps.ndim == 2:
+            maps = maps[:, :, np.newaxis, np.newaxis]
+        # Quadrants as docs/protocol.md has them: a 1 × 1 map gives its value four times.
+        bounds = [(a * maps.shape[2] // 2, -(-(a + 1) * maps.shape[2] // 2)) for a in (0, 1)]
+        served = scale * np.stack(
+            [maps[:, :, top:bottom, left:right].max(axis=(2, 3)) for top, bottom in bounds for left, right in bounds])
+        assert np.sqrt((served**2).sum(axis=(0, 2)).mean()) == pytest.approx(1, rel=1e-6)
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch, capsys):

@@ -41,3 +41,8 @@ enum Operands: Sendable {
     /// One or more, called this in help and in errors.
     case several(String)
 }
+
+/// The words of a choice, for help.
+func words<Word: RawRepresentable & CaseIterable>(_ type: Word.Type) -> String where Word.RawValue == String {
+    Word.allCases.map(\.rawValue).joined(separator: ", ")
+}

@@ -110,7 +110,7 @@ struct ParsedArguments {
     func seconds(_ name: String) throws(CommandError) -> Duration? {
         guard let text = value(name) else { return nil }
         guard let number = Double(text), (0...1e9).contains(number) else {
-            throw .usage("\(origin(name)) is '\(text)'; it must be a number of seconds, 0 or more")
+            throw .usage("\(origin(name)) is '\(text)'; it must be a number of seconds from 0 to 1000000000")
         }
         return .seconds(number)
     }

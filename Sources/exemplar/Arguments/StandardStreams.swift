@@ -1,4 +1,5 @@
 import Glibc
+import JSONRPC
 
 /// Writes a line to standard error. Where that fails there is nobody left to tell.
 func writeError(_ line: String, terminator: String = "\n") {
@@ -34,6 +35,14 @@ func writeOutput(_ bytes: [UInt8], to path: String?) throws(CommandError) {
         Result { () throws(CommandError) in try writeOutput(bytes, to: path) }
     }
     try result.get()
+}
+
+/// Writes one line of JSON to standard output.
+func writeOutput(_ json: JSONValue) throws(CommandError) {
+    var text = ByteBuffer()
+    text.append(json: json)
+    text.append(UInt8(ascii: "\n"))
+    try text.withUnsafeBytes { bytes throws(CommandError) in try writeOutput(bytes, to: nil) }
 }
 
 /// Writes until everything is written; returns 0 or the system's error number.

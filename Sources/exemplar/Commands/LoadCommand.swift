@@ -63,13 +63,6 @@ private func runLoad(_ arguments: ParsedArguments) throws(CommandError) -> Int32
     var bar = ProgressBar(total: seconds, unit: "s")
     let report = try run.run { bar.advance(to: Int($0 / .seconds(1))) }
     bar.clear()
-    if isJSON {
-        var line = ByteBuffer()
-        line.append(json: report.json)
-        line.append("\n")
-        try line.withUnsafeBytes { bytes throws(CommandError) in try writeOutput(bytes, to: nil) }
-    } else {
-        try writeOutput(report.text)
-    }
+    if isJSON { try writeOutput(report.json) } else { try writeOutput(report.text) }
     return report.tally.succeeded > 0 ? 0 : 1
 }

@@ -38,10 +38,7 @@ private func runModel(_ arguments: ParsedArguments) throws(CommandError) -> Int3
         description = try RemoteServer(arguments, model: name).description()
     }
     if try arguments.isOn("json") {
-        var text = ByteBuffer()
-        text.append(json: description)
-        text.append(UInt8(ascii: "\n"))
-        try text.withUnsafeBytes { bytes throws(CommandError) in try writeOutput(bytes, to: nil) }
+        try writeOutput(description)
     } else {
         try writeOutput(modelTable(description))
     }
@@ -80,6 +77,9 @@ func modelTable(_ model: JSONValue) -> String {
         selfTest += ", off by \((error * scale).rounded() / scale) of the RMS"
     }
     add("self-test", selfTest)
+    if case .object(let metadata) = model["metadata"] {
+        for member in metadata { add("metadata", "\(member.key): \(text(member.value))") }
+    }
 
     var layers = [["layer", "type", "output"]]
     if case .array(let entries) = model["layers"] {
@@ -109,13 +109,7 @@ private func planTable(_ plan: [JSONValue]) -> String {
 }
 
 /// A number that is not negative, with one decimal, two where it is small.
-private func decimal(_ number: Double) -> String {
-    let digits = number < 1 ? 2 : 1
-    let unit = digits == 2 ? 100 : 10
-    let scaled = Int((number * Double(unit)).rounded())
-    let fraction = String(scaled % unit)
-    return "\(scaled / unit)." + String(repeating: "0", count: digits - fraction.count) + fraction
-}
+private func decimal(_ number: Double) -> String { fixed(number, number < 1 ? 2 : 1) }
 
 /// A value in a cell; lists are shapes.
 private func text(_ value: JSONValue?) -> String {
@@ -127,20 +121,4 @@ private func text(_ value: JSONValue?) -> String {
     case .array(let elements): elements.map { text($0) }.joined(separator: " × ")
     case .null, .object, nil: ""
     }
-}
-
-/// Rows with their columns under one another, each ended by a line feed.
-func aligned(_ rows: [[String]]) -> String {
-    var widths: [Int] = []
-    for row in rows {
-        for (column, cell) in row.enumerated() {
-            if column == widths.count { widths.append(0) }
-            widths[column] = max(widths[column], cell.count)
-        }
-    }
-    return rows.map { row in
-        row.enumerated().map { column, cell in
-            column == row.count - 1 ? cell : cell + String(repeating: " ", count: widths[column] + 2 - cell.count)
-        }.joined() + "\n"
-    }.joined()
 }

@@ -146,9 +146,9 @@ extension ServerConfiguration {
         queue = try arguments.integer("queue", in: 1...(1 << 24)) ?? queue
         briefBatch = try arguments.seconds("brief-batch") ?? briefBatch
         maxConnections = try arguments.integer("max-connections", in: 1...(1 << 20)) ?? maxConnections
-        maxLineBytes = try arguments.integer("max-line-bytes", in: 1024...(1 << 30)) ?? maxLineBytes
-        maxReplyBytes = try arguments.integer("max-reply-bytes", in: 1024...(1 << 31)) ?? maxReplyBytes
-        maxPixels = try arguments.integer("max-pixels", in: 64...(1 << 28)) ?? maxPixels
+        maxLineBytes = try arguments.integer("max-line-bytes", in: 1...(1 << 30)) ?? maxLineBytes
+        maxReplyBytes = try arguments.integer("max-reply-bytes", in: 1...(1 << 31)) ?? maxReplyBytes
+        maxPixels = try arguments.integer("max-pixels", in: 1...(1 << 28)) ?? maxPixels
         readTimeout = try arguments.seconds("read-timeout") ?? readTimeout
         lineTimeout = try arguments.seconds("line-timeout") ?? lineTimeout
         writeTimeout = try arguments.seconds("write-timeout") ?? writeTimeout
@@ -162,9 +162,4 @@ extension ServerConfiguration {
         logFormat = try arguments.choice("log-format", of: Log.Format.self) ?? logFormat
         logLevel = try arguments.choice("log-level", of: Log.Level.self) ?? logLevel
     }
-}
-
-/// The words of a choice, for help.
-private func words<Word: RawRepresentable & CaseIterable>(_ type: Word.Type) -> String where Word.RawValue == String {
-    Word.allCases.map(\.rawValue).joined(separator: ", ")
 }

@@ -1,3 +1,4 @@
+import ExemplarNetwork
 import JSONRPC
 
 /// Embeddings as rows, with what they were made by.
@@ -61,14 +62,9 @@ struct EmbeddingTable {
 }
 
 extension EmbeddingTable {
-    /// Divides every row by its length; a row of zeros stays as it is.
+    /// Divides every row by its length, as the server does; a row of zeros stays as it is.
     mutating func normalize() {
-        for row in 0..<rows {
-            let range = row * dimension..<(row + 1) * dimension
-            let squares = values[range].reduce(0.0) { $0 + Double($1) * Double($1) }
-            guard squares > 0 else { continue }
-            let length = squares.squareRoot()
-            for index in range { values[index] = Float(Double(values[index]) / length) }
-        }
+        let dimension = dimension
+        values.withUnsafeMutableBufferPointer { normalizeRows($0, dimension: dimension) }
     }
 }

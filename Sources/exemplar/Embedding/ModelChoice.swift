@@ -42,11 +42,6 @@ enum ModelChoice {
                 accuracy: try arguments.choice("accuracy", of: Accuracy.self) ?? .standard,
                 optimize: try arguments.choice("optimize", of: Optimization.self) ?? .throughput))
     }
-
-    private static func words<Word: RawRepresentable & CaseIterable>(_ type: Word.Type) -> String
-    where Word.RawValue == String {
-        Word.allCases.map(\.rawValue).joined(separator: ", ")
-    }
 }
 
 extension ModelChoice {

@@ -13,7 +13,9 @@ struct RemoteNetwork: EmbeddingSource {
         let description = try server.description()
         guard case .array(let shape) = description["patch_shape"], shape.count == 3,
             case .int(let height) = shape[0], case .int(let width) = shape[1], case .int(let channels) = shape[2],
-            (1...4096).contains(height), (1...4096).contains(width), (1...4).contains(channels)
+            NetworkConfiguration.PatchShape.sides.contains(height),
+            NetworkConfiguration.PatchShape.sides.contains(width),
+            NetworkConfiguration.PatchShape.channelCounts.contains(channels)
         else {
             throw .failure("The server at \(server.address) did not say which patches its model reads.")
         }

@@ -18,7 +18,7 @@ struct ArrivalSchedule {
     private var count = 0.0
     private var last = 0.0
 
-    /// - Parameter rate: requests a second, above 0.
+    /// - Parameter rate: requests a second, one of `LoadPlan.rates`.
     init(_ spacing: Spacing, rate: Double, seed: UInt64) {
         self.spacing = spacing
         self.rate = rate

@@ -25,13 +25,17 @@ struct LoadPlan {
     var layers = LayerChoice.embedding
     var seed: UInt64 = 0
 
+    /// Requests a second: a schedule's times are far from where `Duration` overflows.
+    static let rates = 1e-6...1e6
+
     init() {}
 
     init(_ arguments: ParsedArguments) throws(CommandError) {
         let spacing = try arguments.choice("arrivals", of: ArrivalSchedule.Spacing.self) ?? .exponential
         if let text = arguments.value("rate") {
-            guard let rate = Double(text), rate > 0, rate <= 1e6 else {
-                throw .usage("--rate is '\(text)'; it must be a number of requests a second, above 0, at most 1000000")
+            guard let rate = Double(text), Self.rates.contains(rate) else {
+                throw .usage(
+                    "--rate is '\(text)'; it must be a number of requests a second, from 0.000001 to 1000000")
             }
             loop = .open(spacing, rate: rate)
         } else if arguments.isGiven("arrivals") {

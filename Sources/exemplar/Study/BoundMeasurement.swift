@@ -47,10 +47,11 @@ extension Study {
             [("none", TransformationSteps())]
             + TransformationSteps.named.filter { sampler.ranges.steps.contains($0.steps) }.map { ($0.name, $0.steps) }
         let scores = try map(unit: "exemplars") { [self] index, embedder in
-            let all = logits(of: index, self.draws(draws, of: .evaluation, exemplar: index), head, embedder)
+            let all = DrawScores(draws, averaged: averaged, exemplar: index, rows: rows) { range in
+                logits(of: index, self.draws(range, of: .evaluation, exemplar: index), head, embedder)
+            }
             return ExemplarScores(
-                restricted: Score(all.map { $0.restricted(to: rows) }, row: index),
-                averages: averaged.map { Score(all.means(of: $0), row: rows[index]) },
+                draws: all,
                 steps: steps.map { name, steps in
                     let count = name == "none" ? 1 : min(draws, 16)
                     let draws = self.draws(count, of: .evaluation, exemplar: index, steps: steps)
@@ -63,14 +64,14 @@ extension Study {
         }
         return BoundMeasurement(
             classes: classes, exemplars: rows.count, draws: draws,
-            sample: estimate(among: classes) { $0.averages[0] },
+            sample: estimate(among: classes) { $0.draws.averages[0] },
             averages: averaged.enumerated().map { place, count in
-                (count, estimate(among: classes) { $0.averages[place] })
+                (count, estimate(among: classes) { $0.draws.averages[place] })
             },
             steps: steps.enumerated().map { place, step in
                 (step.0, estimate(among: classes) { $0.steps[place] })
             },
-            restricted: estimate(among: rows.count) { $0.restricted })
+            restricted: estimate(among: rows.count) { $0.draws.restricted })
     }
 
     /// Each exemplar's own row of the head.
@@ -114,26 +115,55 @@ extension Study {
 
 /// The scores of one exemplar.
 private struct ExemplarScores: Sendable {
-    var restricted: Score
-    var averages: [Score]
+    var draws: DrawScores
     var steps: [Score]
 }
 
-/// Of one exemplar: the mean over its draws of ln q at its own row, and of whether that row is the greatest.
-private struct Score: Sendable {
-    var logProbability: Double
-    var top1: Double
+/// The scores of one exemplar's draws, taken in groups: logits are as long as the head, and draws may be many.
+struct DrawScores: Sendable {
+    /// Among the exemplars measured alone.
+    private(set) var restricted = Score()
+    /// Of the means of so many draws each.
+    private(set) var averages: [Score]
 
-    init(_ logits: [Logits], row: Int) {
-        logProbability = mean(logits.lazy.map { $0.logProbability(of: row) })
-        top1 = mean(logits.lazy.map { $0.isTop(row) ? 1 : 0 })
+    /// - Parameters:
+    ///   - averaged: powers of two up to `Study.mostAveraged`, so that no mean is over two groups.
+    ///   - exemplar: whose draws they are.
+    ///   - rows: each exemplar's own row of the head.
+    ///   - logits: of some of the draws.
+    init(_ count: Int, averaged: [Int], exemplar: Int, rows: [Int], logits: (Range<Int>) -> [Logits]) {
+        averages = averaged.map { _ in Score() }
+        for start in stride(from: 0, to: count, by: Study.mostAveraged) {
+            let group = logits(start..<min(start + Study.mostAveraged, count))
+            restricted.add(group.lazy.map { $0.restricted(to: rows) }, row: exemplar)
+            for (place, count) in averaged.enumerated() {
+                averages[place].add(group.means(of: count), row: rows[exemplar])
+            }
+        }
+    }
+}
+
+/// Of one exemplar: the mean over its draws of ln q at its own row, and of whether that row is the greatest.
+struct Score: Sendable {
+    private(set) var logProbability = RunningMean()
+    private(set) var top1 = RunningMean()
+
+    init() {}
+
+    init(_ logits: [Logits], row: Int) { add(logits, row: row) }
+
+    mutating func add(_ logits: some Sequence<Logits>, row: Int) {
+        for logits in logits {
+            logProbability.add(logits.logProbability(of: row))
+            top1.add(logits.isTop(row) ? 1 : 0)
+        }
     }
 }
 
 extension BoundMeasurement.Estimate {
     fileprivate init(_ scores: [Score], among count: Int) {
         ceiling = log(Double(count))
-        bound = MeanInterval(scores.map(\.logProbability)).adding(ceiling)
-        top1 = MeanInterval(scores.map(\.top1))
+        bound = MeanInterval(scores.map(\.logProbability.mean)).adding(ceiling)
+        top1 = MeanInterval(scores.map(\.top1.mean))
     }
 }

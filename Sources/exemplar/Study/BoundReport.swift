@@ -96,7 +96,8 @@ extension BoundReport {
     var plot: Plot {
         let m = measurement
         func nats(_ estimates: [BoundMeasurement.Estimate]) -> Plot.Axis {
-            let least = estimates.map(\.bound).map { $0.mean - ($0.halfWidth.isFinite ? $0.halfWidth : 0) }.min() ?? 0
+            let ends = estimates.map(\.bound).map { $0.mean - ($0.halfWidth.isFinite ? $0.halfWidth : 0) }
+            let least = ends.filter(\.isFinite).min() ?? 0
             return Plot.Axis("nats", from: min(least, m.sample.ceiling - 0.1), to: m.sample.ceiling)
         }
         let logN: [(y: Double, label: String)] = [(m.sample.ceiling, "ln N")]

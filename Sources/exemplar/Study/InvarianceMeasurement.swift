@@ -38,6 +38,31 @@ struct StepAtStrength: Sendable {
     /// T at a part 0 … 1 of the greatest strength, in the direction of `draw`.
     var transformation: @Sendable (_ part: Double, _ draw: Transformation) -> Transformation
 
+    private init(
+        name: String, unit: String, greatest: Double,
+        transformation: @escaping @Sendable (_ part: Double, _ draw: Transformation) -> Transformation
+    ) {
+        self.name = name
+        self.unit = unit
+        self.greatest = greatest
+        self.transformation = transformation
+    }
+
+    /// A step that goes to the end of its range on the draw's side of 0. Where the ends are not as far, the draws have
+    /// no strength in common but the part of the range.
+    private init(
+        name: String, unit: String, from low: Double, to high: Double,
+        transformation: @escaping @Sendable (_ part: Double, _ draw: Transformation) -> Transformation
+    ) {
+        let hasOneSide = low >= 0 || high <= 0
+        let greatest = max(abs(low), abs(high))
+        // Ends may be rounded in config.json.
+        let isEven = hasOneSide || abs(low + high) < 1e-3 * greatest
+        self.init(
+            name: name, unit: isEven ? unit : "of the range", greatest: isEven ? greatest : 1,
+            transformation: transformation)
+    }
+
     /// The steps that `ranges` have, each to the end of its range; contrast, whose factors have no end, to 2 σ.
     static func all(_ ranges: TransformationRanges) -> [StepAtStrength] {
         var steps = [
@@ -49,8 +74,7 @@ struct StepAtStrength: Sendable {
                     translationX: part * ranges.translation * x, translationY: part * ranges.translation * y)
             },
             StepAtStrength(
-                name: "scale", unit: "octaves",
-                greatest: max(abs(log2(ranges.scale.lowerBound)), abs(log2(ranges.scale.upperBound)))
+                name: "scale", unit: "octaves", from: log2(ranges.scale.lowerBound), to: log2(ranges.scale.upperBound)
             ) { part, draw in
                 Transformation(scale: pow(draw.scale < 1 ? ranges.scale.lowerBound : ranges.scale.upperBound, part))
             },
@@ -82,7 +106,7 @@ struct StepAtStrength: Sendable {
         }
         if let hue = ranges.hue {
             steps.append(
-                StepAtStrength(name: "hue", unit: "turns", greatest: max(abs(hue.lowerBound), abs(hue.upperBound))) {
+                StepAtStrength(name: "hue", unit: "turns", from: hue.lowerBound, to: hue.upperBound) {
                     Transformation(hue: $0 * ($1.hue < 0 ? hue.lowerBound : hue.upperBound))
                 })
         }
@@ -106,11 +130,11 @@ extension Study {
             throw .failure("The distance between different patches needs two of them: give more with --exemplars.")
         }
         let steps = StepAtStrength.all(sampler.ranges)
-        let draws = (0..<(Self.averagedDraws.max() ?? 1)).map { sampler.draw(seed: seed, index: UInt64($0)) }
+        let draws = averagingDraws
         let features = PooledFeatures(model)
         let names = representationNames(features)
         let patches = try map(unit: "patches") { [self] index, embedder in
-            let direction = self.draws(1, of: .evaluation, exemplar: index)[0]
+            let direction = direction(of: index)
             let transformed = steps.flatMap { step in Self.parts.map { step.transformation($0, direction) } }
             let pixels = model.transformedPixels(exemplars.contexts[index], [.identity] + transformed)
             return pixels.map { representations(of: $0, draws, features, embedder) }
@@ -155,6 +179,14 @@ extension Study {
                 )
             })
     }
+
+    /// The draws of every ĝ: the server's for the same seed.
+    var averagingDraws: [Transformation] {
+        (0..<(Self.averagedDraws.max() ?? 1)).map { sampler.draw(seed: seed, index: UInt64($0)) }
+    }
+
+    /// In which direction each step changes a patch: a draw that no ĝ has.
+    func direction(of patch: Int) -> Transformation { draws(1, of: .direction, exemplar: patch)[0] }
 
     private func representationNames(_ features: PooledFeatures) -> [String] {
         ["g"] + Self.averagedDraws.map { "ĝ_\($0)" } + features.layers.filter { $0.repeats == 1 }.map(\.name) + [

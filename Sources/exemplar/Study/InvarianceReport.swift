@@ -75,7 +75,7 @@ struct InvarianceReport {
         let greatest =
             measurement.steps.flatMap(\.curves).flatMap(\.distances).map { interval in
                 interval.mean + (interval.halfWidth.isFinite ? interval.halfWidth : 0)
-            }.max() ?? 1
+            }.filter(\.isFinite).max() ?? 1
         return Plot(
             panels: measurement.steps.map { step in
                 Plot.Panel(

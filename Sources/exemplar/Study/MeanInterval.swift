@@ -38,11 +38,21 @@ struct MeanInterval: Sendable, Equatable {
     }
 }
 
+/// A mean of values that come one by one, in which equal values have exactly themselves.
+struct RunningMean: Sendable {
+    private var count = 0.0
+    /// 0 of none.
+    private(set) var mean = 0.0
+
+    mutating func add(_ value: Double) {
+        count += 1
+        mean = count == 1 ? value : mean + (value - mean) / count
+    }
+}
+
 /// A mean, in which equal values have exactly themselves.
 func mean(_ values: some Sequence<Double>) -> Double {
-    var mean = 0.0
-    for (index, value) in values.enumerated() {
-        mean = index == 0 ? value : mean + (value - mean) / Double(index + 1)
-    }
-    return mean
+    var running = RunningMean()
+    for value in values { running.add(value) }
+    return running.mean
 }

@@ -1,3 +1,5 @@
+import Glibc
+
 /// Small panels of lines side by side, as a self-contained SVG 1.1 document.
 struct Plot {
     struct Point {
@@ -19,20 +21,23 @@ struct Plot {
         var range: ClosedRange<Double>
         var ticks: [(position: Double, label: String)]
 
-        /// From 0 or below to `greatest` or above, with about five round ticks.
+        /// From `least` or below to `greatest` or above, with about five round ticks; 0 … 1 where an end is none.
         init(_ label: String, from least: Double = 0, to greatest: Double) {
             self.label = label
-            let span = greatest > least && (greatest - least).isFinite ? greatest - least : 1
-            var step = 1e-6
-            // 1, 2, 5, 10, 20, ...
-            for index in 0..<60 where span / step > 5.5 { step *= index % 3 == 1 ? 2.5 : 2 }
+            // Beyond these a round tick may be infinite.
+            let isDrawable = max(abs(least), abs(greatest)) <= 1e300
+            let (least, greatest) = isDrawable ? (least, greatest) : (0, 1)
+            // Ends whose difference is lost beside them, or none, are moved apart.
+            let span = max(greatest > least ? greatest - least : 1, 1e-9 * abs(least), 5e-6)
+            let decade = pow(10, log10(span / 5.5).rounded(.down))
+            let step = decade * ([1, 2, 5].first { span <= 5.5 * decade * $0 } ?? 10)
             let first = (least / step).rounded(.down)
             let last = ((least + span) / step - 1e-9).rounded(.up)
             range = first * step...max(last, first + 1) * step
             let digits = step < 0.0999 ? 2 : step < 0.999 ? 1 : 0
             ticks = (0...Int(max(last - first, 1))).map { index in
                 let position = (first + Double(index)) * step
-                return (position, fixed(position, digits))
+                return (position, abs(position) < 1e12 ? fixed(position, digits) : "\(position)")
             }
         }
 

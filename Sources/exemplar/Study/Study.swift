@@ -38,19 +38,27 @@ extension Study {
 }
 
 extension Study {
-    /// Sets of draws that have no draw in common.
+    /// Sets of draws that have no draw in common. The server's draws under the same seed are the first of `evaluation`.
     enum Stream: UInt64 {
         case evaluation
         case fit
         case calibration
+        case direction
     }
 
     /// Draws of its own for each exemplar: α of draw 0 ..< `count` in some of the steps.
     func draws(
         _ count: Int, of stream: Stream, exemplar: Int, steps: TransformationSteps = .all
     ) -> [Transformation] {
+        draws(0..<count, of: stream, exemplar: exemplar, steps: steps)
+    }
+
+    /// Some of an exemplar's draws.
+    func draws(
+        _ range: Range<Int>, of stream: Stream, exemplar: Int, steps: TransformationSteps = .all
+    ) -> [Transformation] {
         let first = stream.rawValue << 56 | UInt64(exemplar) << 24
-        return (0..<count).map { sampler.draw(seed: seed, index: first | UInt64($0)).restricted(to: steps) }
+        return range.map { sampler.draw(seed: seed, index: first | UInt64($0)).restricted(to: steps) }
     }
 
     /// `body` of every exemplar, on all threads, in the exemplars' order.

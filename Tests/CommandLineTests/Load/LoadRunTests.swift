@@ -1,4 +1,5 @@
 import ExemplarClient
+import ExemplarNetwork
 import JSONRPC
 import TestSupport
 import Testing
@@ -64,6 +65,15 @@ import Testing
         #expect(Exemplar.run(short + ["--json"], environment: [:]) == 0)
         #expect(Exemplar.run(short + ["--layers", "nothing"], environment: [:]) == 1)
         #expect(Exemplar.run(short + ["--rate", "0"], environment: [:]) == 64)
+    }
+
+    /// As many channels as a config.json may name, and more than a photograph has.
+    @Test func aModelOfManyChannelsIsLoaded() throws {
+        let channels = NetworkConfiguration.PatchShape.channelCounts.upperBound
+        let model = try TemporaryModel(LocalEmbeddingTests.oracle(channels: channels))
+        let server = try ServerProcess(["--model", model.path, "--threads", "1"])
+        let short = ["load", "--port", "\(server.port)", "--duration", "0.1", "--warm-up", "0"]
+        #expect(Exemplar.run(short, environment: [:]) == 0)
     }
 
     @Test func aServerThatEndsIsCountedAndNotWaitedFor() throws {

@@ -134,7 +134,8 @@ final class LoadedNetwork {
         team.run()
         times?.forgetPasses()
         var passes: [Double] = []
-        let processor = ProcessorShare(cores: team.count)
+        // A crew's threads are none of the team's.
+        let processor = ProcessorShare(cores: parts.reduce(0) { $0 + ($1.crew?.count ?? 1) })
         var start = secondsNow()
         let end = start + seconds
         while start < end || passes.count < 3 {

@@ -25,7 +25,7 @@ class FakeServer:
     """Listens on a free port, or on ``unix``, and answers each connection in a thread of its own.
 
     ``answer(request, server)`` returns a reply object, a list of them, raw bytes, or None for no reply; replies are
-    held back and sent in reverse order while ``hold`` requests have not yet come.
+    held back and sent in reverse order while ``hold`` requests have not yet come, but for that of `model`.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class FakeServer:
                     reply = failure(request, -32002, "Send the token first.")
                 if reply is not None:
                     held.append(reply if isinstance(reply, bytes) else json.dumps(reply).encode() + b"\n")
-                if len(held) >= self._hold:
+                if len(held) >= self._hold or request["method"] == "model":
                     connection.sendall(b"".join(reversed(held)))
                     held = []
                 if count == self._close_after:
@@ -211,7 +211,8 @@ def standard_answer(request: dict, server: FakeServer):
     if method == "model":
         layers = [{"name": "conv1", "type": "convolution", "shape": [8, 4, 4]}, {"name": "conv3", "type": "convolution",
                   "shape": [DIMENSION, 1, 1]}]
-        model = {"name": params.get("model", "fake"), "dim": DIMENSION, "patch_shape": PATCH_SHAPE, "layers": layers}
+        model = {"name": params.get("model", "fake"), "dim": DIMENSION, "patch_shape": PATCH_SHAPE, "layers": layers,
+                 "embedding": "conv3", "exemplars": DIMENSION}
         return result(request, model)
     if method == "models":
         return result(request, {"models": [{"name": "fake"}], "default": "fake"})

@@ -12,6 +12,7 @@ from test_model_format import read_safetensors
 
 SEED = 23
 PREPROCESSING = {"scale": 1 / 255, "mean": [0.45], "std": [0.25]}
+FULL_NAN = np.full(9, 0x7FFFFFFF, np.uint32).view(np.float32)  # Whose rounding to BF16 carries into the sign.
 COLOUR = {"scale": 1 / 255, "mean": [0.47, 0.44, 0.40], "std": [0.25, 0.3, 0.35]}
 
 # Layers of [type, name, channels, kernel, stride, padding, more], and what is odd about each network.
@@ -212,6 +213,8 @@ def with_layer(**differences):
         (with_weight("conv1.bias", np.zeros(8, np.float32)), r"conv1\.bias has shape \(8,\)"),
         (with_weight("head.bias", np.full(21, 1e6, np.float32)), r"head\.bias holds values that are not finite in F16"),
         (with_weight("conv1.bias", np.full(9, np.nan, np.float32)), r"conv1\.bias holds"),
+        (with_weight("conv1.bias", FULL_NAN), r"conv1\.bias holds"),
+        ({**with_weight("conv1.bias", FULL_NAN), "dtype": {"conv1": "BF16"}}, r"conv1\.bias holds .* BF16"),
         (with_layer(type="batch_norm"), "layer 0"),
         (with_layer(dilation=2), "conv1: .* dilation"),
         (with_layer(name="fc"), "two layers"),

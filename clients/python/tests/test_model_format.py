@@ -33,7 +33,7 @@ def read_safetensors(path):
     content = path.read_bytes()
     [length] = struct.unpack_from("<Q", content)
     header = json.loads(content[8 : 8 + length])
-    types = {"U8": np.uint8, "F16": np.float16, "F32": np.float32}
+    types = {"U8": np.uint8, "I32": np.int32, "F16": np.float16, "F32": np.float32}
     tensors = {}
     for name, entry in header.items():
         start, end = entry["data_offsets"]

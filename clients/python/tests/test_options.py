@@ -94,6 +94,8 @@ def test_replies_stay_below_the_server_s_limit():
     with FakeServer() as server, Client(port=server.port, timeout=10, max_reply_bytes=8192) as client:
         array = patches(256)
         for options, values in (
+            ({}, DIMENSION),
+            ({"pool": "quadrant"}, 4 * DIMENSION),
             ({"layers": "all"}, 8 * 16 + DIMENSION),
             ({"layers": ["conv3"]}, DIMENSION),
             ({"layers": "all", "pool": "quadrant"}, 4 * (8 + DIMENSION)),
@@ -101,7 +103,17 @@ def test_replies_stay_below_the_server_s_limit():
             server.requests.clear()
             np.testing.assert_array_equal(client.embed(array, **options), expected(array))
             sizes = [len(params["patches"]) for params in sent(server)]
-            assert sum(sizes) == 256 and max(sizes) * values * 16 / 3 < 8192 < (max(sizes) + 1) * (values * 16 / 3 + 65)
+            characters = values * 16 / 3 + 64  # Of base64, and of what is around it.
+            assert sum(sizes) == 256 and max(sizes) * characters <= 8192 < (max(sizes) + 1) * characters
+
+
+@pytest.mark.parametrize("top, classes", [(2, 2), (1000, DIMENSION)])
+def test_replies_of_classes_stay_below_the_server_s_limit(top, classes):
+    with FakeServer() as server, Client(port=server.port, timeout=10, max_reply_bytes=8192) as client:
+        assert len(client.classify(patches(256), top=top)) == 256
+        sizes = [len(params["patches"]) for params in sent(server)]
+        characters = classes * 192 + 64  # 128 each and room for a label, and what is around them.
+        assert sum(sizes) == 256 and max(sizes) * characters <= 8192 < (max(sizes) + 1) * characters
 
 
 @pytest.mark.parametrize(

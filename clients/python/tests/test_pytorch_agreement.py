@@ -1,11 +1,13 @@
 """The shipped model gives the embeddings that PyTorch's forward pass of the same weights gives."""
 
+import itertools
 import json
 
 import numpy as np
 import pytest
 from conftest import REPOSITORY
 from exemplar_client import Client
+from exemplar_client._reference import outputs
 from local_embedding import embed, write_png
 from test_model_format import read_safetensors
 
@@ -50,6 +52,24 @@ def expected(patches):
             x = torch.relu(x)
         outputs[name] = x.flatten(1).double().numpy()
     return {"embedding": outputs[config["embedding"]], **outputs}
+
+
+@pytest.mark.parametrize("rounding", ["floor", "ceil"])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4])
+def test_windows_of_max_pooling(kernel, rounding):
+    """Of every small size: as many windows as PyTorch has, or a refusal where it has none."""
+    for size, stride, padding in itertools.product(range(1, 8), range(1, 5), range(kernel // 2 + 1)):
+        x = np.random.default_rng(21).normal(size=(1, 1, size, size))
+        layer = {"type": "max_pool", "name": "pool", "kernel": kernel, "stride": stride, "padding": padding,
+                 "rounding": rounding}
+        try:
+            wanted = torch.nn.functional.max_pool2d(
+                torch.from_numpy(x), kernel, stride, padding, 1, rounding == "ceil").numpy()
+        except RuntimeError:
+            with pytest.raises(ValueError, match="pool: its kernel"):
+                outputs([layer], {}, x)
+        else:
+            np.testing.assert_array_equal(outputs([layer], {}, x)["pool"], wanted, f"{size=} {stride=} {padding=}")
 
 
 def relative_error(found, expected):

@@ -4,9 +4,10 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import assert_close
+from conftest import REPOSITORY, assert_close
 from exemplar_client import Client, ExemplarError
 from local_embedding import write_png
+from test_model_format import read_safetensors
 
 
 def test_embeddings_have_the_shape_of_the_model(client, patches):
@@ -136,6 +137,17 @@ def test_pooled_features(client, patches, pool):
     weighted = [layer for layer in model["layers"] if "pool" not in layer["type"] and layer["name"] != "head"]
     channels = [layer["shape"][0] for layer in weighted]
     assert client.embed(array, layers="all", pool=pool).shape == (3, pooled * sum(channels))
+
+
+@pytest.mark.parametrize("model", ["small", "medium"])
+def test_every_layer_of_a_trained_model_weighs_the_same(client, model):
+    contexts = read_safetensors(REPOSITORY / "models" / model / "exemplars.safetensors")["patches"]
+    exemplars = np.ascontiguousarray(contexts[:, 21:53, 21:53])
+    layers = [layer["name"] for layer in client.model(model)["layers"] if layer["type"] != "max_pool"]
+    for layer in layers[: layers.index(client.model(model)["embedding"]) + 1]:
+        features = client.embed(exemplars, layers=layer, pool="quadrant", model=model).astype(np.float64)
+        # Scaled by all exemplars of the training; these are a part.
+        assert np.sqrt((features**2).sum(axis=1).mean()) == pytest.approx(1, rel=0.05), layer
 
 
 def test_larger_images_run_fully_convolutionally(client, contexts):

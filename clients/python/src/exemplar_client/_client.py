@@ -18,6 +18,12 @@ from ._transformations import passes, specification
 OVERLOADED = -32000
 """The server's code for a full queue."""
 
+VALUE_CHARACTERS = 16 / 3
+"""Of a reply, for each value in base64: 16 characters hold three."""
+
+CLASS_CHARACTERS = 128 + 64
+"""Of a reply, for each class: a server counts 128 and the longest labels, which it does not tell; 64 for those."""
+
 
 class Client:
     """A connection to a server, for one thread at a time.
@@ -167,11 +173,9 @@ class Client:
         )
         inputs = _inputs.images(patches) if images else _inputs.pixels(patches)
         most = self._passes_per_request // passes(transform)
-        if layers is not None and len(inputs) > 1:
+        if len(inputs) > 1:
             vectors = 2 if transform and transform.get("standard_errors") else 1
-            # 16 characters hold three values; the rest of the reply has a few dozen for each entry.
-            characters = vectors * self._values(model, layers, pool) * 16 / 3 + 64
-            most = min(most, int(self._max_reply_bytes / characters))
+            most = min(most, self._fitting(vectors * self._values(model, layers, pool) * VALUE_CHARACTERS))
         results, counts = self._ask("embed", inputs, options, most)
         return _results.embeddings(results, counts)
 
@@ -189,7 +193,8 @@ class Client:
 
         Args:
             patches, model, deadline_ms, images: as for `embed`; larger patches need a transformation.
-            top: how many classes.
+            top: how many classes. With labels of more than 64 bytes and thousands of classes a server may find a reply
+                too long (−32602): give fewer patches at a time.
             transformation: ``average``, ``sample``, ``parameters``, ``seed``, ``tolerance``, ``steps`` and ``border``
                 as for `embed`: the features are averaged before the head.
 
@@ -199,7 +204,12 @@ class Client:
         transform = specification(**transformation)
         options = _given(top=top, model=model, transform=transform, deadline_ms=deadline_ms)
         inputs = _inputs.images(patches) if images else _inputs.pixels(patches)
-        results, counts = self._ask("classify", inputs, options, self._passes_per_request // passes(transform))
+        most = self._passes_per_request // passes(transform)
+        if len(inputs) > 1:
+            classes = _results.documented("model", lambda: int(self._description(model)["exemplars"] or 0))
+            errors = classes * VALUE_CHARACTERS if transform and transform.get("standard_errors") else 0
+            most = min(most, self._fitting(min(top, classes) * CLASS_CHARACTERS + errors))
+        results, counts = self._ask("classify", inputs, options, most)
         return _results.classes(results, counts)
 
     def transform(
@@ -261,17 +271,27 @@ class Client:
         """The server's counters and latencies."""
         return self.call("stats")
 
-    def _values(self, model: str | None, layers: Sequence[str], pool: str | None) -> int:
-        """How many values an embedding has, as far as the model's description tells."""
+    def _fitting(self, characters: float) -> int:
+        """How many entries of so many characters a reply has room for; each has a few dozen more around it."""
+        return int(self._max_reply_bytes / (characters + 64))
+
+    def _description(self, model: str | None) -> dict[str, Any]:
+        """What a model is, asked for once."""
         if model not in self._models:
             self._models[model] = self.model(model)
+        return self._models[model]
+
+    def _values(self, model: str | None, layers: Sequence[str] | None, pool: str | None) -> int:
+        """How many values an embedding has, as far as the model's description tells."""
+        description = self._description(model)
         cells = {"quadrant": 4, "max": 1, "mean": 1}.get(pool or "none")
 
         def count() -> int:
+            wanted = [description["embedding"]] if layers is None else layers
             return sum(
                 math.prod(layer["shape"] if cells is None else [layer["shape"][0], cells])
-                for layer in self._models[model]["layers"]
-                if layers == "all" or layer["name"] in layers
+                for layer in description["layers"]
+                if wanted == "all" or layer["name"] in wanted
             )
 
         return _results.documented("model", count)

@@ -17,7 +17,7 @@ def encode(values: np.ndarray, dtype: str) -> np.ndarray:
     """Values as little-endian ``dtype``, rounded to the nearest, ties to even; BF16 as the upper halves of float32.
 
     Raises:
-        ValueError: a value is too large for it.
+        ValueError: a value is not finite, or too large for it.
     """
     if dtype == "U8":
         return np.ascontiguousarray(values, np.uint8)
@@ -28,7 +28,8 @@ def encode(values: np.ndarray, dtype: str) -> np.ndarray:
             result = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype("<u2")
         else:
             result = single.astype({"F32": "<f4", "F16": "<f2"}[dtype])
-    if not np.isfinite(decode(result, dtype)).all():
+    # Before as well: of a NaN with all bits set BF16's rounding makes −0.
+    if not (np.isfinite(single).all() and np.isfinite(decode(result, dtype)).all()):
         raise ValueError(f"holds values that are not finite in {dtype}")
     return result
 

@@ -1,22 +1,28 @@
+import ExemplarNetwork
+public import Safetensors
+
 /// Builds a safetensors file in memory: tensors in the order in which they are added, without holes.
 public struct SafetensorsWriter {
     private var header: [String] = []
     private var names: Set<String> = []
     private var data: [UInt8] = []
 
+    /// `__metadata__`.
+    public var metadata: KeyValuePairs<String, String> = [:]
+
     public init() {}
 
     /// Adds a tensor of bytes as they will stand in the file, little-endian.
     ///
-    /// - Throws: `SafetensorsError` if the name is taken or the bytes do not fill the shape.
+    /// - Throws: `ModelError` if the name is taken or the bytes do not fill the shape.
     public mutating func add(
         _ name: String, _ type: ElementType, shape: [Int], bytes: some Collection<UInt8>
-    ) throws(SafetensorsError) {
+    ) throws {
         guard names.insert(name).inserted, name != "__metadata__" else {
-            throw SafetensorsError("the name \(name) is taken")
+            throw ModelError("the name \(name) is taken")
         }
         guard bytes.count == shape.reduce(type.byteCount, *) else {
-            throw SafetensorsError(
+            throw ModelError(
                 "the tensor \(name) has \(bytes.count) bytes; \(shape) of \(type.rawValue) are wanted")
         }
         let start = data.count
@@ -27,7 +33,7 @@ public struct SafetensorsWriter {
     }
 
     /// Adds a float32 tensor.
-    public mutating func add(_ name: String, shape: [Int], _ values: [Float]) throws(SafetensorsError) {
+    public mutating func add(_ name: String, shape: [Int], _ values: [Float]) throws {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(values.count * 4)
         for value in values { withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes += $0 } }
@@ -36,7 +42,9 @@ public struct SafetensorsWriter {
 
     /// The file.
     public var bytes: [UInt8] {
-        let text = Array("{\(header.joined(separator: ","))}".utf8)
+        let strings = metadata.map { "\(quoted($0.key)):\(quoted($0.value))" }.joined(separator: ",")
+        let all = (strings.isEmpty ? [] : ["\"__metadata__\":{\(strings)}"]) + header
+        let text = Array("{\(all.joined(separator: ","))}".utf8)
         return withUnsafeBytes(of: UInt64(text.count).littleEndian) { Array($0) } + text + data
     }
 
