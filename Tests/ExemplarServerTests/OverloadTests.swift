@@ -56,22 +56,4 @@ import Testing
         #expect(try client.reply().id == 2)
         #expect(try client.reply().embeddings.count == 64)
     }
-
-    @Test func methodsOfLaterVersionsSaySo() throws {
-        let oracle = Oracle.tiny()
-        let model = try TemporaryModel(oracle)
-        let client = try ServerProcess(model: model.path).connect()
-        let patches = #""patches":["\#(base64(oracle.patch(1)))"]"#
-        for (method, parameters) in [
-            ("embed", patches + #","pool":"max""#),
-            ("embed", patches + #","transform":{"mode":"sample","seed":1,"index":0}"#),
-            ("transform", patches + #","transform":{"mode":"sample","seed":1,"index":0}"#),
-        ] {
-            let reply = try client.ask(#"{"jsonrpc":"2.0","id":1,"method":"\#(method)","params":{\#(parameters)}}"#)
-            // Whichever of them a version serves, this model names no transformations.
-            #expect(reply.code == nil || reply.code == -32004, "\(reply.line)")
-        }
-        let image = try client.ask(#"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"images":["AAAA"]}}"#)
-        #expect([-32004, -32006].contains(image.code ?? 0), "\(image.line)")
-    }
 }

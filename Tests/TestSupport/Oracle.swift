@@ -2,7 +2,7 @@ public import ExemplarNetwork
 
 /// The network's equations in double precision, written for reading: no layout but the textbook's, no blocking, no
 /// sharing of code with what it judges. Maps are [C][H][W], as in the files.
-public struct Oracle {
+public struct Oracle: Sendable {
     public var configuration: NetworkConfiguration
     /// By tensor name, in the layout of the file.
     public var parameters: [String: [Double]]

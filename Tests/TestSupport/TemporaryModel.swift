@@ -101,6 +101,7 @@ extension NetworkConfiguration {
                 }
             return "{\"type\": \"\(layer.type)\", \"name\": \"\(layer.name)\", \(members)}"
         }
+        let scales = featureScales.sorted { $0.key < $1.key }.map { "\"\($0.key)\": \($0.value)" }
         return """
             {"format": "exemplar-network/1", "name": "\(name)",
              "input": {"channels": \(input.channels), "height": \(input.height), "width": \(input.width)},
@@ -109,6 +110,7 @@ extension NetworkConfiguration {
              },
              "layers": [\(layers.joined(separator: ",\n  "))],
              \(head.map { "\"head\": \"\($0)\"," } ?? "")
+             "feature_scales": {\(scales.joined(separator: ", "))},
              \(transformations.map { "\"transformations\": \($0.json)," } ?? "") "embedding": "\(embedding)"}
             """
     }

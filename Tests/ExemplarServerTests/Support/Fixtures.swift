@@ -105,8 +105,8 @@ func base64(_ values: [Float]) -> String {
     base64(values.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * UInt32($0))) } })
 }
 
-/// The inverse, for the server's vectors of little-endian float32.
-func floats(_ text: String) -> [Float] {
+/// The inverse.
+func decoded(_ text: String) -> [UInt8] {
     let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
     var bytes: [UInt8] = []
     var bits = 0
@@ -121,6 +121,12 @@ func floats(_ text: String) -> [Float] {
         }
         bits &= 1 << count - 1
     }
+    return bytes
+}
+
+/// The server's vectors of little-endian float32.
+func floats(_ text: String) -> [Float] {
+    let bytes = decoded(text)
     return stride(from: 0, to: bytes.count - 3, by: 4).map { start in
         Float(bitPattern: (0..<4).reduce(0) { $0 | UInt32(bytes[start + $1]) << (8 * UInt32($1)) })
     }

@@ -22,6 +22,11 @@ final class ServerProcess {
     convenience init(_ arguments: [String], threads: Int = 2, descriptors: Int? = nil) throws {
         try self.init(
             launching: ["serve", "--port", "0", "--threads", "\(threads)"] + arguments, descriptors: descriptors)
+        try waitUntilItListens()
+    }
+
+    /// Reads the log up to the line that has the port.
+    func waitUntilItListens() throws {
         let line = try waitForLog("listening on ")
         guard let port = line.split(separator: ":").last.flatMap({ UInt16($0) }) else {
             throw TestFailure("no port in: \(line)")
@@ -35,7 +40,9 @@ final class ServerProcess {
     }
 
     /// Starts the program and waits for nothing.
-    init(launching arguments: [String], descriptors: Int? = nil) throws {
+    ///
+    /// - Parameter variables: of its environment.
+    init(launching arguments: [String], descriptors: Int? = nil, variables: [String: String] = [:]) throws {
         let limit = descriptors.map { "ulimit -n \($0); " } ?? ""
         let words = ["/bin/sh", "-c", limit + "exec \"$0\" \"$@\"", try Self.binary()] + arguments
         // Variables of whoever runs the tests must not change what is tested.
@@ -46,7 +53,9 @@ final class ServerProcess {
             guard name == "TSAN_OPTIONS" else { return value.map { name + "=" + $0 } }
             return name + "=" + (value.map { $0 + ":" } ?? "") + "halt_on_error=1"
         }
-        (identifier, standardError) = try Self.spawning.withLock { _ in try Self.spawn(words, environment) }
+        (identifier, standardError) = try Self.spawning.withLock { _ in
+            try Self.spawn(words, environment + variables.map { $0 + "=" + $1 })
+        }
     }
 
     /// One at a time, or a child would hold the pipe of another, which then never ends.

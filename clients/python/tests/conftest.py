@@ -1,6 +1,5 @@
 """The real server, where there is one: EXEMPLAR_BINARY names the built `exemplar`."""
 
-import base64
 import os
 import pathlib
 import re
@@ -9,7 +8,7 @@ import threading
 
 import numpy as np
 import pytest
-from exemplar_client import Client, ExemplarError
+from exemplar_client import Client
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 START_TIMEOUT = 60
@@ -61,18 +60,6 @@ def real_server(binary):
         if drain:
             drain.join(timeout=10)
     assert status == 0, f"SIGTERM should end the server with status 0, not {status}:\n{''.join(log)}"
-
-
-def skip_unless_served(address, method, **params):
-    """Skips the test where the server at ``address`` does not know a method or parameter yet."""
-    with Client(*address, timeout=60) as client:
-        height, width, channels = client.model()["patch_shape"]
-        try:
-            client.call(method, patches=[base64.b64encode(bytes(height * width * channels)).decode()], **params)
-        except ExemplarError as error:
-            if error.code not in (-32004, -32601):
-                raise
-            pytest.skip(f"the server does not serve this yet: {error.message}")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import textwrap
 import fake_server
 import numpy as np
 import pytest
-from conftest import REPOSITORY, skip_unless_served
+from conftest import REPOSITORY
 from exemplar_client import ConnectionFailed
 from fake_server import DIMENSION, PATCH_SHAPE, FakeServer
 
@@ -135,7 +135,6 @@ def test_the_example_is_short():
 
 
 def test_the_example(embedder, real_server):
-    skip_unless_served(real_server, "embed", layers="all", pool="quadrant")
     done = subprocess.run(
         [sys.executable, EXAMPLE, str(real_server[1])], capture_output=True, text=True, timeout=300, check=False
     )

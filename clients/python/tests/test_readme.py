@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, skip_unless_served
+from conftest import REPOSITORY
 from local_embedding import write_png
 
 README = (REPOSITORY / "clients" / "python" / "README.md").read_text(encoding="utf-8")
@@ -35,8 +35,5 @@ def test_its_own_network(binary, tmp_path):
 
 def test_everything_in_order(real_server, tmp_path):
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
-    skip_unless_served(real_server, "transform", transform={"mode": "sample", "seed": 1})
-    skip_unless_served(real_server, "classify")
-    skip_unless_served(real_server, "embed", pool="max")
     write_png(tmp_path / "eye.png", np.random.default_rng(3).integers(0, 256, (32, 32, 3), dtype=np.uint8))
     run("".join(BLOCKS).replace("7350", str(real_server[1])) + CHECKS, tmp_path)

@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, assert_close, skip_unless_served
+from conftest import REPOSITORY, assert_close
 from exemplar_client import Client, ExemplarError
 from local_embedding import write_png
 from test_model_format import read_safetensors
@@ -102,7 +102,7 @@ def test_bytes_of_another_shape_are_refused(client, patches):
     array = patches(1)
     with pytest.raises(ExemplarError) as caught:
         client.embed(array.reshape(1, array.shape[1] // 2, array.shape[2] * 2, -1))
-    assert caught.value.code in (-32602, -32004)  # The latter by a server that takes the model's size alone.
+    assert caught.value.code == -32602 and caught.value.data["param"] == "shape"
 
 
 def test_an_unknown_layer(client, patches):
@@ -124,8 +124,7 @@ def quadrants(maps, pool):
 
 
 @pytest.mark.parametrize("pool", ["quadrant", "max", "mean"])
-def test_pooled_features(real_server, client, patches, pool):
-    skip_unless_served(real_server, "embed", pool=pool)
+def test_pooled_features(client, patches, pool):
     array, model = patches(3), client.model()
     [layer] = [layer for layer in model["layers"] if layer["name"] == "conv1"]
     maps = client.embed(array, layers="conv1").reshape(3, *layer["shape"])
@@ -151,8 +150,7 @@ def test_every_layer_of_a_trained_model_weighs_the_same(client, model):
         assert np.sqrt((features**2).sum(axis=1).mean()) == pytest.approx(1, rel=0.05), layer
 
 
-def test_larger_images_run_fully_convolutionally(real_server, client, contexts):
-    skip_unless_served(real_server, "embed", pool="max")
+def test_larger_images_run_fully_convolutionally(client, contexts):
     array = contexts(2)
     vectors = client.embed(array, pool="max")
     height, width, _ = client.model()["patch_shape"]
@@ -165,8 +163,7 @@ def test_larger_images_run_fully_convolutionally(real_server, client, contexts):
     assert caught.value.code == -32602
 
 
-def test_classes_are_the_softmax_of_the_head(real_server, client, patches):
-    skip_unless_served(real_server, "classify")
+def test_classes_are_the_softmax_of_the_head(client, patches):
     array = patches(3)
     logits = client.embed(array, layers="head").astype(float)
     logarithms = logits - logits.max(axis=1, keepdims=True)
@@ -180,17 +177,10 @@ def test_classes_are_the_softmax_of_the_head(real_server, client, patches):
     assert [len(row) for row in client.classify(array, average=4, seed=1)] == [5] * 3
 
 
-def test_images_are_decoded(real_server, client, patches, tmp_path):
+def test_images_are_decoded(client, patches, tmp_path):
     array = patches(2)
-    if array.shape[-1] != 3:
-        pytest.skip("the model is not for colours")
     files = [write_png(tmp_path / f"{index}.png", patch) for index, patch in enumerate(array)]
-    try:
-        found = client.embed([files[0], files[1].read_bytes()], images=True)
-    except ExemplarError as error:
-        if error.code != -32004:
-            raise
-        pytest.skip(f"the server does not serve this yet: {error.message}")
+    found = client.embed([files[0], files[1].read_bytes()], images=True)
     np.testing.assert_array_equal(found, client.embed(array))
     with pytest.raises(ExemplarError) as caught:
         client.embed([files[0].read_bytes()[:60]], images=True)

@@ -6,14 +6,11 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import assert_close, skip_unless_served
+from conftest import assert_close
 from exemplar_client import Client
 
-SAMPLE = {"mode": "sample", "seed": 1}
 
-
-def test_no_steps_leave_the_patch_as_it_is(real_server, client, patches, contexts):
-    skip_unless_served(real_server, "embed", transform=SAMPLE)
+def test_no_steps_leave_the_patch_as_it_is(client, patches, contexts):
     array = patches(3)
     np.testing.assert_array_equal(client.embed(array, sample=5, steps=[], seed=1), client.embed(array))
     np.testing.assert_array_equal(client.embed(array, average=4, steps=[], seed=1), client.embed(array))
@@ -24,8 +21,7 @@ def test_no_steps_leave_the_patch_as_it_is(real_server, client, patches, context
     np.testing.assert_array_equal(client.embed(context, sample=0, steps=[]), client.embed(centre))
 
 
-def test_a_mean_is_that_of_its_samples(real_server, client, contexts):
-    skip_unless_served(real_server, "embed", transform=SAMPLE)
+def test_a_mean_is_that_of_its_samples(client, contexts):
     array, count = contexts(3), 5
     found = client.embed_with_info(array, average=count, seed=11, standard_errors=True)
     samples = np.stack([client.embed(array, sample=k, seed=11) for k in range(count)]).astype(float)
@@ -38,7 +34,6 @@ def test_a_mean_is_that_of_its_samples(real_server, client, contexts):
 
 
 def test_the_same_seed_gives_the_same_bits_however_the_input_is_split(real_server, client, contexts):
-    skip_unless_served(real_server, "embed", transform=SAMPLE)
     array = contexts(40)
     found = client.embed_with_info(array, average=16)
     with Client(*real_server, timeout=60, max_line_bytes=1 << 16) as other:
@@ -47,7 +42,6 @@ def test_the_same_seed_gives_the_same_bits_however_the_input_is_split(real_serve
 
 
 def test_an_echoed_seed_gives_the_same_bits_under_load(real_server, client, contexts):
-    skip_unless_served(real_server, "embed", transform=SAMPLE)
     array, stop, failures = contexts(6), threading.Event(), []
 
     def load(number):
@@ -77,8 +71,7 @@ def test_an_echoed_seed_gives_the_same_bits_under_load(real_server, client, cont
     assert not failures
 
 
-def test_a_tolerance_stops_early(real_server, client, contexts):
-    skip_unless_served(real_server, "embed", transform=SAMPLE)
+def test_a_tolerance_stops_early(client, contexts):
     array = contexts(4)
     loose = client.embed_with_info(array, average=64, tolerance=100.0, seed=3)
     assert loose.samples.tolist() == [8] * 4
@@ -86,8 +79,7 @@ def test_a_tolerance_stops_early(real_server, client, contexts):
     assert client.embed_with_info(array, average=20, tolerance=1e-9, seed=3).samples.tolist() == [20] * 4
 
 
-def test_transformed_patches_embed_to_the_samples(real_server, client, contexts):
-    skip_unless_served(real_server, "transform", transform=SAMPLE)
+def test_transformed_patches_embed_to_the_samples(client, contexts):
     array = contexts(2)
     found, parameters = client.transform(array, samples=3, seed=5)
     assert found.shape == (2, 3, *client.model()["patch_shape"]) and len(parameters) == 3
@@ -98,10 +90,7 @@ def test_transformed_patches_embed_to_the_samples(real_server, client, contexts)
     assert_close(client.embed(found[:, 1]), again, 0.05)
 
 
-def test_transformations_do_what_their_parameters_say(real_server, client, patches):
-    skip_unless_served(real_server, "transform", transform=SAMPLE)
-    if client.model()["patch_shape"][2] != 3:
-        pytest.skip("the model is not for colours")
+def test_transformations_do_what_their_parameters_say(client, patches):
     identity = {
         "translation": [0, 0], "scale": 1, "rotation_degrees": 0, "contrast": [1, 1, 1],
         "color": {"power": [1, 1], "factor": [1, 1], "offset": [0, 0]}, "hue": 0,
