@@ -293,7 +293,7 @@ extension RequestHandler {
             let wrong = names.first { model.selection(of: [$0]) == nil } ?? ""
             throw ResponseError(
                 .unknownName,
-                "\(model.configuration.name) has no convolution or linear layer \(excerpt(wrong)); it has "
+                "\(model.configuration.name) has no convolution or linear layer \(wrong.excerpt); it has "
                     + "\(known.joined(separator: ", ")).")
         }
     }
