@@ -90,7 +90,7 @@ public final class Server {
         let threads = configuration.threads ?? cores.count
         let token = try configuration.tokenFile.map(readToken)
         outbox = try Outbox()
-        images = ImageDecoding(outbox: outbox)
+        images = ImageDecoding(outbox: outbox, queue: configuration.queue)
         var limits = BatchingLimits(maxBatch: configuration.maxBatch, queue: configuration.queue, workers: threads)
         limits.brief = configuration.briefBatch
         limits.crew = min(threads, Crew.most)
