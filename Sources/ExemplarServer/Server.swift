@@ -47,6 +47,8 @@ public final class Server {
     var strangers: [UInt64] = []
     /// Connections that have had their turn and have more lines.
     var backlog: [UInt64] = []
+    /// Connections that are closed for want of memory for their line.
+    var refusedLines = LogLimit()
     var listeners: [Token: Listener] = [:]
     /// Set while the process is out of descriptors: when to accept again.
     var acceptAgain: ContinuousClock.Instant?

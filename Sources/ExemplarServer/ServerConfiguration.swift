@@ -72,6 +72,8 @@ public struct ServerConfiguration: Sendable {
     static let maxWrongTokens = 3
     /// How long a finished connection waits for its client to close.
     static let lingerTimeout = Duration.milliseconds(500)
+    /// How long a connection that rests keeps the storage of its last line for the next.
+    static let storageTimeout = Duration.seconds(1)
     /// Requests of one connection that may be answered at the same time; beyond it the connection is not read.
     static let maxInFlight = 1024
     /// Bytes of replies that may wait for one connection before it is not read any more.

@@ -131,16 +131,42 @@ import Transformations
         let good = try server.connect()
         let clients = try (0..<8).map { _ in try server.connect() }
         for client in clients { client.trySend(String(repeating: " ", count: 3_000_000).utf8) }
-        try server.waitForLog("the lines that clients have begun take too much memory")
+        let warning = "the lines that clients have begun take too much memory"
+        try server.waitForLog(warning)
         #expect(try good.isQuiet())
         var served = 0
         for client in clients {
             client.trySend("\(HostileClientTests.live(1))\n".utf8)
-            if (try? client.reply())?.result?["status"] == "ok" { served += 1 }
+            let reply = try client.reply()
+            if reply.result?["status"] == "ok" {
+                served += 1
+                continue
+            }
+            #expect(reply.code == -32000 && reply.id == .null, "\(reply.line)")
+            #expect(int(reply.data?["retry_after_ms"]) ?? 0 > 0)
+            #expect(try client.isClosedByServer())
         }
+        // Whoever opens connections writes no log with them.
+        #expect(server.log.split(separator: "\n").count { $0.contains(warning) } == 1)
         // Buffers double: two or three lines of this length fit.
         #expect((1..<clients.count).contains(served), "\(served) of \(clients.count) had room")
         #expect(try server.connect().isQuiet())
+    }
+
+    /// What a connection keeps for its next line is given back, at once where lines that have begun need the room.
+    @Test func storageOfLinesThatHaveEnded() throws {
+        let model = try TemporaryModel(.tiny())
+        let server = try Self.server(.tiny(), model)
+        func line(_ byteCount: Int) -> String {
+            HostileClientTests.live(1) + String(repeating: " ", count: byteCount)
+        }
+        let good = try server.connect()
+        let clients = try (0..<2 * Self.capacity >> 16).map { _ in try server.connect() }
+        for client in clients { #expect(try client.ask(line(61_000)).result?["status"] == "ok") }
+        #expect(try good.ask(line(300_000)).result?["status"] == "ok")
+        // None of them says anything meanwhile.
+        try good.waitForMemory { $0.lines <= 64 << 10 }
+        for client in clients { #expect(try client.ask(line(100_000)).result?["status"] == "ok") }
     }
 
     /// Replies that nobody takes: beyond a part of the memory, whoever has some waiting is not read any more.
