@@ -83,6 +83,10 @@ public struct ServerConfiguration: Sendable {
     /// Bytes of replies that any connection may have waiting while those of all together hold `crowdedOutput`.
     static let fairOutput = 64 << 10
     static let crowdedOutput = 256 << 20
+    /// Storage that a connection keeps for its next replies, in bytes.
+    static let keptOutput = 16 << 10
+    /// Bytes of a reply for which there is always room: an error.
+    static let shortReply = 256
 }
 
 /// Why a server cannot start: one sentence that says what to do.

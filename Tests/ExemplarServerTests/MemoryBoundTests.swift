@@ -21,6 +21,15 @@ import Transformations
         return try ServerProcess(model: model.path, ["--memory-limit", "\(limit)"] + arguments)
     }
 
+    /// One that listens on a Unix domain socket too, whose buffers in the kernel are small.
+    private static func unixServer(
+        _ model: TemporaryModel
+    ) throws -> (ServerProcess, path: (folder: String, socket: String)) {
+        let folder = try temporaryFolder()
+        let socket = folder + "/socket"
+        return (try server(.tiny(), model, ["--write-timeout", "600", "--unix", socket]), (folder, socket))
+    }
+
     private static func id(_ byteCount: Int, _ letter: String = "x") -> String {
         "\"" + String(repeating: letter, count: byteCount) + "\""
     }
@@ -167,6 +176,65 @@ import Transformations
         // None of them says anything meanwhile.
         try good.waitForMemory { $0.lines <= 64 << 10 }
         for client in clients { #expect(try client.ask(line(100_000)).result?["status"] == "ok") }
+    }
+
+    /// JSON-RPC batches that are answered at once, of clients that take no replies: what has no room is refused, and
+    /// whoever takes replies is heard again.
+    @Test func repliesToBatches() throws {
+        let model = try TemporaryModel(.tiny())
+        let (server, path) = try Self.unixServer(model)
+        defer { rmdir(path.folder) }
+        let good = try server.connect()
+        let clients = try (0..<40).map { _ in try LineSocket(unixPath: path.socket) }
+        let count = 1000
+        let stats = (1...count).map { #"{"jsonrpc":"2.0","id":\#($0),"method":"stats"}"# }.joined(separator: ",")
+        let line = "[\(stats)]"
+        for client in clients { try client.send(line: line) }
+        var most = 0
+        for attempt in 0... {
+            most = max(most, try good.memory().replies)
+            let bytes = try good.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result?["bytes"]
+            if try #require(int(bytes?["received"])) >= clients.count * line.utf8.count { break }
+            guard attempt < 100 * Patience.seconds else { throw TestFailure("the lines are not read") }
+            usleep(10_000)
+        }
+        #expect(most <= Self.capacity * 3 / 2, "\(most >> 20) MiB of replies")
+        var (answered, refused) = (0, 0)
+        for client in clients {
+            let reply = try client.reply()
+            if case .array(let replies) = reply.value {
+                #expect(replies.count == count)
+                answered += replies.count { $0["result"] != nil }
+                refused += replies.count { $0["error"]?["code"] == -32000 }
+            } else {
+                #expect(reply.code == -32000 && reply.id == .null, "\(reply.line)")
+                #expect(int(reply.data?["retry_after_ms"]) ?? 0 > 0)
+                refused += count
+            }
+            #expect(try client.isQuiet())
+        }
+        #expect(answered > 0 && refused > 0 && answered + refused == clients.count * count)
+        try good.waitForMemory { $0.replies == 0 }
+    }
+
+    /// An id comes back with every reply, and is as long as a line.
+    @Test func idsThatNobodyTakes() throws {
+        let model = try TemporaryModel(.tiny())
+        let (server, path) = try Self.unixServer(model)
+        defer { rmdir(path.folder) }
+        let good = try server.connect()
+        let clients = try (0..<40).map { _ in try LineSocket(unixPath: path.socket) }
+        let line = #"{"jsonrpc":"2.0","id":\#(Self.id(1_000_000)),"method":"live"}"#
+        for client in clients {
+            try client.send(line: line)
+            try good.waitForMemory { $0.lines <= 64 << 10 }
+        }
+        var refused = 0
+        let held = try good.memory().replies
+        #expect(held <= Self.capacity * 5 / 4, "\(held >> 20) MiB of replies")
+        for client in clients where try client.reply().code == -32000 { refused += 1 }
+        #expect((1..<clients.count).contains(refused), "\(refused) of \(clients.count) were refused")
+        for client in clients { #expect(try client.isQuiet()) }
     }
 
     /// Replies that nobody takes: beyond a part of the memory, whoever has some waiting is not read any more.
