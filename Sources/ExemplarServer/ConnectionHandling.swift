@@ -51,6 +51,7 @@ extension Server {
         }
         connection.framer = LineFramer(maxLineBytes: connection.framer.maxLineBytes)
         connection.lineStarted = nil
+        connection.isOwedLine = false
         connection.isClosing = true
         let error = ResponseError.overloaded(.milliseconds(100)) {
             "The lines that clients have begun take all the memory that they may: connect again in \($0) ms, or send "
