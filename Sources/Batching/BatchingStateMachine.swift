@@ -55,7 +55,7 @@ where Instant.Duration == Duration {
     private var waiting = TurnQueue<Job.Key>()
     /// Every admitted job that has not left.
     private var records: [UInt64: JobRecord<Job, Instant>] = [:]
-    private var running: [UInt64: BatchRecord<Instant>] = [:]
+    private var running: [UInt64: BatchRecord<Job, Instant>] = [:]
     private var runningPieceCount = 0
     /// Patches of each key that are not in the queue yet for their job's lead.
     private var heldBack: [Job.Key: Int] = [:]
@@ -191,7 +191,8 @@ where Instant.Duration == Duration {
         lastID += 1
         let patchCount = portions.reduce(0) { $0 + $1.patches.count }
         running[lastID] = BatchRecord(
-            started: now, patchCount: patchCount, isShared: isShared, isPiece: key.runsInPieces, progressed: now)
+            slices: slices, started: now, patchCount: patchCount, isShared: isShared, isPiece: key.runsInPieces,
+            progressed: now)
         if key.runsInPieces { runningPieceCount += 1 }
         let batch = Batch<Job, Instant>(
             key: key, slices: slices, patchCount: patchCount, isShared: isShared, started: now, id: lastID)
@@ -305,7 +306,10 @@ where Instant.Duration == Duration {
 
     /// Lets all jobs of a connection go; nobody waits for them any more.
     public mutating func cancel(_ connection: ConnectionID) -> [Job] {
-        let cancelled = records.filter { $0.value.job.connection == connection }.map { (id: $0.key, job: $0.value.job) }
+        // Each has patches that wait or run: no need to look at those of all connections.
+        var ids = waiting.jobs(of: connection)
+        for run in running.values { ids.formUnion(run.jobs(of: connection)) }
+        let cancelled = ids.compactMap { id in records[id].map { (id: id, job: $0.job) } }
         remove(cancelled)
         return cancelled.sorted { $0.id < $1.id }.map(\.job)
     }

@@ -22,11 +22,17 @@ struct JobRecord<Job: BatchJob, Instant: Sendable> {
 }
 
 /// What the batcher keeps of a batch while it runs.
-struct BatchRecord<Instant: Sendable> {
+struct BatchRecord<Job: BatchJob, Instant: Sendable> {
+    let slices: [Slice<Job>]
     let started: Instant
     let patchCount: Int
     let isShared: Bool
     let isPiece: Bool
     /// When it was last known to get on.
     var progressed: Instant
+
+    /// The jobs of a connection that it computes.
+    func jobs(of connection: ConnectionID) -> [UInt64] {
+        slices.filter { $0.job.connection == connection }.map(\.id)
+    }
 }

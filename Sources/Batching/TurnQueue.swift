@@ -99,6 +99,11 @@ struct TurnQueue<Key: BatchKey> {
         lanes[connection]?.first { $0.key == key }.map { $0.portions[$0.head] }
     }
 
+    /// The jobs of a connection that have patches in the queue.
+    func jobs(of connection: ConnectionID) -> Set<UInt64> {
+        Set((lanes[connection] ?? []).flatMap { lane in lane.portions[lane.head...].map(\.job) })
+    }
+
     /// Takes the first `count` patches of one connection and key, which belong to one job.
     mutating func takePiece(_ count: Int, of key: Key, from connection: ConnectionID) -> [Portion] {
         var portions: [Portion] = []

@@ -154,7 +154,7 @@ final class Connection {
             }
         }
         // A connection that rests holds little.
-        output.removeAll(keepingCapacityUpTo: 16 << 10)
+        output.removeAll(keepingCapacityUpTo: ServerConfiguration.keptOutput)
         return total
     }
 }

@@ -37,8 +37,35 @@ extension Server {
         guard connections[token] != nil, connection.accountedInput > ServerConfiguration.fairOutput,
             memory.roomForLines() == .none
         else { return }
-        log.warning("closing a connection: the lines that clients have begun take too much memory")
-        remove(connection)
+        // What connections keep for their next line makes way for the lines that have begun.
+        for other in connections.values { releaseStorage(other) }
+        if memory.roomForLines() == .none { refuseLine(connection) }
+    }
+
+    /// Closes a connection whose line finds no room, once it has what it is owed; of what it sends nothing is kept.
+    private func refuseLine(_ connection: Connection) {
+        if let count = refusedLines.pass(.now) {
+            log.warning(
+                "closing connections: the lines that clients have begun take too much memory",
+                [.init("connections", .int(count))])
+        }
+        connection.framer = LineFramer(maxLineBytes: connection.framer.maxLineBytes)
+        connection.lineStarted = nil
+        connection.isOwedLine = false
+        connection.isClosing = true
+        let error = ResponseError.overloaded(.milliseconds(100)) {
+            "The lines that clients have begun take all the memory that they may: connect again in \($0) ms, or send "
+                + "shorter lines."
+        }
+        answer(.failure(error), ReplyAddress(connection: connection.id, id: .null, batch: nil), connection)
+        advance(connection)
+    }
+
+    /// Gives back the storage that a connection keeps for its next line.
+    func releaseStorage(_ connection: Connection) {
+        guard connection.framer.capacity > 0, connection.framer.pendingByteCount == 0 else { return }
+        connection.framer.releaseStorage()
+        accountInput(connection)
     }
 
     /// Takes the requests of a turn, sends what can be sent, and decides what to watch for next.
@@ -147,7 +174,7 @@ extension Server {
                 + "and was discarded.")
     }
 
-    /// Takes note of the storage of a line that has not ended.
+    /// Takes note of the storage of a line that has not ended, and of what is kept for the next.
     private func accountInput(_ connection: Connection) {
         let capacity = connection.framer.capacity
         memory.addLines(capacity - connection.accountedInput)

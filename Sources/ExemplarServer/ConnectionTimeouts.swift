@@ -7,7 +7,12 @@ extension Server {
     func sweep(_ now: ContinuousClock.Instant) {
         strangers.removeAll { connections[$0]?.isAuthorized ?? true }
         for connection in connections.values {
-            guard let reason = overdue(connection, now) else { continue }
+            guard let reason = overdue(connection, now) else {
+                if connection.lastReceived.duration(to: now) > ServerConfiguration.storageTimeout {
+                    releaseStorage(connection)
+                }
+                continue
+            }
             log.debug("closing a connection: \(reason)", [.init("connection", .int(Int(connection.id.rawValue)))])
             remove(connection)
         }

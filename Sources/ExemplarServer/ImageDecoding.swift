@@ -9,12 +9,16 @@ final class ImageDecoding: Sendable {
     /// Encoded bytes that may wait.
     private static let capacity = 64 << 20
 
-    private let queue = Queue(limits: BatchingLimits(maxBatch: 1, queue: .max, workers: 1), now: { .now })
+    private let queue: Queue
     private let outbox: Outbox
     /// Encoded bytes that wait.
     private let waiting = Monitor(0)
 
-    init(outbox: Outbox) { self.outbox = outbox }
+    /// - Parameter queue: the most orders that may wait.
+    init(outbox: Outbox, queue: Int) {
+        self.outbox = outbox
+        self.queue = Queue(limits: BatchingLimits(maxBatch: 1, queue: queue, workers: 1), now: { .now })
+    }
 
     func start() throws(ServerError) {
         guard startThread({ self.run() }) else { throw ServerError("Cannot start the image thread: \(errorText()).") }

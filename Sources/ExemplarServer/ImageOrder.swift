@@ -15,8 +15,11 @@ struct ImageOrder: Sendable {
     /// The most pixels of all files together; nil where they are not what the queue counts.
     let totalPixels: Int?
     let deadline: ContinuousClock.Instant?
-    /// Of the files and the id.
+    /// Of the files and the id, and what the order itself takes.
     let byteCount: Int
+    /// What an order takes beside its files and its id, and each file beside its bytes, at most.
+    static let ownByteCount = 1024
+    static let fileByteCount = 64
     /// Checks the sizes that the headers say, and takes the memory for the pixels and for decoding one file at a time,
     /// before any is decoded; then makes the task.
     let prepare: @Sendable (_ sizes: Sizes) throws(ResponseError) -> @Sendable (InputBlock) -> InferenceTask

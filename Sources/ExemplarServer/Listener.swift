@@ -32,22 +32,41 @@ final class Listener {
         hints.ai_flags = AI_PASSIVE
         var found: UnsafeMutablePointer<addrinfo>?
         let status = getaddrinfo(host, String(port), &hints, &found)
-        guard status == 0, let address = found else {
+        guard status == 0, let first = found else {
             throw ServerError(
                 "There is no address \(host): \(String(cString: gai_strerror(status))). "
                     + "Give --host 127.0.0.1 for this machine alone, 0.0.0.0 for every interface.")
         }
-        defer { freeaddrinfo(address) }
+        defer { freeaddrinfo(first) }
+        return try tcp(firstOf: first, host: host, port: port, flag: flag)
+    }
+
+    /// Listens on the first of a name's addresses that can be had; the error is that of the last.
+    static func tcp(
+        firstOf addresses: UnsafeMutablePointer<addrinfo>, host: String, port: UInt16, flag: String
+    ) throws(ServerError) -> Listener {
+        var address = addresses.pointee
+        while true {
+            do throws(ServerError) {
+                return try tcp(address, host: host, port: port, flag: flag)
+            } catch {
+                guard let next = address.ai_next else { throw error }
+                address = next.pointee
+            }
+        }
+    }
+
+    private static func tcp(
+        _ address: addrinfo, host: String, port: UInt16, flag: String
+    ) throws(ServerError) -> Listener {
         let descriptor = socket(
-            address.pointee.ai_family,
-            address.pointee.ai_socktype | Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue),
-            0)
+            address.ai_family, address.ai_socktype | Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw ServerError("Cannot make a socket: \(errorText()).") }
         // A restarted server need not wait for the connections of the old one to be forgotten.
         var one: Int32 = 1
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, 4)
-        guard bind(descriptor, address.pointee.ai_addr, address.pointee.ai_addrlen) == 0, listen(descriptor, 1024) == 0
-        else {
+        detectVanishedPeers(descriptor)
+        guard bind(descriptor, address.ai_addr, address.ai_addrlen) == 0, listen(descriptor, 1024) == 0 else {
             let code = errno
             close(descriptor)
             switch code {
@@ -63,7 +82,19 @@ final class Listener {
         let bound = port == 0 ? boundPort(descriptor) : port
         return Listener(
             descriptor, name: host.contains(":") ? "[\(host)]:\(bound)" : "\(host):\(bound)",
-            isLocal: isLoopback(address.pointee))
+            isLocal: isLoopback(address))
+    }
+
+    /// Has the connections of a listening socket, which inherit it, end where nobody is at the other end any more: two
+    /// minutes after the last word of a client whose machine or network went without one.
+    private static func detectVanishedPeers(_ descriptor: Int32) {
+        var one: Int32 = 1
+        setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &one, 4)
+        // Seconds of silence before it is asked, seconds between questions, and how many go without an answer.
+        for (option, value) in [(TCP_KEEPIDLE, 60), (TCP_KEEPINTVL, 10), (TCP_KEEPCNT, 6)] {
+            var value = Int32(value)
+            setsockopt(descriptor, Int32(IPPROTO_TCP), option, &value, 4)
+        }
     }
 
     /// 127.0.0.0/8, and ::1.

@@ -81,3 +81,18 @@ public struct Log: Sendable {
         return "\(date)T\(time).\(digits(now.tv_nsec / 1_000_000, 3))Z"
     }
 }
+
+/// Keeps what clients can bring about at will from filling the log: once in ten seconds it may be written.
+struct LogLimit {
+    private var next: ContinuousClock.Instant?
+    private var count = 0
+
+    /// How often it came about since it was last written, this time counted; nil where it is not to be written now.
+    mutating func pass(_ now: ContinuousClock.Instant) -> Int? {
+        count += 1
+        if let next, now < next { return nil }
+        defer { count = 0 }
+        next = now + .seconds(10)
+        return count
+    }
+}

@@ -5,8 +5,10 @@ import ExemplarNetwork
 /// within the limit: weights and the workers' maps first, and of what they leave a quarter for requests and replies, a
 /// quarter for lines that have not ended, and the rest for the forward passes of images (`ImagePasses`).
 ///
-/// Everything is taken before it is allocated. While models are loaded beside those that serve, the others' parts
-/// shrink: what they hold already stays, and what is new must fit into both its part and the whole.
+/// Models, requests and passes are taken before they are allocated; lines and waiting replies are counted as they grow,
+/// and no more of them are taken in, or written, where they have no room. While models are loaded beside those that
+/// serve, the others' parts shrink: what they hold already stays, and what is new must fit into both its part and the
+/// whole.
 final class MemoryBudget: Sendable {
     private let chosen: Int?
     private let state: Monitor<MemoryHoldings>
@@ -91,8 +93,14 @@ final class MemoryBudget: Sendable {
 
     // MARK: Requests
 
-    /// Takes note that the waiting replies have grown by so much, or shrunk.
-    func addWaiting(_ byteCount: Int) { state.withLock { $0.waiting += byteCount } }
+    /// Takes note that the waiting replies have grown by so much, or shrunk; returns what is held then.
+    @discardableResult
+    func addWaiting(_ byteCount: Int) -> MemoryHoldings {
+        state.withLock { holdings in
+            holdings.waiting += byteCount
+            return holdings
+        }
+    }
 
     /// Takes note that the storage of unended lines has grown by so much, or shrunk.
     func addLines(_ byteCount: Int) { state.withLock { $0.lines += byteCount } }
@@ -101,9 +109,6 @@ final class MemoryBudget: Sendable {
     ///
     /// - Parameter growth: bytes of storage to come.
     func roomForLines(growth: Int = 0) -> MemoryHoldings.LineRoom { holdings.roomForLines(growth: growth) }
-
-    /// Bytes of replies that wait for their clients.
-    var waitingByteCount: Int { holdings.waiting }
 
     /// Takes `byteCount` bytes for a request; nil where there is no room for them.
     func take(_ byteCount: Int) -> Lease? {

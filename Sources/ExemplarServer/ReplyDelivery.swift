@@ -3,12 +3,37 @@ import JSONRPC
 
 /// From replies to bytes that wait for their client.
 extension Server {
-    /// Puts a reply of the event loop's own into the output.
+    /// Puts a reply of the event loop's own into the output; where there is no room for it, a short one in its place.
     func answer(_ content: Response.Content, _ address: ReplyAddress, _ connection: Connection) {
-        if case .failure(let error) = content { count(error.code) }
+        var (content, address) = (content, address)
         var reply = ByteBuffer()
         address.write(content, to: &reply)
+        if reply.count > ServerConfiguration.shortReply, !hasRoom(for: reply.count, connection) {
+            content = .failure(.tooManyReplies)
+            // An id may be megabytes.
+            if address.id.json.count > ServerConfiguration.shortReply {
+                address = ReplyAddress(connection: address.connection, id: .null, batch: address.batch)
+            }
+            reply = ByteBuffer()
+            address.write(content, to: &reply)
+        }
+        if case .failure(let error) = content { count(error.code) }
         append(reply, address, connection)
+    }
+
+    /// Whether the event loop may put so many bytes of replies of its own into a client's output: what workers write
+    /// has had its room since it was admitted. A client that takes its replies is always heard.
+    func hasRoom(for byteCount: Int, _ connection: Connection) -> Bool {
+        let holdings = memory.holdings
+        return connection.waitingByteCount + byteCount <= fairOutput(holdings)
+            || holdings.hasRoomForRequest(byteCount)
+    }
+
+    /// Bytes of replies that any connection may have waiting, whatever those of all together hold.
+    private func fairOutput(_ holdings: MemoryHoldings) -> Int {
+        let share = holdings.capacities.requests / 2 / max(1, connections.count)
+        // As much as a connection keeps anyway: `stats` is answered in the middle of a reload, too.
+        return min(ServerConfiguration.fairOutput, max(ServerConfiguration.keptOutput, share))
     }
 
     func append(_ reply: ByteBuffer, _ address: ReplyAddress, _ connection: Connection) {
@@ -22,11 +47,11 @@ extension Server {
     /// that has some to take is not read.
     func account(_ connection: Connection) {
         let held = connection.waitingCapacity
-        memory.addWaiting(held - connection.accountedOutput)
+        let holdings = memory.addWaiting(held - connection.accountedOutput)
         connection.accountedOutput = held
         connection.isThrottled =
-            connection.waitingByteCount > ServerConfiguration.fairOutput
-            && memory.waitingByteCount > min(ServerConfiguration.crowdedOutput, memory.capacities.requests / 4)
+            connection.waitingByteCount > fairOutput(holdings)
+            && holdings.waiting > min(ServerConfiguration.crowdedOutput, holdings.capacities.requests / 4)
     }
 
     func count(_ code: ErrorCode) { statistics.update { $0.errors[code, default: 0] += 1 } }
@@ -72,5 +97,11 @@ extension Server {
         connection.owedByteCount -= owed
         answer(.failure(.deadlineExceeded), address, connection)
         advance(connection)
+    }
+}
+
+extension ResponseError {
+    static let tooManyReplies = ResponseError.overloaded(.milliseconds(100)) {
+        "Replies take all the memory that they may; try again in \($0) ms."
     }
 }

@@ -90,9 +90,6 @@ struct RequestHandler {
         .overloaded(retryAfter) { "The queue of \(configuration.queue) patches is full; try again in \($0) ms." }
     }
 
-    /// A name as it goes into an error: not at any length that a client may choose.
-    func excerpt(_ name: String) -> String { name.utf8.count <= 64 ? name : name.prefix(64) + "…" }
-
     static let ok: JSONValue = ["status": "ok"]
 
     private func check(_ readiness: Readiness) throws(ResponseError) {
@@ -118,6 +115,6 @@ struct RequestHandler {
     private func find(_ name: String?, in models: ModelSet) throws(ResponseError) -> ServedModel {
         if let served = models[name] { return served }
         let known = models.sorted.map(\.name).joined(separator: ", ")
-        throw ResponseError(.unknownName, "There is no model \(excerpt(name ?? "")); there are \(known).")
+        throw ResponseError(.unknownName, "There is no model \((name ?? "").excerpt); there are \(known).")
     }
 }

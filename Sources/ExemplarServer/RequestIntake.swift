@@ -14,6 +14,12 @@ extension Server {
             return 1
         case .batch(let entries):
             let expected = entries.count { $0.id != nil }
+            guard hasRoom(for: expected * ServerConfiguration.shortReply, connection) else {
+                answer(
+                    .failure(.tooManyReplies), ReplyAddress(connection: connection.id, id: .null, batch: nil),
+                    connection)
+                return entries.count
+            }
             var batch: UInt64?
             if expected > 0 {
                 lastBatch += 1

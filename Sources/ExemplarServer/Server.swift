@@ -47,6 +47,8 @@ public final class Server {
     var strangers: [UInt64] = []
     /// Connections that have had their turn and have more lines.
     var backlog: [UInt64] = []
+    /// Connections that are closed for want of memory for their line.
+    var refusedLines = LogLimit()
     var listeners: [Token: Listener] = [:]
     /// Set while the process is out of descriptors: when to accept again.
     var acceptAgain: ContinuousClock.Instant?
@@ -90,7 +92,7 @@ public final class Server {
         let threads = configuration.threads ?? cores.count
         let token = try configuration.tokenFile.map(readToken)
         outbox = try Outbox()
-        images = ImageDecoding(outbox: outbox)
+        images = ImageDecoding(outbox: outbox, queue: configuration.queue)
         var limits = BatchingLimits(maxBatch: configuration.maxBatch, queue: configuration.queue, workers: threads)
         limits.brief = configuration.briefBatch
         limits.crew = min(threads, Crew.most)

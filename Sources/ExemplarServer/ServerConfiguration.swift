@@ -74,6 +74,8 @@ public struct ServerConfiguration: Sendable {
     static let maxWrongTokens = 3
     /// How long a finished connection waits for its client to close.
     static let lingerTimeout = Duration.milliseconds(500)
+    /// How long a connection that rests keeps the storage of its last line for the next.
+    static let storageTimeout = Duration.seconds(1)
     /// Requests of one connection that may be answered at the same time; beyond it the connection is not read.
     static let maxInFlight = 1024
     /// Bytes of replies that may wait for one connection before it is not read any more.
@@ -83,6 +85,10 @@ public struct ServerConfiguration: Sendable {
     /// Bytes of replies that any connection may have waiting while those of all together hold `crowdedOutput`.
     static let fairOutput = 64 << 10
     static let crowdedOutput = 256 << 20
+    /// Storage that a connection keeps for its next replies, in bytes.
+    static let keptOutput = 16 << 10
+    /// Bytes of a reply for which there is always room: an error.
+    static let shortReply = 256
 }
 
 /// Why a server cannot start: one sentence that says what to do.

@@ -127,7 +127,9 @@ extension RequestHandler {
             try checkFit(work, inputs.entries.count, units: work.draws?.count ?? 1, address, "images")
             let patch = work.served.model.configuration.input
             let (limit, handler) = (configuration.queue, self)
-            let byteCount = inputs.entries.reduce(address.id.json.count) { $0 + $1.base64Capacity }
+            let byteCount = inputs.entries.reduce(ImageOrder.ownByteCount + address.id.json.count) {
+                $0 + ImageOrder.fileByteCount + $1.base64Capacity
+            }
             let fileLease = try lease(byteCount, "images")
             return .images(
                 ImageOrder(
@@ -294,7 +296,7 @@ extension RequestHandler {
             let (wrong, known) = model.unknownLayer(among: names)
             throw ResponseError(
                 .unknownName,
-                "\(model.configuration.name) has no convolution or linear layer \(excerpt(wrong)); it has "
+                "\(model.configuration.name) has no convolution or linear layer \(wrong.excerpt); it has "
                     + "\(known.joined(separator: ", ")).")
         }
     }

@@ -6,6 +6,9 @@ protocol ImageDecoder: AnyObject {
     var width: Int { get }
     var height: Int { get }
 
+    /// Bytes that decoding takes beside the pixels that it gives, at most, without metadata.
+    var workingByteCount: Int { get }
+
     /// Decodes into `output`, row-major height × width × 3. Succeeds only where every pixel of the file is there.
     func decodeRGB(into output: UnsafeMutableBufferPointer<UInt8>) throws(ImageError)
 }
@@ -17,6 +20,8 @@ public struct ImageHeader: Equatable, Sendable {
     public let height: Int
     /// Pixels in a row; at least 1.
     public let width: Int
+    /// Bytes that decoding takes beside the raster, at most, without metadata.
+    private let workingByteCount: Int
 
     /// Reads the header of `bytes`, the whole file, and compares its sizes with `maximumPixels`.
     ///
@@ -37,7 +42,7 @@ public struct ImageHeader: Equatable, Sendable {
     fileprivate init(
         _ decoder: any ImageDecoder, _ format: ImageFormat, _ maximumPixels: Int
     ) throws(ImageError) {
-        (self.format, width, height) = (format, decoder.width, decoder.height)
+        let (width, height) = (decoder.width, decoder.height)
         guard width > 0, height > 0 else { throw .undecodable(format, reason: "it has no pixels") }
         let (area, areaOverflow) = width.multipliedReportingOverflow(by: height)
         // Of all that decoding may take.
@@ -45,22 +50,17 @@ public struct ImageHeader: Equatable, Sendable {
         guard !areaOverflow, !overflow, area <= maximumPixels else {
             throw .tooLarge(format, width: width, height: height, maximumPixels: maximumPixels)
         }
+        (self.format, self.width, self.height) = (format, width, height)
+        workingByteCount = decoder.workingByteCount
     }
 
     private static let mostBytesPerPixel = 16
 
     /// Bytes that decoding takes at most, with the raster that it makes and without metadata: RGB, then luma if that is
-    /// wanted; for a JPEG, which may be progressive, 6 a pixel of coefficients; for a WebP, which may be lossless, 4 a
-    /// pixel of ARGB.
+    /// wanted, and what the format's library works with.
     public func decodingByteCount(as channels: Raster.Channels) -> Int {
-        let working =
-            switch format {
-            case .png: 0
-            case .jpeg: 6
-            case .webp: 4
-            }
         let luma = channels == .grey ? channels.count : 0
-        return height * width * (Raster.Channels.rgb.count + luma + working)
+        return height * width * (Raster.Channels.rgb.count + luma) + workingByteCount
     }
 }
 

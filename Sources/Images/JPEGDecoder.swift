@@ -26,6 +26,9 @@ final class JPEGDecoder: ImageDecoder {
 
     deinit { _ = tjDestroy(handle) }
 
+    /// Coefficients: it may be progressive.
+    var workingByteCount: Int { 6 * width * height }
+
     func decodeRGB(into output: UnsafeMutableBufferPointer<UInt8>) throws(ImageError) {
         // A file that ends early is a warning to the library, which would fill the rest with grey. A progressive file
         // of very many scans would take minutes for a few kilobytes.

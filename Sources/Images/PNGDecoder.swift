@@ -24,6 +24,9 @@ final class PNGDecoder: ImageDecoder {
 
     deinit { spng_ctx_free(context) }
 
+    /// Rows are put where they belong.
+    var workingByteCount: Int { 0 }
+
     func decodeRGB(into output: UnsafeMutableBufferPointer<UInt8>) throws(ImageError) {
         // Without SPNG_DECODE_TRNS, transparency is left out; without SPNG_DECODE_GAMMA, values are as stored.
         var status = spng_decode_image(

@@ -31,7 +31,7 @@ public struct LineFramer {
     private var searched = 0
     private var isDiscarding = false
 
-    /// Storage kept while no bytes are waiting.
+    /// Storage kept for the next line while no bytes are waiting.
     private static let idleCapacity = 64 * 1024
 
     /// A framer at the start of a line.
@@ -96,6 +96,12 @@ public struct LineFramer {
         var smaller = ByteBuffer()
         buffer.withUnsafeBytes { smaller.append(contentsOf: $0) }
         buffer = smaller
+    }
+
+    /// Lets go of all storage, if no bytes wait for the rest of their line: for a stream that rests.
+    public mutating func releaseStorage() {
+        releaseSpent()
+        if buffer.isEmpty { buffer.removeAll(keepingCapacityUpTo: 0) }
     }
 
     private mutating func releaseSpent() {

@@ -114,7 +114,7 @@ struct Parameters {
 
 extension String {
     /// The beginning, enough to recognise it: what a client sent goes back to it, and should not grow on the way.
-    var excerpt: String {
+    public var excerpt: String {
         let limit = 100
         let scalars = unicodeScalars.prefix(limit + 1)
         return scalars.count <= limit ? self : String(String.UnicodeScalarView(scalars.dropLast())) + "..."

@@ -278,7 +278,41 @@ import Testing
         #expect(machine.expire(at: later).count == 1)
         isWanted.append(machine.progress(batch, at: later))
         #expect(isWanted == [true, true, false])
-        #expect(machine.finish(batch, computed: 0, at: later).completed == [])
+        let left = machine.finish(batch, computed: 0, at: later).completed
+        #expect(left == [])
+    }
+
+    /// A job that counts how often it is asked whose it is.
+    private struct CountingJob: BatchJob {
+        let asked: Monitor<Int>
+        let owner: ConnectionID
+        var connection: ConnectionID {
+            asked.withLock { $0 += 1 }
+            return owner
+        }
+        var key: TestKey { "a" }
+        var patchCount: Int { 1 }
+    }
+
+    /// A connection that ends costs what it has itself, however much the others have.
+    @Test func cancellingLooksAtNoOtherConnectionsJobs() {
+        typealias Machine = BatchingStateMachine<CountingJob, ManualInstant>
+        let limits = BatchingLimits(maxBatch: 4, queue: 4000, workers: 1)
+        var machine = Machine(limits: limits)
+        let asked = Monitor(0)
+        for index in 0..<limits.queue {
+            let owner = ConnectionID(UInt64(index < 3 ? 1 : 2 + index % 50))
+            _ = machine.admit(CountingJob(asked: asked, owner: owner), deadline: nil, at: start)
+        }
+        // Some of it runs.
+        guard case .run(let batch, _) = machine.next(at: start) else {
+            Issue.record("nothing runs")
+            return
+        }
+        asked.withLock { $0 = 0 }
+        #expect(machine.cancel(ConnectionID(1)).count == 3)
+        #expect(asked.withLock { $0 } <= 2 * (3 + batch.slices.count))
+        #expect(machine.jobCount == limits.queue - 3)
     }
 
     /// However long one worker's part takes, another gets no further than the lead, and goes on once it is done.

@@ -21,6 +21,15 @@ import Transformations
         return try ServerProcess(model: model.path, ["--memory-limit", "\(limit)"] + arguments)
     }
 
+    /// One that listens on a Unix domain socket too, whose buffers in the kernel are small.
+    private static func unixServer(
+        _ model: TemporaryModel
+    ) throws -> (ServerProcess, path: (folder: String, socket: String)) {
+        let folder = try temporaryFolder()
+        let socket = folder + "/socket"
+        return (try server(.tiny(), model, ["--write-timeout", "600", "--unix", socket]), (folder, socket))
+    }
+
     private static func id(_ byteCount: Int, _ letter: String = "x") -> String {
         "\"" + String(repeating: letter, count: byteCount) + "\""
     }
@@ -131,16 +140,101 @@ import Transformations
         let good = try server.connect()
         let clients = try (0..<8).map { _ in try server.connect() }
         for client in clients { client.trySend(String(repeating: " ", count: 3_000_000).utf8) }
-        try server.waitForLog("the lines that clients have begun take too much memory")
+        let warning = "the lines that clients have begun take too much memory"
+        try server.waitForLog(warning)
         #expect(try good.isQuiet())
         var served = 0
         for client in clients {
             client.trySend("\(HostileClientTests.live(1))\n".utf8)
-            if (try? client.reply())?.result?["status"] == "ok" { served += 1 }
+            let reply = try client.reply()
+            if reply.result?["status"] == "ok" {
+                served += 1
+                continue
+            }
+            #expect(reply.code == -32000 && reply.id == .null, "\(reply.line)")
+            #expect(int(reply.data?["retry_after_ms"]) ?? 0 > 0)
+            #expect(try client.isClosedByServer())
         }
+        // Whoever opens connections writes no log with them.
+        #expect(server.log.split(separator: "\n").count { $0.contains(warning) } == 1)
         // Buffers double: two or three lines of this length fit.
         #expect((1..<clients.count).contains(served), "\(served) of \(clients.count) had room")
         #expect(try server.connect().isQuiet())
+    }
+
+    /// What a connection keeps for its next line is given back, at once where lines that have begun need the room.
+    @Test func storageOfLinesThatHaveEnded() throws {
+        let model = try TemporaryModel(.tiny())
+        let server = try Self.server(.tiny(), model)
+        func line(_ byteCount: Int) -> String {
+            HostileClientTests.live(1) + String(repeating: " ", count: byteCount)
+        }
+        let good = try server.connect()
+        let clients = try (0..<2 * Self.capacity >> 16).map { _ in try server.connect() }
+        for client in clients { #expect(try client.ask(line(61_000)).result?["status"] == "ok") }
+        #expect(try good.ask(line(300_000)).result?["status"] == "ok")
+        // None of them says anything meanwhile.
+        try good.waitForMemory { $0.lines <= 64 << 10 }
+        for client in clients { #expect(try client.ask(line(100_000)).result?["status"] == "ok") }
+    }
+
+    /// JSON-RPC batches that are answered at once, of clients that take no replies: what has no room is refused, and
+    /// whoever takes replies is heard again.
+    @Test func repliesToBatches() throws {
+        let model = try TemporaryModel(.tiny())
+        let (server, path) = try Self.unixServer(model)
+        defer { rmdir(path.folder) }
+        let good = try server.connect()
+        let clients = try (0..<40).map { _ in try LineSocket(unixPath: path.socket) }
+        let count = 1000
+        let stats = (1...count).map { #"{"jsonrpc":"2.0","id":\#($0),"method":"stats"}"# }.joined(separator: ",")
+        let line = "[\(stats)]"
+        for client in clients { try client.send(line: line) }
+        var most = 0
+        for attempt in 0... {
+            most = max(most, try good.memory().replies)
+            let bytes = try good.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result?["bytes"]
+            if try #require(int(bytes?["received"])) >= clients.count * line.utf8.count { break }
+            guard attempt < 100 * Patience.seconds else { throw TestFailure("the lines are not read") }
+            usleep(10_000)
+        }
+        #expect(most <= Self.capacity * 3 / 2, "\(most >> 20) MiB of replies")
+        var (answered, refused) = (0, 0)
+        for client in clients {
+            let reply = try client.reply()
+            if case .array(let replies) = reply.value {
+                #expect(replies.count == count)
+                answered += replies.count { $0["result"] != nil }
+                refused += replies.count { $0["error"]?["code"] == -32000 }
+            } else {
+                #expect(reply.code == -32000 && reply.id == .null, "\(reply.line)")
+                #expect(int(reply.data?["retry_after_ms"]) ?? 0 > 0)
+                refused += count
+            }
+            #expect(try client.isQuiet())
+        }
+        #expect(answered > 0 && refused > 0 && answered + refused == clients.count * count)
+        try good.waitForMemory { $0.replies == 0 }
+    }
+
+    /// An id comes back with every reply, and is as long as a line.
+    @Test func idsThatNobodyTakes() throws {
+        let model = try TemporaryModel(.tiny())
+        let (server, path) = try Self.unixServer(model)
+        defer { rmdir(path.folder) }
+        let good = try server.connect()
+        let clients = try (0..<40).map { _ in try LineSocket(unixPath: path.socket) }
+        let line = #"{"jsonrpc":"2.0","id":\#(Self.id(1_000_000)),"method":"live"}"#
+        for client in clients {
+            try client.send(line: line)
+            try good.waitForMemory { $0.lines <= 64 << 10 }
+        }
+        var refused = 0
+        let held = try good.memory().replies
+        #expect(held <= Self.capacity * 5 / 4, "\(held >> 20) MiB of replies")
+        for client in clients where try client.reply().code == -32000 { refused += 1 }
+        #expect((1..<clients.count).contains(refused), "\(refused) of \(clients.count) were refused")
+        for client in clients { #expect(try client.isQuiet()) }
     }
 
     /// Replies that nobody takes: beyond a part of the memory, whoever has some waiting is not read any more.

@@ -1,6 +1,10 @@
+import Batching
+import ExemplarNetwork
 import JSONRPC
 import TestSupport
 import Testing
+
+@testable import ExemplarServer
 
 /// More work than there is room for: refused at once, with the time to wait, and nothing lost.
 @Suite struct OverloadTests {
@@ -25,6 +29,31 @@ import Testing
         let stats = try client.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
         #expect(stats?["errors"]?["-32000"] == .int(refused.count))
         #expect(stats?["queue"]?["in_flight"] == 0)
+    }
+
+    /// Images that wait for the decoder are bounded by their number too, however short they are.
+    @Test func imagesThatWaitAreCounted() throws {
+        let model = try TemporaryModel(.tiny())
+        let loaded = try Model.load(folder: model.path)
+        let memory = MemoryBudget(chosen: nil)
+        let limit = 5
+        // Its thread is not started: nothing leaves.
+        let images = ImageDecoding(outbox: try Outbox(), queue: limit)
+        func order(_ connection: UInt64) throws -> ImageOrder {
+            ImageOrder(
+                address: ReplyAddress(connection: ConnectionID(connection), id: .null, batch: nil), model: loaded,
+                files: [[]], lease: try #require(memory.take(1)), maximumPixels: 1, totalPixels: 1, deadline: nil,
+                byteCount: 1
+            ) { _ throws(ResponseError) in throw .deadlineExceeded }
+        }
+        for index in 0..<limit { #expect(images.submit(try order(UInt64(index % 2))) == .admitted) }
+        guard case .refused = images.submit(try order(3)) else {
+            Issue.record("more than \(limit) wait")
+            return
+        }
+        images.cancel(ConnectionID(0))
+        #expect(images.jobCount == limit / 2)
+        #expect(images.submit(try order(3)) == .admitted)
     }
 
     @Test func deadlinesOfWaitingRequests() throws {

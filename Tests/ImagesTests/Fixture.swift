@@ -91,5 +91,40 @@ enum Fixture {
         UF
         """)
 
+    /// 24 × 24: predictors, colours and distances backwards; lossless=True.
+    static let gradientWebP = bytes(
+        """
+        UklGRqIDAABXRUJQVlA4TJUDAAAvF8AFAAkDaduGtv2J6H9QYKGQjSRoQPY5hPOnOoLjIJq2qZoa+//Oyqnof3AJIHfP9AKHbdtI0uwTyZ7rv9\
+        zbaQNi20aSJMkNzNOz4XyXf15XliRJkiJJGe4RHjk8VV3D+JF9LPOZmZnhDcN75K2MWOvUOuJ+lXNwPbxOfrc9m9+ts/Vs/864tq7L1pX/reey\
+        /9Oes3y3raddp12PnbPtfzMENGHRFY1IVGvbFBURkBhN/Lety+/LzjPeJ9eF87J12S9WTYzBROj8y9aIkTEEoCHTHKfvC99l6/HnsrXtXLY2vt\
+        MF1K1Ft7AqUmXGhhmQUAmjh1gX143z4n3hf/r9cG18J3+2tgCVibI4ybEmjWFoGdLoSvFB153Xy9ahb/N+4jq5bv/fytiAglFTTlUpiiQuJB4N\
+        UkPy2fx2rpNn59pnn53r4Ll9d6zEiBaIAqnAYkkt5eBRjae67jz32fXkueM6dT06O8+lSLBCC+om1W1EE77JLFZhMufN/e/M9dTn1Hfnuut9+9\
+        p5nqloCAPAFm0UjZm2dqxwmLK9SVTcGEFkIfHJFJl6vlO/jk6JJiJOKZ46cpSY69ys74NAWm3QDAxWnE6Vc/zdbywxdAGySXGWKtqmdykwTEht\
+        UkGV1TTtxebLzAzvP6EBBALFIBqZHDDer6RMFZh4EKC218vT74EizfmM/ltT1MCbEE+UKFlv9gePsCBVYjqVNHvfSnLWFJ0KwR/2GgUULQrSaD\
+        iEvT6DSFc2aCMwnBu+toahaJ1V6dT7vbZLU5QC1USg8iAYRjWHr0p9fJAI3MByp421PV2/zefn5j94obHoGbTbepxYYyYgWkvu0sRMrBqEM9Xe\
+        ZlXR8w0HWCynSn2iYROOqdFCGdqwPTlOwglnwD4MWW/CMB1Yg38bFZbENwBGj/eLrBGknAW93UKQUDrbhZd0GLp0OV2ev8ehGGuhZAXukmMynf\
+        xPm+Ge60qDNiCzuuQFTLBPlsPEvuev2xQSSJsbhe3MiYR1VoMNOUgY3MVCee70sXMmsR9f4zDvlY1lQByRhtwNInW3hVFvqzlMidQ7sJjVYxd6\
+        fV9X7MDf9sap7aKIrE+OmhpdSrpO9tRn+cThAc1kwvSlJ6+kk6Vm5f3uSCM++ADZtkeiIcP/9LpFsN1WNsMeZu1CB6+lD8PMAMv8XuyWXWQBMt\
+        mqPzKVatiA/cQcqNE7NguGhfCiHcwAfdbgvHu/ywA=
+        """)
+
+    /// 24 × 24 of eleven colours; lossless=True.
+    static let paletteWebP = bytes(
+        """
+        UklGRkQBAABXRUJQVlA4TDcBAAAvF8AFAFegpm0jSGVRDuUP5PZb77aPQHkoiiTFUUDSQGEKvagJd7/8UhMABPNbv7LSCrGZ/wi3BeI5jBxb6P\
+        mgINM5lH7jUoAjbZvbZEWHq+wa5Owqx4qgMNTyjkJr+Jmhlr3iAIZFJflXRQ7/LbXWISL6bzBpG9tuv9AKHq7F+J6SU4OurPudBM8MWhhKA7Nq\
+        73ei9hFHHUakuB2S0b6ivwf8CSVm0NAQ7mvxjYgWUDsSYqztDKAxEMLde1ffEbeJUisUaBGmZCTccbFA/U1Wp0gs5W49k79o78R6MFm7xgjZu2\
+        T9Ydfhhq7nFxdGvVAY8JrGaAFQZfn+sMZY7AHU2OHpkHIHPjdecQBWnRDNJUcMAb5iGdlLRBSXMJIp9wnJCVWlXMvXIp2eCwE3fCv/CrSylA0o\
+        OQA=
+        """)
+
+    /// 24 × 24 with an alpha that is compressed; quality=30.
+    static let alphaWebP = bytes(
+        """
+        UklGRrQAAABXRUJQVlA4WAoAAAAQAAAAFwAAFwAAQUxQSBYAAAAJuYzofziIBiyG//+WJTFiApJiZXwlVlA4IHgAAACQBACdASoYABgAPvFmqF\
+        AppaQit+gBMB4JbACdMoR4wD6TWvhlXnjxkh6Z4oAA/u6SHaU7mBK2cJGmP6knuA8VVdCPyevJmEWu0I1nGUb65CmpmLRuErkAxi0y+G6+wuH3\
+        +E6gbzOTBpWHZD4gStOnENgEBPY4AAA=
+        """)
+
     private static func bytes(_ base64: String) -> [UInt8] { Array(Data(base64Encoded: base64) ?? Data()) }
 }

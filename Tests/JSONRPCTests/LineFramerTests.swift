@@ -153,6 +153,21 @@ import Testing
         #expect(framer.capacity <= 64 << 10)
     }
 
+    /// Whoever rests between lines holds nothing; whoever is inside one keeps it.
+    @Test func storageIsGivenBackBetweenLines() {
+        var framer = LineFramer(maxLineBytes: 1 << 20)
+        let line = [UInt8](repeating: UInt8(ascii: "x"), count: 50_000) + [0x0A]
+        line.withUnsafeBytes { framer.append($0) }
+        while framer.nextLine() != nil {}
+        #expect(framer.capacity >= line.count, "kept for the next line")
+        framer.releaseStorage()
+        #expect(framer.capacity == 0 && !framer.isInsideLine)
+        line.prefix(3).withUnsafeBytes { framer.append($0) }
+        #expect(framer.nextLine() == nil)
+        framer.releaseStorage()
+        #expect(framer.pendingByteCount == 3 && framer.isInsideLine)
+    }
+
     @Test func storageShrinksOnceTheLinesAreTaken() {
         var framer = LineFramer(maxLineBytes: 4 << 20)
         let line = [UInt8](repeating: UInt8(ascii: "x"), count: 3 << 20) + [0x0A]
