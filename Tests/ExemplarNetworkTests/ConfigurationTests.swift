@@ -29,7 +29,8 @@ import Transformations
 
     @Test(arguments: [
         ("exemplar-network/1", "exemplar-network/2", "config.format"),
-        ("\"name\": \"tiny\"", "\"name\": \"a/b\"", "config.name"),
+        ("\"name\": \"tiny\"", "\"name\": \"\"", "config.name"),
+        ("\"name\": \"tiny\"", "\"name\": \"a\\nb\"", "config.name"),
         ("\"height\": 8", "\"height\": 7", "config.input.height"),
         ("\"std\": [1, 1, 1]", "\"std\": [1, 0, 1]", "config.preprocessing"),
         ("\"mean\": [0, 0, 0]", "\"mean\": [0, 0]", "config.preprocessing.mean"),
