@@ -35,8 +35,8 @@ final class Statistics: Sendable {
 
     var current: Figures { figures.withLock { $0 } }
 
-    /// Counts what the network computed of a batch, and whatever else `body` counts of it.
-    func record(_ computed: Int, of kind: InferenceJob.Key.Kind, _ body: (inout Figures) -> Void = { _ in }) {
+    /// Counts what the network computed of a batch.
+    func record(_ computed: Int, of kind: InferenceJob.Key.Kind) {
         figures.withLock {
             switch kind {
             case .patches where computed > 0:
@@ -48,7 +48,6 @@ final class Statistics: Sendable {
             // Transformed pixels meet no network.
             case .patches, .pixels: break
             }
-            body(&$0)
         }
     }
 }

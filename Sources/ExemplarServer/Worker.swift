@@ -55,6 +55,8 @@ final class Worker: Sendable {
     ) -> [Delivery] {
         let (computed, wasShared) = compute(batch, &scratch, pass, expectsMore)
         let computedAt = ContinuousClock.now
+        // First of all: once it is finished, another worker may answer the request that it was a part of.
+        statistics.record(computed, of: batch.key.kind)
         let finished = batcher.finish(batch, computed: computed, wasShared: wasShared)
         var deliveries: [Delivery] = []
         deliveries.reserveCapacity(finished.completed.count + finished.expired.count)
@@ -63,8 +65,9 @@ final class Worker: Sendable {
             deliveries.append(.reply(job.task, reply, error))
         }
         for job in finished.expired { deliveries.append(.expired(job.task)) }
+        guard !finished.completed.isEmpty else { return deliveries }
         let now = ContinuousClock.now
-        statistics.record(computed, of: batch.key.kind) { figures in
+        statistics.update { figures in
             for job in finished.completed {
                 figures.queue.record(job.task.arrival.duration(to: batch.started))
                 figures.compute.record(batch.started.duration(to: computedAt))
