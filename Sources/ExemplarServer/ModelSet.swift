@@ -170,7 +170,7 @@ struct ModelSet: Sendable {
     init(models: [String: ServedModel], defaultName: String) {
         self.models = models
         self.defaultName = defaultName
-        sorted = models.values.sorted { $0.name < $1.name }
+        sorted = models.values.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
         description = Self.description(of: sorted, defaultName: defaultName)
     }
 
