@@ -40,16 +40,6 @@ where Instant.Duration == Duration {
         case wait
     }
 
-    /// Jobs that left when a batch was finished.
-    public struct Finished: Sendable {
-        /// Every patch is computed, in time.
-        public var completed: [Job] = []
-        /// Every patch is computed, too late.
-        public var expired: [Job] = []
-        /// Workers that should look at the queue: a shared batch or a piece kept them from it, or a job's lead did.
-        public var wake = 0
-    }
-
     public let limits: BatchingLimits
 
     private var waiting = TurnQueue<Job.Key>()
