@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _inputs, _messages, _results
+from . import _inputs, _limits, _messages, _results
 from ._connection import LineConnection
 from ._errors import ExemplarError
 from ._results import Class, Embeddings, Transformed
@@ -17,12 +17,6 @@ from ._transformations import passes, specification
 
 OVERLOADED = -32000
 """The server's code for a full queue."""
-
-VALUE_CHARACTERS = 16 / 3
-"""Of a reply, for each value in base64: 16 characters hold three."""
-
-CLASS_CHARACTERS = 128 + 64
-"""Of a reply, for each class: a server counts 128 and the longest labels, which it does not tell; 64 for those."""
 
 
 class Client:
@@ -175,7 +169,8 @@ class Client:
         most = self._passes_per_request // passes(transform)
         if len(inputs) > 1:
             vectors = 2 if transform and transform.get("standard_errors") else 1
-            most = min(most, self._fitting(vectors * self._values(model, layers, pool) * VALUE_CHARACTERS))
+            values = _limits.embedding_values(self._description(model), layers, pool)
+            most = min(most, _limits.fitting(self._max_reply_bytes, vectors * values * _limits.VALUE))
         results, counts = self._ask("embed", inputs, options, most)
         return _results.embeddings(results, counts)
 
@@ -207,8 +202,9 @@ class Client:
         most = self._passes_per_request // passes(transform)
         if len(inputs) > 1:
             classes = _results.documented("model", lambda: int(self._description(model)["exemplars"] or 0))
-            errors = classes * VALUE_CHARACTERS if transform and transform.get("standard_errors") else 0
-            most = min(most, self._fitting(min(top, classes) * CLASS_CHARACTERS + errors))
+            errors = classes * _limits.VALUE if transform and transform.get("standard_errors") else 0
+            characters = min(top, classes) * _limits.CLASS + errors
+            most = min(most, _limits.fitting(self._max_reply_bytes, characters))
         results, counts = self._ask("classify", inputs, options, most)
         return _results.classes(results, counts)
 
@@ -242,8 +238,10 @@ class Client:
             raise ValueError("transform needs samples, sample or parameters")
         options = _given(model=model, transform=transform, deadline_ms=deadline_ms)
         patch_shape = _results.documented("model", lambda: [int(side) for side in self.model(model)["patch_shape"]])
-        characters = passes(transform) * (math.prod(patch_shape) * 4 / 3 + 8)
-        most = min(self._passes_per_request // passes(transform), int(self._max_reply_bytes / characters))
+        draws = passes(transform)
+        characters = draws * (math.prod(patch_shape) * 4 / 3 + 8)
+        fitting = _limits.fitting(self._max_reply_bytes, characters, beside=draws * _limits.PARAMETERS)
+        most = min(self._passes_per_request // draws, fitting)
         results, counts = self._ask("transform", _inputs.pixels(patches), options, most)
         return _results.transformed(results, counts, patch_shape)
 
@@ -271,30 +269,11 @@ class Client:
         """The server's counters and latencies."""
         return self.call("stats")
 
-    def _fitting(self, characters: float) -> int:
-        """How many entries of so many characters a reply has room for; each has a few dozen more around it."""
-        return int(self._max_reply_bytes / (characters + 64))
-
     def _description(self, model: str | None) -> dict[str, Any]:
         """What a model is, asked for once."""
         if model not in self._models:
             self._models[model] = self.model(model)
         return self._models[model]
-
-    def _values(self, model: str | None, layers: Sequence[str] | None, pool: str | None) -> int:
-        """How many values an embedding has, as far as the model's description tells."""
-        description = self._description(model)
-        cells = {"quadrant": 4, "max": 1, "mean": 1}.get(pool or "none")
-
-        def count() -> int:
-            wanted = [description["embedding"]] if layers is None else layers
-            return sum(
-                math.prod(layer["shape"] if cells is None else [layer["shape"][0], cells])
-                for layer in description["layers"]
-                if wanted == "all" or layer["name"] in wanted
-            )
-
-        return _results.documented("model", count)
 
     def _ask(self, method: str, inputs: _inputs.Inputs, options: dict, most: int) -> tuple[list[Any], list[int]]:
         """The results of the requests that ``inputs`` take, at most ``most`` entries each, and their entries."""
