@@ -7,7 +7,7 @@
 /// What `LineFramer` hands out: a line, or the news that one was too long.
 public enum Frame {
     /// The bytes of one line without its LF or CR LF, never empty. Valid until the framer is next mutated. Of a line
-    /// that begins with what no text begins with, perhaps the first bytes alone: they say all there is to say.
+    /// that begins with what no text begins with, that byte alone: it says all there is to say.
     case line(UnsafeRawBufferPointer)
 
     /// A line passed the limit. Its bytes are dropped up to the next LF; what follows is framed as usual.
@@ -16,10 +16,10 @@ public enum Frame {
 
 /// Cuts a stream of bytes into lines ended by LF, storing no more than one line limit beyond what was fed last.
 ///
-/// There are as many frames, for the same lines, however the stream was split into chunks. The limit counts the bytes
-/// before the LF or CR LF. A line that begins as no text does is handed out, and the rest of it dropped, before its LF
-/// has come: who speaks TLS to a port that does not learns it at once. Feed it with `append(_:)`, then call
-/// `nextLine()` until it returns nil, and only then feed it again.
+/// The frames are the same however the stream was split into chunks. The limit counts the bytes before the LF or CR LF.
+/// A line that begins as no text does is handed out, and the rest of it dropped, before its LF has come: who speaks TLS
+/// to a port that does not learns it at once. Feed it with `append(_:)`, then call `nextLine()` until it returns nil,
+/// and only then feed it again.
 public struct LineFramer {
     /// The longest line in bytes, not counting its LF.
     public var maxLineBytes: Int
@@ -65,13 +65,13 @@ public struct LineFramer {
         while true {
             releaseSpent()
             let bytes = buffer.readable
-            guard let newline = Self.newline(in: bytes, from: searched) else {
-                if searched == 0, let first = bytes.first, Self.cannotBeginText(first) {
-                    isDiscarding = true
-                    searched = 0
-                    spent = bytes.count
-                    return .line(bytes)
-                }
+            let newline = Self.newline(in: bytes, from: searched)
+            if searched == 0, let first = bytes.first, Self.cannotBeginText(first) {
+                isDiscarding = newline == nil
+                spent = newline.map { $0 + 1 } ?? bytes.count
+                return .line(UnsafeRawBufferPointer(rebasing: bytes[..<1]))
+            }
+            guard let newline else {
                 searched = bytes.count
                 guard searched > maxLineBytes + (bytes.last == UInt8(ascii: "\r") ? 1 : 0) else { return nil }
                 buffer.removeAll(keepingCapacityUpTo: Self.idleCapacity)
@@ -113,7 +113,8 @@ public struct LineFramer {
 
     /// Control characters other than white space, and bytes beyond ASCII, with which no JSON text begins.
     private static func cannotBeginText(_ byte: UInt8) -> Bool {
-        byte < 0x20 && byte != UInt8(ascii: "\t") && byte != UInt8(ascii: "\r") || byte >= 0x7F
+        // White space among them: tab, line feed, carriage return.
+        byte < 0x20 && byte != 0x09 && byte != 0x0A && byte != 0x0D || byte >= 0x7F
     }
 
     private static func newline(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int? {
