@@ -176,8 +176,9 @@ public final class Server {
         if let metrics { log.info("metrics on \(metrics.name)") }
         if let token = handler.token, token.count < ServerConfiguration.shortToken {
             log.warning(
-                "the token of --token-file has \(token.count) characters and may be guessed: give it "
-                    + "\(ServerConfiguration.shortToken) or more, such as those of `openssl rand -hex 16`")
+                "the token of --token-file is short, \(token.count) of the "
+                    + "\(ServerConfiguration.shortToken) bytes that it should have, and may be guessed: take one such "
+                    + "as `openssl rand -hex 16` writes")
         }
         // Before the thread that loads, which is none of those that need little.
         exemplar_request_slice(100_000)

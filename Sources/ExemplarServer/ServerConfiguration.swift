@@ -66,7 +66,7 @@ public struct ServerConfiguration: Sendable {
     /// The longest line before `auth` where there is a token, beside the token itself: room for a request of some
     /// patches, so that its answer has its id.
     static let unauthorizedLineBytes = 32 << 10
-    /// Tokens of fewer characters can be guessed.
+    /// Tokens of fewer bytes can be guessed.
     static let shortToken = 16
     /// Requests of one connection that are handled before the others have their turn; a JSON-RPC batch is not divided.
     static let requestsPerTurn = 256

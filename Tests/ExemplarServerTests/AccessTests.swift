@@ -152,7 +152,7 @@ import Testing
     @Test func aShortToken() throws {
         let token = try TemporaryFile("secret\n")
         let server = try ServerProcess(model: model.path, ["--token-file", token.path])
-        #expect(server.log.contains("has 6 characters"), "\(server.log)")
+        #expect(server.log.contains("is short, 6 of"), "\(server.log)")
         #expect(try server.connect().ask(Self.auth("secret")).result?["status"] == "ok")
         #expect(try server.connect().ask(Self.auth("secrex")).code == -32002)
     }

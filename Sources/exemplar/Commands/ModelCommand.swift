@@ -78,7 +78,7 @@ func modelTable(_ model: JSONValue) -> String {
     }
     add("self-test", selfTest)
     if case .object(let metadata) = model["metadata"] {
-        for member in metadata { add("metadata", "\(member.key): \(text(member.value))") }
+        for member in metadata { add("metadata", printable("\(member.key): \(text(member.value))")) }
     }
 
     var layers = [["layer", "type", "output"]]
@@ -110,6 +110,11 @@ private func planTable(_ plan: [JSONValue]) -> String {
 
 /// A number that is not negative, with one decimal, two where it is small.
 private func decimal(_ number: Double) -> String { fixed(number, number < 1 ? 2 : 1) }
+
+/// Without characters by which a file could command the terminal.
+private func printable(_ text: String) -> String {
+    String(String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? "�" : $0 }))
+}
 
 /// A value in a cell; lists are shapes.
 private func text(_ value: JSONValue?) -> String {
