@@ -123,6 +123,8 @@ static inline int exemplar_ignore_sigpipe(void) { return signal(SIGPIPE, SIG_IGN
 // library now.
 static inline void exemplar_report_crash(int number) {
     void *frames[64];
+    // What crashed may hold a lock that unwinding needs: then this ends the process.
+    alarm(5);
     const char *name = number == SIGSEGV ? "SIGSEGV" : number == SIGILL ? "SIGILL" : number == SIGBUS ? "SIGBUS"
         : number == SIGTRAP ? "SIGTRAP" : number == SIGFPE ? "SIGFPE" : "SIGABRT";
     const char *parts[] = {"exemplar crashed with ", name, "; please report this stack:\n"};

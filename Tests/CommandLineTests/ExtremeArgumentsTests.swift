@@ -8,7 +8,7 @@ import Testing
 /// Numbers at the ends of every numeric option and beyond, given to the binary itself: a trap ends it by a signal. Not
 /// under sanitizers: these are some hundred processes, each of which starts slowly there, and none meets a thread or a
 /// pointer that the others' tests do not.
-@Suite(.enabled(if: getenv("EXEMPLAR_SANITIZE") == nil)) struct ExtremeArgumentsTests {
+@Suite(.enabled(if: !isInstrumented)) struct ExtremeArgumentsTests {
     /// No numbers, or beyond what a type, a clock or a machine holds.
     private static let strange = [
         "", "nan", "inf", "-inf", "-1", "1e300", "1e-300", "1e-30", "\(Int.max)", "9223372036854775808",

@@ -55,9 +55,9 @@ import Testing
         #expect(try configuration(["--port", "0", "--metrics-port", "0"]).metricsPort == 0)
     }
 
-    /// The stack goes to standard error, and the process ends by the signal that it got: one that the sanitizers leave
-    /// alone.
-    @Test func aCrashLeavesAStack() throws {
+    /// The stack goes to standard error, and the process ends by the signal that it got. Not under sanitizers: a signal
+    /// that meets their runtime while it holds a lock of its own waits for ever.
+    @Test(.enabled(if: !isInstrumented)) func aCrashLeavesAStack() throws {
         let model = try TemporaryModel(LocalEmbeddingTests.oracle(channels: 3))
         let server = try ServerProcess(["--model", model.path, "--threads", "1"])
         let (_, signal, log) = server.end(by: SIGTRAP)

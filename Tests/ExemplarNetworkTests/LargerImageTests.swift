@@ -64,9 +64,9 @@ import Testing
         let configuration = NetworkConfiguration.sequence(
             [.convolution("conv1", 16, kernel: 3, padding: 1), .linear("fc", 8)], height: 8, width: 8, channels: 3)
         let network = try Network(Oracle.random(configuration, seed: 45), variant.0, variant.1)
-            .resized(height: 300, width: 200)
+            .resized(height: 300, width: 40)
         let embedder = try Embedder(network: network, maximumBatch: 1)
-        let shape = NetworkConfiguration.PatchShape(height: 300, width: 200, channels: 3)
+        let shape = NetworkConfiguration.PatchShape(height: 300, width: 40, channels: 3)
         let selection = LayerSelection(indices: [0, 1])
         RandomPatches(shape, count: 1, seed: 46).withPixels { pixels in
             let alone = Array(embedder.embed(pixels, selection)[0]).map(\.bitPattern)
@@ -88,10 +88,10 @@ import Testing
                 .convolution("conv2", 16, kernel: 3, padding: 1), .linear("fc", 8),
             ], height: 8, width: 8, channels: 3)
         let network = try Network(Oracle.random(configuration, seed: 47), .portable, accuracy)
-            .resized(height: 300, width: 60)
+            .resized(height: 300, width: 24)
         let embedder = try Embedder(network: network, maximumBatch: 1, members: members)
         let crew = try Crew(count: members, startThread: startThread)
-        let shape = NetworkConfiguration.PatchShape(height: 300, width: 60, channels: 3)
+        let shape = NetworkConfiguration.PatchShape(height: 300, width: 24, channels: 3)
         let selection = LayerSelection(indices: [0, 2, 3])
         RandomPatches(shape, count: 1, seed: 48).withPixels { pixels in
             func pass(_ patience: Int) -> (signs: Int, bits: [UInt32]) {
