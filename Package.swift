@@ -76,7 +76,7 @@ let package = Package(
 
         // Serving.
         .target(
-            name: "Batching",
+            name: "Batching", dependencies: ["CPlatform"],
             // Generic over the job and the clock: optimised for the server's own, or each call looks types up.
             swiftSettings: rules + [.unsafeFlags(["-cross-module-optimization"], .when(configuration: .release))]),
         .target(name: "JSONRPC", swiftSettings: rules),

@@ -1,6 +1,9 @@
+internal import Synchronization
+
 /// The batching state machine behind a lock: any thread admits, workers block in `next()`.
 ///
-/// Each method locks, lets the state machine decide, unlocks, then acts.
+/// Each method locks, lets the state machine decide, unlocks, then acts. It is the one lock that every request passes,
+/// several times, on many cores: what is asked for often, and need not be exact, is read beside it.
 public final class Batcher<Job: BatchJob, Instant: InstantProtocol & Sendable>: Sendable
 where Instant.Duration == Duration {
     public typealias StateMachine = BatchingStateMachine<Job, Instant>
@@ -13,27 +16,90 @@ where Instant.Duration == Duration {
     public let limits: BatchingLimits
     private let state: Monitor<State>
     private let now: @Sendable () -> Instant
+    private let glance: Glance
+
+    /// Figures as they were when the lock was last held.
+    private final class Glance: Sendable {
+        let queued = Atomic<Int>(0)
+        let batchable = Atomic<Int>(0)
+        /// Nanoseconds from `epoch`.
+        let deadline = Atomic<Int>(Int.max)
+        let epoch: Instant
+
+        init(epoch: Instant) { self.epoch = epoch }
+
+        /// To be called with the lock.
+        func take(from machine: StateMachine) {
+            queued.store(machine.queuedPatchCount, ordering: .releasing)
+            batchable.store(machine.batchablePatchCount, ordering: .releasing)
+            deadline.store(machine.nextDeadline.map(nanoseconds) ?? .max, ordering: .releasing)
+        }
+
+        func nanoseconds(to instant: Instant) -> Int {
+            Int(max(0, min(epoch.duration(to: instant) / .nanoseconds(1), 0x1p62)))
+        }
+    }
 
     /// - Parameter now: the clock.
     public init(limits: BatchingLimits, now: @escaping @Sendable () -> Instant) {
         self.limits = limits
         self.now = now
+        glance = Glance(epoch: now())
         state = Monitor(State(machine: StateMachine(limits: limits)))
     }
 
+    /// Lets the state machine decide something, and wakes as many workers as that calls for.
+    private func change<Result>(_ body: (inout State) -> (Result, waking: Int)) -> Result {
+        state.withLockWaking { state in
+            let result = body(&state)
+            glance.take(from: state.machine)
+            return result
+        }
+    }
+
+    /// Patches that wait.
+    public var queuedPatchCount: Int { glance.queued.load(ordering: .acquiring) }
+
+    /// Patches that can run with others and may begin.
+    public var batchablePatchCount: Int { glance.batchable.load(ordering: .acquiring) }
+
+    /// When `expire()` has something to do, or somewhat earlier.
+    public var nextDeadline: Instant? {
+        let nanoseconds = glance.deadline.load(ordering: .acquiring)
+        return nanoseconds == .max ? nil : glance.epoch.advanced(by: .nanoseconds(nanoseconds))
+    }
+
+    /// In what time there should be room for so many patches, or patches of pieces; nil where there is now.
+    public func refusal(of patchCount: Int, inPieces: Bool) -> Duration? {
+        // What waits of both kinds together leaves room for either.
+        if patchCount > 0, patchCount <= limits.queue - queuedPatchCount { return nil }
+        return read { $0.refusal(of: patchCount, inPieces: inPieces) }
+    }
+
     /// Takes a job in, or says why not.
+    public func admit(_ job: Job, deadline: Instant?, isAccepted: Bool = false) -> StateMachine.Admission {
+        admit(job, deadline: deadline, isAccepted: isAccepted, defersBrief: false).admission
+    }
+
+    /// Takes a job in, or says why not; wakes no worker as long as all that waits is brief.
     ///
-    /// - Parameter defersBrief: whether no worker is woken as long as all that waits is brief: the caller will ask
-    ///   `nextIfBrief` for it soon, and compute it.
-    public func admit(
-        _ job: Job, deadline: Instant?, isAccepted: Bool = false, defersBrief: Bool = false
-    ) -> StateMachine.Admission {
+    /// - Returns: with `isDeferred` the caller is to ask `nextIfBrief` for it soon, and compute it.
+    public func admitDeferringBrief(
+        _ job: Job, deadline: Instant?, isAccepted: Bool = false
+    ) -> (admission: StateMachine.Admission, isDeferred: Bool) {
+        admit(job, deadline: deadline, isAccepted: isAccepted, defersBrief: true)
+    }
+
+    private func admit(
+        _ job: Job, deadline: Instant?, isAccepted: Bool, defersBrief: Bool
+    ) -> (admission: StateMachine.Admission, isDeferred: Bool) {
         let now = now()
-        return state.withLockWaking { state in
+        return change { state in
             let admission = state.machine.admit(job, deadline: deadline, at: now, isAccepted: isAccepted)
-            guard case .admitted = admission, !(defersBrief && state.machine.isBrief) else { return (admission, 0) }
+            guard case .admitted = admission else { return ((admission, false), 0) }
+            guard !(defersBrief && state.machine.isBrief) else { return ((admission, true), 0) }
             // Those that were deferred before need their workers, too.
-            return (admission, state.machine.wantedWorkerCount)
+            return ((admission, false), state.machine.wantedWorkerCount)
         }
     }
 
@@ -41,7 +107,7 @@ where Instant.Duration == Duration {
     /// whatever waits.
     public func nextIfBrief() -> Batch<Job, Instant>? {
         let now = now()
-        return state.withLockWaking { state in
+        return change { state in
             guard state.machine.isBrief, case .run(let batch, _) = state.machine.next(at: now) else {
                 return (nil, state.machine.wantedWorkerCount)
             }
@@ -59,6 +125,7 @@ where Instant.Duration == Duration {
             if state.isStopped { return (nil, 0) }
             guard case .run(let batch, let wakeAnother) = state.machine.next(at: self.now(), reserve: reserve)
             else { return nil }
+            glance.take(from: state.machine)
             return (batch, wakeAnother ? 1 : 0)
         }
     }
@@ -83,7 +150,7 @@ where Instant.Duration == Duration {
         _ batch: Batch<Job, Instant>, computed: Int? = nil, wasShared: Bool? = nil
     ) -> StateMachine.Finished {
         let now = now()
-        return state.withLockWaking { state in
+        return change { state in
             let finished = state.machine.finish(batch, computed: computed, wasShared: wasShared, at: now)
             return (finished, finished.wake)
         }
@@ -92,14 +159,15 @@ where Instant.Duration == Duration {
     /// Lets the jobs go whose deadline has passed.
     public func expire() -> [Job] {
         let now = now()
-        let expired = state.withLock { $0.machine.expire(at: now) }
+        guard glance.deadline.load(ordering: .acquiring) <= glance.nanoseconds(to: now) else { return [] }
+        let expired = change { ($0.machine.expire(at: now), 0) }
         retryWithout(expired)
         return expired
     }
 
     /// Lets all jobs of a connection go, and returns them.
     public func cancel(_ connection: ConnectionID) -> [Job] {
-        let cancelled = state.withLock { $0.machine.cancel(connection) }
+        let cancelled = change { ($0.machine.cancel(connection), 0) }
         retryWithout(cancelled)
         return cancelled
     }

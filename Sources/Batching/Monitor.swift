@@ -1,3 +1,5 @@
+internal import CPlatform
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -27,17 +29,8 @@ public final class Monitor<State>: @unchecked Sendable {
 
     public init(_ state: sending State) {
         mutex = .allocate(capacity: 1)
-        // What the lock is held for takes a microsecond or two, and to wake a thread that slept until then may take
-        // fifty: who finds it taken looks again for a while. With these arguments no call can fail on Linux.
-        #if canImport(Glibc)
-            var attributes = pthread_mutexattr_t()
-            pthread_mutexattr_init(&attributes)
-            pthread_mutexattr_settype(&attributes, Int32(PTHREAD_MUTEX_ADAPTIVE_NP))
-            pthread_mutex_init(mutex, &attributes)
-            pthread_mutexattr_destroy(&attributes)
-        #else
-            pthread_mutex_init(mutex, nil)
-        #endif
+        // With these arguments it cannot fail on Linux.
+        pthread_mutex_init(mutex, nil)
         self.state = state
     }
 
@@ -46,7 +39,27 @@ public final class Monitor<State>: @unchecked Sendable {
         mutex.deallocate()
     }
 
-    private func lock() { pthread_mutex_lock(mutex) }
+    /// Pauses, some tens of cycles each, that a thread spends looking for the lock before it sleeps: about as long as
+    /// it takes to fall asleep and be woken.
+    private static var patience: Int { 3000 }
+
+    /// What the lock is held for takes a microsecond or two. If who finds it taken fell asleep at once, on many cores
+    /// all of them soon would, each waking the next: at a wake-up a turn, in which nobody holds the lock for fifty
+    /// microseconds. So it looks again for a while, more and more seldom.
+    private func lock() {
+        var pauses = 1
+        var spent = 0
+        while pthread_mutex_trylock(mutex) != 0 {
+            guard spent < Self.patience else {
+                pthread_mutex_lock(mutex)
+                return
+            }
+            for _ in 0..<pauses { exemplar_pause() }
+            spent += pauses
+            // Who has the lock may be waiting for this core.
+            if pauses < 64 { pauses *= 2 } else { sched_yield() }
+        }
+    }
 
     private func unlock() { pthread_mutex_unlock(mutex) }
 

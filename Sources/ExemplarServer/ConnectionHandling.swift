@@ -4,7 +4,7 @@ import JSONRPC
 import Platform
 
 /// What a connection does in its turn: from bytes to lines, and from replies to bytes.
-extension Server {
+extension EventLoop {
     func handle(_ event: Poller.Event, connection token: UInt64) {
         // Gone already, by an event of the same turn.
         guard let connection = connections[token] else { return }
@@ -15,16 +15,16 @@ extension Server {
         // Storage doubles as it grows. What comes to a connection that lingers is not kept.
         if event.ready.contains(.read), connection.lingersUntil == nil,
             connection.accountedInput > ServerConfiguration.fairOutput,
-            memory.roomForLines(growth: connection.accountedInput) == .later
+            shared.memory.roomForLines(growth: connection.accountedInput) == .later
         {
             // It is read again by the first sweep that finds room.
             connection.waitsForMemory = true
-            connection.isOwedLine = true
+            setOwedLine(true, connection)
         } else if event.ready.contains(.read) {
             switch connection.receive(through: chunk) {
             case .bytes(let count):
                 connection.lastReceived = .now
-                statistics.update { $0.bytesReceived += UInt64(count) }
+                shared.statistics.update { $0.bytesReceived += UInt64(count) }
             case .none: break
             case .end: connection.hasEnded = true
             case .failure:
@@ -35,29 +35,33 @@ extension Server {
         advance(connection)
         // What is left are lines that have not ended, or wait for their turn.
         guard connections[token] != nil, connection.accountedInput > ServerConfiguration.fairOutput,
-            memory.roomForLines() == .none
+            shared.memory.roomForLines() == .none
         else { return }
         // What connections keep for their next line makes way for the lines that have begun.
         for other in connections.values { releaseStorage(other) }
-        if memory.roomForLines() == .none { refuseLine(connection) }
+        // Other loops' connections too, but nobody waits for those: a line that is refused may come again.
+        for (loop, mailbox) in shared.outbox.mailboxes.enumerated() where loop != index {
+            mailbox.post([.order(.releaseStorage)])
+        }
+        if shared.memory.roomForLines() == .none { refuseLine(connection) }
     }
 
     /// Closes a connection whose line finds no room, once it has what it is owed; of what it sends nothing is kept.
     private func refuseLine(_ connection: Connection) {
-        if let count = refusedLines.pass(.now) {
-            log.warning(
+        if let count = shared.refusedLines.withLock({ $0.pass(.now) }) {
+            shared.log.warning(
                 "closing connections: the lines that clients have begun take too much memory",
                 [.init("connections", .int(count))])
         }
         connection.framer = LineFramer(maxLineBytes: connection.framer.maxLineBytes)
         connection.lineStarted = nil
-        connection.isOwedLine = false
+        setOwedLine(false, connection)
         connection.isClosing = true
         let error = ResponseError.overloaded(.milliseconds(100)) {
             "The lines that clients have begun take all the memory that they may: connect again in \($0) ms, or send "
                 + "shorter lines."
         }
-        answer(.failure(error), ReplyAddress(connection: connection.id, id: .null, batch: nil), connection)
+        answer(.failure(error), unnamed(connection), connection)
         advance(connection)
     }
 
@@ -81,7 +85,7 @@ extension Server {
             account(connection)
             if sent > 0 {
                 connection.lastSent = .now
-                statistics.update { $0.bytesSent += UInt64(sent) }
+                shared.statistics.update { $0.bytesSent += UInt64(sent) }
             }
             // Sending may have made room for lines that wait in the framer.
             guard sent > 0, !connection.isPaused, takeLines(connection, &left) else { break }
@@ -92,7 +96,7 @@ extension Server {
             backlog.append(connection.id.rawValue)
         }
         if connection.isIdle, !connection.waitsForTurn,
-            connection.isClosing || connection.hasEnded || drainDeadline != nil
+            connection.isClosing || connection.hasEnded || isDraining
         {
             guard finish(connection) else { return }
         }
@@ -147,12 +151,10 @@ extension Server {
             case .line(let line): left -= take(line, connection)
             case .tooLong:
                 left -= 1
-                answer(
-                    .failure(tooLong(connection)),
-                    ReplyAddress(connection: connection.id, id: .null, batch: nil), connection)
+                answer(.failure(tooLong(connection)), unnamed(connection), connection)
             }
         }
-        if hasTaken, !connection.waitsForMemory { connection.isOwedLine = false }
+        if hasTaken, !connection.waitsForMemory { setOwedLine(false, connection) }
         // A client that must take replies first may be long in asking for the next line.
         connection.framer.releaseLine()
         if !connection.framer.isInsideLine {
@@ -165,7 +167,7 @@ extension Server {
 
     private func tooLong(_ connection: Connection) -> ResponseError {
         let limit = connection.framer.maxLineBytes
-        guard !connection.isAuthorized, limit < configuration.maxLineBytes else {
+        guard !connection.isAuthorized, limit < shared.configuration.maxLineBytes else {
             return .lineTooLong(maxLineBytes: limit)
         }
         return ResponseError(
@@ -177,20 +179,35 @@ extension Server {
     /// Takes note of the storage of a line that has not ended, and of what is kept for the next.
     private func accountInput(_ connection: Connection) {
         let capacity = connection.framer.capacity
-        memory.addLines(capacity - connection.accountedInput)
+        shared.memory.addLines(capacity - connection.accountedInput)
         connection.accountedInput = capacity
     }
 
     /// Closes a connection; what was queued for it is not computed.
     func remove(_ connection: Connection) {
         guard connections.removeValue(forKey: connection.id.rawValue) != nil else { return }
-        memory.addWaiting(-connection.accountedOutput)
-        memory.addLines(-connection.accountedInput)
+        setOwedLine(false, connection)
+        shared.memory.addWaiting(-connection.accountedOutput)
+        shared.memory.addLines(-connection.accountedInput)
         poller.remove(connection.descriptor)
         if connection.inFlight > 0 {
-            _ = batcher.cancel(connection.id)
-            images.cancel(connection.id)
+            _ = shared.batcher.cancel(connection.id)
+            shared.images.cancel(connection.id)
         }
-        statistics.update { $0.connections -= 1 }
+        shared.statistics.update { $0.connections -= 1 }
+        figures.connections.add(-1)
+    }
+
+    /// Takes note of whether a connection has a line that waits, or has waited, for memory.
+    private func setOwedLine(_ isOwed: Bool, _ connection: Connection) {
+        guard connection.isOwedLine != isOwed else { return }
+        connection.isOwedLine = isOwed
+        guard isOwed else {
+            figures.owedLines.add(-1)
+            // A reload may have waited for it.
+            shared.wakeServer()
+            return
+        }
+        figures.owedLines.add(1)
     }
 }

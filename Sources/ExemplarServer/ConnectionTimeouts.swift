@@ -2,7 +2,7 @@ import Batching
 import JSONRPC
 
 /// Clients that stop in the middle of something.
-extension Server {
+extension EventLoop {
     /// Closes the connections whose client has stopped in the middle of something, or has not begun.
     func sweep(_ now: ContinuousClock.Instant) {
         strangers.removeAll { connections[$0]?.isAuthorized ?? true }
@@ -13,40 +13,41 @@ extension Server {
                 }
                 continue
             }
-            log.debug("closing a connection: \(reason)", [.init("connection", .int(Int(connection.id.rawValue)))])
+            shared.log.debug(
+                "closing a connection: \(reason)", [.init("connection", .int(Int(connection.id.rawValue)))])
             remove(connection)
         }
         for connection in connections.values
-        where connection.waitsForMemory && memory.roomForLines(growth: connection.accountedInput) != .later {
+        where connection.waitsForMemory && shared.memory.roomForLines(growth: connection.accountedInput) != .later {
             connection.waitsForMemory = false
             advance(connection)
         }
-        guard let limit = configuration.authTimeout else { return }
+        guard let limit = shared.configuration.authTimeout else { return }
         for token in strangers {
             guard let connection = connections[token], connection.opened.duration(to: now) > limit else { continue }
             turnAway(
                 connection, .unauthorized,
                 "No token came in time: connect again, and send the method auth at once.")
-            log.debug("closing a connection: no token came", [.init("connection", .int(Int(token)))])
+            shared.log.debug("closing a connection: no token came", [.init("connection", .int(Int(token)))])
             remove(connection)
         }
     }
 
     private func overdue(_ connection: Connection, _ now: ContinuousClock.Instant) -> String? {
         if let end = connection.lingersUntil { return end <= now ? "its client does not close" : nil }
-        if !connection.output.isEmpty, connection.lastSent.duration(to: now) > configuration.writeTimeout {
+        if !connection.output.isEmpty, connection.lastSent.duration(to: now) > shared.configuration.writeTimeout {
             return "its client takes no replies"
         }
         // While it is not read the delay is the server's.
         if let started = connection.lineStarted, !connection.isPaused, !connection.waitsForTurn,
             !connection.waitsForMemory, !connection.hasEnded
         {
-            if connection.lastReceived.duration(to: now) > configuration.readTimeout {
+            if connection.lastReceived.duration(to: now) > shared.configuration.readTimeout {
                 return "a line stopped half-way"
             }
-            if started.duration(to: now) > configuration.lineTimeout { return "a line took too long" }
+            if started.duration(to: now) > shared.configuration.lineTimeout { return "a line took too long" }
         }
-        if let limit = configuration.idleTimeout, connection.isIdle, connection.lineStarted == nil,
+        if let limit = shared.configuration.idleTimeout, connection.isIdle, connection.lineStarted == nil,
             max(connection.lastReceived, connection.lastSent).duration(to: now) > limit
         {
             return "it was idle"

@@ -1,69 +1,165 @@
 import Batching
 import CPlatform
+import ExemplarNetwork
 import Glibc
+import JSONRPC
 import Platform
 
-/// What the event loop does between two turns: computes what is brief, looks out for what comes soon, sleeps.
-extension Server {
-    /// How long the sockets are not looked at while there is more work than all workers can begin. Requests that wait
-    /// for tens of milliseconds, or are refused, hardly notice, and one turn takes what came on many connections,
-    /// instead of one turn each that takes a core from a worker.
-    ///
-    /// Nothing ends it, a finished batch neither: a scheduler that is fair keeps a thread that wakes microseconds
-    /// after it fell asleep from its core until the next tick, up to 4 ms, and with it every refusal that is due.
-    private static let rest: Duration = .microseconds(500)
-
-    /// The events of the next turn.
-    func nextEvents() -> [Poller.Event] {
-        let events = waitForEvents()
-        if !events.isEmpty { anticipation.didHear(at: .now) }
-        return events
+/// Owns connections and their timers: hands work to the batcher, takes replies from the outbox.
+///
+/// One thread runs it: the first loop's is the server's own, which owns the signals and the listening sockets, too
+/// (`Server.run`); of the others each has one of its own (`run`). Nothing in it blocks but the waiting for events:
+/// models are loaded by a thread of their own, and computed by the workers. Only where all of them are idle and what
+/// waits is done in a moment does it compute itself (`EventWaiting.swift`), so that a lone request meets no thread that
+/// sleeps.
+///
+/// Unchecked: whoever made it hands it to its thread, and nobody else touches it.
+final class EventLoop: @unchecked Sendable {
+    /// What the server has for a loop.
+    enum Order: Sendable {
+        /// A new connection. If it makes way, one that has not shown the token is closed for it.
+        case open(Int32, ConnectionID, makesWay: Bool)
+        /// Other models serve.
+        case refreshModels
+        /// Other loops have lines for which there is no room.
+        case releaseStorage
+        /// No more work is taken: connections close as soon as they are owed nothing.
+        case drain
+        /// The thread ends.
+        case stop
     }
 
-    private func waitForEvents() -> [Poller.Event] {
-        guard backlog.isEmpty, !mayBeBrief else { return poller.wait(timeout: .zero) }
-        if isAnticipating {
-            isAnticipating = false
-            let events = lookOut()
-            guard events.isEmpty else { return events }
-        }
-        guard !isCrowded else {
-            usleep(UInt32(Self.rest / .microseconds(1)))
-            // Nor is anything waited for after it: the next request would end that at any moment.
-            return poller.wait(timeout: .zero)
-        }
-        return poller.wait(timeout: timeout())
+    /// Tokens of the poller below this are the mailboxes', signals' and listening sockets'; from here on they are
+    /// connections.
+    static let firstConnection: UInt64 = 16
+    private static let mailToken: UInt64 = 0
+
+    let index: Int
+    let shared: SharedState
+    let poller: Poller
+    var parser: RequestParser
+    var serving = ServingModels.Copy()
+    var connections: [UInt64: Connection] = [:]
+    /// The newest connection, and the one that was it when this turn's events were waited for: all up to it have been
+    /// heard.
+    var newest: UInt64 = 0
+    var heard: UInt64 = 0
+    /// Connections that came in this turn.
+    var arrivals = 0
+    var lastBatch: UInt64 = 0
+    /// Connections that had not shown the token when they were last looked through, the oldest first.
+    var strangers: [UInt64] = []
+    /// Connections that have had their turn and have more lines.
+    var backlog: [UInt64] = []
+    var nextSweep: ContinuousClock.Instant?
+    var isDraining = false
+    private var isStopped = false
+    /// What is received goes through it: the line of some dozens of patches in one call.
+    let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 128 << 10, alignment: 64)
+    /// What the event loop computes itself, on its own thread.
+    let ownWorker: Worker
+    var scratch = Worker.Scratch()
+    /// Whether something was admitted for which no worker was woken.
+    var mayBeBrief = false
+    var anticipation = Anticipation()
+    /// Whether the next turn begins by looking out for what comes soon.
+    var isAnticipating = false
+
+    /// - Parameter index: which of the loops it is; 0 is the server's own.
+    init(_ index: Int, _ shared: SharedState, _ ownWorker: Worker) throws(ServerError) {
+        self.index = index
+        self.shared = shared
+        self.ownWorker = ownWorker
+        parser = RequestParser(maxEntries: shared.configuration.queue)
+        guard let poller = Poller() else { throw ServerError("Cannot watch sockets: \(errorText()).") }
+        self.poller = poller
+        try watch(shared.outbox.mailboxes[index].wakeUp.descriptor, token: Self.mailToken)
     }
 
-    /// Whether more waits than all workers can take at once, and than they can compute while this thread rests. One
-    /// that is idle now is about to take some.
-    private var isCrowded: Bool {
-        batcher.read {
-            $0.batchablePatchCount >= $0.limits.workers * $0.limits.maxBatch && $0.timeToCompute() > Self.rest * 2
+    deinit { chunk.deallocate() }
+
+    /// Watches a descriptor that is no connection.
+    func watch(_ descriptor: Int32, token: UInt64) throws(ServerError) {
+        guard poller.add(descriptor, .read, token: token) else {
+            throw ServerError("Cannot watch descriptors: \(errorText()).")
         }
     }
 
-    /// Looks for events again and again for a short time, without sleeping.
-    private func lookOut() -> [Poller.Event] {
-        let end = ContinuousClock.now + Anticipation.window
-        while true {
-            let events = poller.wait(timeout: .zero)
-            if !events.isEmpty || .now >= end { return events }
-            // Whom this thread waits for may be waiting for its core.
-            sched_yield()
+    var figures: LoopFigures { shared.loops[index] }
+
+    /// Until the server says that it is over.
+    func run() {
+        requestShortSlice()
+        while !isStopped {
+            for event in nextEvents(until: nil) { handle(event) }
+            endTurn()
         }
     }
 
-    /// Computes what waits itself where that is brief and all workers are idle: the request is answered by the thread
-    /// that read it, and nobody but the crew is woken.
-    func computeIfBrief() {
-        guard mayBeBrief else { return }
-        mayBeBrief = false
-        guard let batch = batcher.nextIfBrief() else { return }
-        take(ownWorker.complete(batch, &scratch, expectsMore: anticipation.isSoon))
-        anticipation.didAnswer(at: .now)
-        isAnticipating = anticipation.isSoon
-        // What did not go into that batch.
-        mayBeBrief = batcher.read { $0.queuedPatchCount > 0 }
+    /// Threads that need little at a time are run sooner.
+    func requestShortSlice() { exemplar_request_slice(100_000) }
+
+    func handle(_ event: Poller.Event) {
+        if event.token == Self.mailToken { takeDeliveries() } else { handle(event, connection: event.token) }
+    }
+
+    /// What a turn does after its events.
+    func endTurn() {
+        takeBacklog()
+        computeIfBrief()
+        runTimers()
+        tellFigures()
+    }
+
+    func take(_ order: Order) {
+        switch order {
+        case .open(let descriptor, let id, let makesWay):
+            open(descriptor, id, makesWay: makesWay)
+            arrivals += 1
+        case .refreshModels: serving.refresh(from: shared.models)
+        case .releaseStorage: for connection in connections.values { releaseStorage(connection) }
+        case .drain: drain()
+        case .stop: isStopped = true
+        }
+    }
+
+    func drain() {
+        isDraining = true
+        for connection in connections.values where connection.isIdle { advance(connection) }
+    }
+
+    /// When there is something to do whatever comes.
+    var nextTime: ContinuousClock.Instant? {
+        [shared.batcher.nextDeadline, shared.images.nextDeadline, nextSweep].compactMap(\.self).min()
+    }
+
+    private func runTimers() {
+        let now = ContinuousClock.now
+        // Whose timer it is that goes off, the client may be another loop's.
+        for job in shared.batcher.expire() { takeOrPass(.expired(job.task)) }
+        for order in shared.images.expire() {
+            takeOrPass(.decoded(.failure(.deadlineExceeded), order.address, order.deadline))
+        }
+        if connections.isEmpty {
+            nextSweep = nil
+        } else if nextSweep.map({ $0 <= now }) ?? true {
+            sweep(now)
+            nextSweep = now + .milliseconds(250)
+        }
+    }
+
+    private func takeOrPass(_ delivery: Delivery) { take(shared.outbox.post([delivery], keepingThoseFor: index)) }
+
+    /// Lets the server know what it chooses the loop of a new connection by, and what a drain waits for.
+    private func tellFigures() {
+        if shared.handler.token != nil { figures.oldestStranger = heardStranger() }
+        if arrivals > 0 {
+            figures.arriving.add(-arrivals)
+            arrivals = 0
+        }
+        guard isDraining else { return }
+        figures.busy.set(connections.values.count { !$0.isIdle })
+        figures.untaken.set(connections.values.count { !$0.output.isEmpty })
+        if index > 0 { shared.wakeServer() }
     }
 }

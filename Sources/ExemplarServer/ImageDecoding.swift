@@ -47,7 +47,7 @@ final class ImageDecoding: Sendable {
     var jobCount: Int { queue.read { $0.jobCount } }
 
     /// When `expire` has something to do, or somewhat earlier.
-    var nextDeadline: ContinuousClock.Instant? { queue.read { $0.nextDeadline } }
+    var nextDeadline: ContinuousClock.Instant? { queue.nextDeadline }
 
     /// Lets the orders go whose deadline has passed.
     func expire() -> [ImageOrder] {

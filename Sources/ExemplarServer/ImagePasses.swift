@@ -123,13 +123,8 @@ final class ImagePasses: @unchecked Sendable {
     /// Tells that there is more memory than before, freed elsewhere.
     func capacityGrew() { didRelease() }
 
-    /// Whether an embedder is kept that nobody has used for a while.
-    func hasStale(_ now: ContinuousClock.Instant) -> Bool {
-        kept.withLock { $0.contains { $0.since + Self.patience <= now } }
-    }
-
-    /// Whether any embedder is kept.
-    var hasKept: Bool { kept.withLock { !$0.isEmpty } }
+    /// When an embedder is kept that nobody has used for a while; nil where none is kept.
+    var nextStale: ContinuousClock.Instant? { kept.withLock { $0.first.map { $0.since + Self.patience } } }
 
     /// Frees what is kept; with `stale`, only what nobody has used for a while.
     func forget(stale now: ContinuousClock.Instant? = nil) {

@@ -2,8 +2,10 @@ import Batching
 import ExemplarNetwork
 import JSONRPC
 
-/// Where a reply goes: a connection, the request's id, and the JSON-RPC batch that the request came in, if any.
+/// Where a reply goes: a connection and the event loop that has it, the request's id, and the JSON-RPC batch that the
+/// request came in, if any.
 struct ReplyAddress: Sendable {
+    let loop: Int
     let connection: ConnectionID
     let id: RequestID
     let batch: UInt64?
@@ -15,7 +17,7 @@ struct ReplyAddress: Sendable {
     }
 }
 
-/// What other threads hand to the event loop.
+/// What other threads hand to an event loop about the requests of its connections.
 enum Delivery: Sendable {
     /// A reply as its address wrote it, and its code where it is an error.
     case reply(InferenceTask, ByteBuffer, ErrorCode?)
@@ -23,37 +25,76 @@ enum Delivery: Sendable {
     case decoded(Result<InferenceTask, ResponseError>, ReplyAddress, ContinuousClock.Instant?)
     /// The deadline of a request passed while it was computed.
     case expired(InferenceTask)
-    /// Models that others have taken the place of are freed.
-    case retired
-    /// The models are loaded, or could not be.
-    case models(Result<ModelSet, ModelError>)
+    /// The server has something for the loop.
+    case order(EventLoop.Order)
+
+    /// The loop that it is for; nil where whoever posts it says so.
+    fileprivate var loop: Int? {
+        switch self {
+        case .reply(let task, _, _), .expired(let task): task.address.loop
+        case .decoded(_, let address, _): address.loop
+        case .order: nil
+        }
+    }
 }
 
-/// From the workers to the event loop, in order.
+/// From the workers to the event loops, in order to each.
 final class Outbox: Sendable {
-    let wakeUp: WakeUp
-    private let deliveries = Monitor<[Delivery]>([])
+    /// One of each loop.
+    let mailboxes: [Mailbox<Delivery>]
 
-    init() throws(ServerError) { wakeUp = try WakeUp() }
+    init(loops count: Int) throws(ServerError) {
+        var mailboxes: [Mailbox<Delivery>] = []
+        for _ in 0..<count { mailboxes.append(try Mailbox()) }
+        self.mailboxes = mailboxes
+    }
 
     func post(_ delivery: Delivery) { post([delivery]) }
 
-    /// Posts what a batch led to, and wakes the event loop once for all of it; where that is nothing, too: that a
-    /// worker is idle may be what a drain or a kept embedder waits for.
+    /// Posts what a batch led to, and wakes each loop that it is for once; where that is nothing, the first: that a
+    /// worker is idle may be what a drain waits for.
     func post(_ news: [Delivery]) {
-        let wakes = deliveries.withLock { deliveries in
-            defer { deliveries.append(contentsOf: news) }
-            return deliveries.isEmpty
+        guard mailboxes.count > 1, !news.isEmpty else { return mailboxes[0].post(news) }
+        post(news, notTo: nil)
+    }
+
+    /// Posts what is for the other loops, and returns what is for this one.
+    func post(_ news: [Delivery], keepingThoseFor loop: Int) -> [Delivery] {
+        guard mailboxes.count > 1 else { return news }
+        post(news, notTo: loop)
+        return news.filter { $0.loop == loop }
+    }
+
+    private func post(_ news: [Delivery], notTo loop: Int?) {
+        for index in mailboxes.indices where index != loop {
+            let part = news.filter { $0.loop == index }
+            if !part.isEmpty { mailboxes[index].post(part) }
+        }
+    }
+}
+
+/// What other threads hand to one that waits for descriptors, in order.
+final class Mailbox<Item: Sendable>: Sendable {
+    let wakeUp: WakeUp
+    private let items = Monitor<[Item]>([])
+
+    init() throws(ServerError) { wakeUp = try WakeUp() }
+
+    /// Adds items, and wakes the thread where it is not on its way already; with none, too.
+    func post(_ more: [Item]) {
+        let wakes = items.withLock { items in
+            defer { items.append(contentsOf: more) }
+            return items.isEmpty
         }
         if wakes { wakeUp.signal() }
     }
 
     /// Everything that was posted, in order.
-    func takeAll() -> [Delivery] {
+    func takeAll() -> [Item] {
         wakeUp.clear()
-        return deliveries.withLock { deliveries in
-            defer { deliveries = [] }
-            return deliveries
+        return items.withLock { items in
+            defer { items = [] }
+            return items
         }
     }
 }

@@ -2,7 +2,7 @@ import Batching
 import JSONRPC
 
 /// From replies to bytes that wait for their client.
-extension Server {
+extension EventLoop {
     /// Puts a reply of the event loop's own into the output; where there is no room for it, a short one in its place.
     func answer(_ content: Response.Content, _ address: ReplyAddress, _ connection: Connection) {
         var (content, address) = (content, address)
@@ -12,7 +12,8 @@ extension Server {
             content = .failure(.tooManyReplies)
             // An id may be megabytes.
             if address.id.json.count > ServerConfiguration.shortReply {
-                address = ReplyAddress(connection: address.connection, id: .null, batch: address.batch)
+                address = ReplyAddress(
+                    loop: index, connection: address.connection, id: .null, batch: address.batch)
             }
             reply = ByteBuffer()
             address.write(content, to: &reply)
@@ -24,14 +25,14 @@ extension Server {
     /// Whether the event loop may put so many bytes of replies of its own into a client's output: what workers write
     /// has had its room since it was admitted. A client that takes its replies is always heard.
     func hasRoom(for byteCount: Int, _ connection: Connection) -> Bool {
-        let holdings = memory.holdings
+        let holdings = shared.memory.holdings
         return connection.waitingByteCount + byteCount <= fairOutput(holdings)
             || holdings.hasRoomForRequest(byteCount)
     }
 
     /// Bytes of replies that any connection may have waiting, whatever those of all together hold.
     private func fairOutput(_ holdings: MemoryHoldings) -> Int {
-        let share = holdings.capacities.requests / 2 / max(1, connections.count)
+        let share = holdings.capacities.requests / 2 / max(1, shared.connectionCount)
         // As much as a connection keeps anyway: `stats` is answered in the middle of a reload, too.
         return min(ServerConfiguration.fairOutput, max(ServerConfiguration.keptOutput, share))
     }
@@ -47,17 +48,22 @@ extension Server {
     /// that has some to take is not read.
     func account(_ connection: Connection) {
         let held = connection.waitingCapacity
-        let holdings = memory.addWaiting(held - connection.accountedOutput)
+        let holdings = shared.memory.addWaiting(held - connection.accountedOutput)
         connection.accountedOutput = held
         connection.isThrottled =
             connection.waitingByteCount > fairOutput(holdings)
             && holdings.waiting > min(ServerConfiguration.crowdedOutput, holdings.capacities.requests / 4)
     }
 
-    func count(_ code: ErrorCode) { statistics.update { $0.errors[code, default: 0] += 1 } }
+    func count(_ code: ErrorCode) { shared.statistics.update { $0.errors[code, default: 0] += 1 } }
 
-    /// Replies that workers have finished, models that were loaded.
-    func takeDeliveries() { take(outbox.takeAll()) }
+    /// An address in a connection for what answers no request, or one whose id is not known.
+    func unnamed(_ connection: Connection) -> ReplyAddress {
+        ReplyAddress(loop: index, connection: connection.id, id: .null, batch: nil)
+    }
+
+    /// Replies that workers have finished, and what the server has for this loop.
+    func takeDeliveries() { take(shared.outbox.mailboxes[index].takeAll()) }
 
     func take(_ deliveries: [Delivery]) {
         var touched: Set<UInt64> = []
@@ -81,8 +87,7 @@ extension Server {
                 }
                 touched.insert(address.connection.rawValue)
             case .expired(let task): answerExpired(task.address, owed: task.replyByteCount)
-            case .retired: retiringCount -= 1
-            case .models(let result): finishLoading(result)
+            case .order(let order): take(order)
             }
         }
         for token in touched {

@@ -42,14 +42,14 @@ struct RequestHandler {
     }
 
     func outcome(
-        of request: Request, models: ModelSet?, readiness: Readiness, isAuthorized: Bool, address: ReplyAddress,
-        arrival: ContinuousClock.Instant, statistics: () -> ByteBuffer
+        of request: Request, models: ModelSet?, isDraining: Bool, readiness: () -> Readiness, isAuthorized: Bool,
+        address: ReplyAddress, arrival: ContinuousClock.Instant, statistics: () -> ByteBuffer
     ) -> Outcome {
         do throws(ResponseError) {
             switch request {
             case .live: return .result(Self.ok)
             case .ready:
-                try check(readiness)
+                try check(readiness())
                 return .result(Self.ok)
             case .auth(let token):
                 guard matches(token) else { throw ResponseError(.unauthorized, "The token is wrong.") }
@@ -61,7 +61,7 @@ struct RequestHandler {
                     .unauthorized, "This server asks for a token: send the method auth with it first.")
             }
             if case .stats = request { return .written(statistics()) }
-            if readiness == .draining {
+            if isDraining {
                 throw ResponseError(.draining, "The server is shutting down; ask another, or again when it is back.")
             }
             guard let models else {

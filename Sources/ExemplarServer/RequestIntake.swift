@@ -2,10 +2,12 @@ import Batching
 import JSONRPC
 
 /// From lines to requests, and from requests to the queue or to an answer.
-extension Server {
+extension EventLoop {
     /// Handles a line; returns how many requests it held, a line that is none counting as one.
     func take(_ line: UnsafeRawBufferPointer, _ connection: Connection) -> Int {
         let arrival = ContinuousClock.now
+        // Before every line: whoever was told that the server is ready meets no loop that has no models yet.
+        serving.refresh(from: shared.models)
         // What a JSON-RPC batch asks for again is not counted again: all of it is handled at one time.
         var written: ByteBuffer?
         switch parser.parse(line) {
@@ -15,9 +17,7 @@ extension Server {
         case .batch(let entries):
             let expected = entries.count { $0.id != nil }
             guard hasRoom(for: expected * ServerConfiguration.shortReply, connection) else {
-                answer(
-                    .failure(.tooManyReplies), ReplyAddress(connection: connection.id, id: .null, batch: nil),
-                    connection)
+                answer(.failure(.tooManyReplies), unnamed(connection), connection)
                 return entries.count
             }
             var batch: UInt64?
@@ -38,7 +38,7 @@ extension Server {
     ) {
         // Nobody would learn what became of a notification, so nothing is computed for it.
         guard let id = incoming.id else { return }
-        let address = ReplyAddress(connection: connection.id, id: id, batch: batch)
+        let address = ReplyAddress(loop: index, connection: connection.id, id: id, batch: batch)
         // What stands behind the last wrong token in a batch is not looked at.
         guard !connection.isClosing else {
             answer(.failure(ResponseError(.unauthorized, "Too many wrong tokens.")), address, connection)
@@ -51,16 +51,17 @@ extension Server {
             answer(.failure(error), address, connection)
             return
         }
-        self.statistics.update { $0.requests[request.method, default: 0] += 1 }
-        let outcome = handler.outcome(
-            of: request, models: models, readiness: readiness, isAuthorized: connection.isAuthorized, address: address,
-            arrival: arrival
+        shared.statistics.update { $0.requests[request.method, default: 0] += 1 }
+        let outcome = shared.handler.outcome(
+            of: request, models: serving.models, isDraining: isDraining, readiness: { shared.observer.readiness },
+            isAuthorized: connection.isAuthorized, address: address, arrival: arrival
         ) {
             if let statistics { return statistics }
             var text = ByteBuffer()
             text.append(
-                json: self.statistics.json(
-                    LoadFigures(batcher, images), memory.holdings, connectionLimit: configuration.maxConnections))
+                json: shared.statistics.json(
+                    LoadFigures(shared.batcher, shared.images), shared.memory.holdings,
+                    connectionLimit: shared.configuration.maxConnections))
             statistics = text
             return text
         }
@@ -75,12 +76,12 @@ extension Server {
             }
         case .authorized:
             connection.isAuthorized = true
-            connection.framer.maxLineBytes = configuration.maxLineBytes
+            connection.framer.maxLineBytes = shared.configuration.maxLineBytes
             answer(.result(RequestHandler.ok), address, connection)
         case .work(let task, let deadline): admit(task, deadline, connection)
         case .images(let order):
             // An order that waits for the decoder is in flight, and its reply is not known yet.
-            settle(images.submit(order), of: order.address, owed: 0, connection) { retryAfter in
+            settle(shared.images.submit(order), of: order.address, owed: 0, connection) { retryAfter in
                 .overloaded(retryAfter) { "Too many images wait to be decoded; try again in \($0) ms." }
             }
         }
@@ -90,12 +91,18 @@ extension Server {
         _ task: InferenceTask, _ deadline: ContinuousClock.Instant?, _ connection: Connection, isAccepted: Bool = false
     ) {
         // A long reply takes longer to write than a patch to compute.
-        let mayBeBrief = task.replyByteCount <= ServerConfiguration.briefReply
-        let admission = batcher.admit(
-            InferenceJob(task: task), deadline: deadline, isAccepted: isAccepted, defersBrief: mayBeBrief)
-        if mayBeBrief, case .admitted = admission { self.mayBeBrief = true }
+        let job = InferenceJob(task: task)
+        let admission: InferenceBatcher.StateMachine.Admission
+        if task.replyByteCount <= ServerConfiguration.briefReply {
+            let isDeferred: Bool
+            (admission, isDeferred) = shared.batcher.admitDeferringBrief(
+                job, deadline: deadline, isAccepted: isAccepted)
+            mayBeBrief = mayBeBrief || isDeferred
+        } else {
+            admission = shared.batcher.admit(job, deadline: deadline, isAccepted: isAccepted)
+        }
         settle(admission, of: task.address, owed: task.replyByteCount, connection) {
-            handler.overloaded(retryAfter: $0)
+            shared.handler.overloaded(retryAfter: $0)
         }
     }
 

@@ -22,6 +22,8 @@ public struct ServerConfiguration: Sendable {
     public var unixPath: String?
     /// Worker threads; nil for one on every usable core.
     public var threads: Int?
+    /// Threads that read requests and send replies; nil for as many as `threads` keep busy.
+    public var eventLoops: Int?
     /// The most bytes of memory that the server may plan for; nil for the process's own limit.
     public var memoryLimit: Int?
     public var options = ModelOptions()
@@ -62,6 +64,12 @@ public struct ServerConfiguration: Sendable {
     public init(models: Models) {
         self.models = models
     }
+
+    /// Worker threads that one event loop feeds with requests of a single patch.
+    public static let threadsOfLoop = 4
+    public static let mostEventLoops = 64
+
+    static func eventLoops(threads: Int) -> Int { min(mostEventLoops, max(1, threads / threadsOfLoop)) }
 
     /// The longest line before `auth` where there is a token, beside the token itself: room for a request of some
     /// patches, so that its answer has its id.

@@ -45,6 +45,52 @@ import Testing
         tally.wait { $0.endedWorkers == workers ? () : nil }
     }
 
+    /// What is read beside the lock is what the state machine says, after whatever happened.
+    @Test func figuresBesideTheLock() {
+        let seed: UInt64 = 20_261_127
+        var random = SeededGenerator(seed: seed)
+        let start = ContinuousClock.now
+        let clock = Monitor(start)
+        let batcher = Batcher<TestJob, ContinuousClock.Instant>(
+            limits: BatchingLimits(maxBatch: 8, queue: 40, workers: 3), now: { clock.withLock { $0 } })
+        var running: [Batch<TestJob, ContinuousClock.Instant>] = []
+        var (refusals, deadlines, expired) = (0, 0, 0)
+        for name in 0..<4000 {
+            switch Int.random(in: 0..<8, using: &random) {
+            case 0..<4:
+                let job = TestJob(
+                    name, of: .random(in: 0..<3, using: &random),
+                    key: (["a", "b", "S", "3"] as [TestKey]).randomElement(using: &random)!,
+                    patches: .random(in: 1...6, using: &random))
+                let wait = Int.random(in: -1...9, using: &random)
+                _ = batcher.admit(
+                    job, deadline: wait > 5 ? nil : clock.withLock { $0 + .nanoseconds(wait * 1_000_003) })
+            case 4: expired += batcher.expire().count
+            case 5 where name % 5 == 0: _ = batcher.cancel(ConnectionID(.random(in: 0..<3, using: &random)))
+            case 5: clock.withLock { $0 += .nanoseconds(700_001) }
+            case 6 where !running.isEmpty: _ = batcher.finish(running.removeFirst())
+            default:
+                guard batcher.read({ $0.wantedWorkerCount }) > 0 else { continue }
+                if let batch = batcher.next(reserve: { _, _ in true }) { running.append(batch) }
+            }
+            let (queued, batchable, deadline) = batcher.read {
+                ($0.queuedPatchCount, $0.batchablePatchCount, $0.nextDeadline)
+            }
+            #expect(batcher.queuedPatchCount == queued, "seed \(seed), step \(name)")
+            #expect(batcher.batchablePatchCount == batchable, "seed \(seed), step \(name)")
+            // Whole nanoseconds are counted, and these are.
+            #expect(batcher.nextDeadline == deadline, "seed \(seed), step \(name)")
+            if deadline != nil { deadlines += 1 }
+            for isPiece in [false, true] {
+                let count = Int.random(in: 0...50, using: &random)
+                let expected = batcher.read { $0.refusal(of: count, inPieces: isPiece) }
+                #expect(batcher.refusal(of: count, inPieces: isPiece) == expected, "seed \(seed), step \(name)")
+                if expected != nil { refusals += 1 }
+            }
+        }
+        #expect(refusals > 100 && deadlines > 100 && expired > 100)
+    }
+
     /// Memory for one piece at a time: while it runs, the other worker is free for what needs none.
     @Test func noWorkerWaitsForWhatAPieceNeeds() {
         typealias Instant = ContinuousClock.Instant
@@ -145,7 +191,7 @@ import Testing
                     name, of: .random(in: 0..<3, using: &random), key: key,
                     patches: .random(in: 1...4, using: &random))
                 name += 1
-                _ = batcher.admit(job, deadline: nil, defersBrief: true)
+                _ = batcher.admitDeferringBrief(job, deadline: nil)
             }
             while let batch = batcher.nextIfBrief() {
                 own += batch.patchCount

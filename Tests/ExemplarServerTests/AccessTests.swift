@@ -113,10 +113,14 @@ import Testing
     }
 
     /// Connections without the token cannot use up the places of those that have it.
-    @Test func strangersMakeWay() throws {
+    @Test(arguments: [1, 3]) func strangersMakeWay(loops: Int) throws {
         let token = try TemporaryFile("correct horse\n")
         let server = try ServerProcess(
-            model: model.path, ["--token-file", token.path, "--auth-timeout", "0", "--max-connections", "3"])
+            model: model.path,
+            [
+                "--token-file", token.path, "--auth-timeout", "0", "--max-connections", "3", "--event-loops",
+                "\(loops)",
+            ])
         func friend() throws -> LineSocket {
             let client = try server.connect()
             #expect(try client.ask(Self.auth("correct horse")).result?["status"] == "ok")

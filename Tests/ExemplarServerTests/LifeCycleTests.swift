@@ -23,10 +23,12 @@ import Transformations
     }
 
     /// Requests that were admitted before the signal are answered; the ones after it are told that the server drains.
-    @Test(arguments: [0, 5]) func drainingLosesNoAdmittedRequest(_ delay: UInt32) throws {
+    @Test(arguments: [(0, 1), (5, 1), (0, 3)])
+    func drainingLosesNoAdmittedRequest(_ delay: UInt32, loops: Int) throws {
         let oracle = Oracle.wide()
         let model = try TemporaryModel(oracle)
-        let server = try ServerProcess(model: model.path, ["--drain-timeout", "60", "--queue", "100000"])
+        let server = try ServerProcess(
+            model: model.path, ["--drain-timeout", "60", "--queue", "100000", "--event-loops", "\(loops)"])
         let clients = try (0..<4).map { _ in try server.connect() }
         let count = 100
         let writers = clients.map { client in
@@ -238,7 +240,7 @@ import Transformations
         let server = try ServerProcess(
             model: model.path, ["--memory-limit", "\(byteCount * 5 / 2)", "--read-timeout", "600"])
         let client = try server.connect()
-        let samples = Patience.isInstrumented ? 200 : 2000
+        let samples = isInstrumented ? 200 : 2000
         try client.send(
             line: oracle.embedLine([1], #","transform":{"mode":"mean","samples":\#(samples),"seed":1}"#))
         let other = try server.connect()

@@ -86,7 +86,7 @@ import Testing
         let expected = try client.ask(image).embeddings
         #expect(expected.count == 1)
         // Instrumented, each takes seconds.
-        let count = Patience.isInstrumented ? 4 : 12
+        let count = isInstrumented ? 4 : 12
         let writer = LineWriter(client, Array(repeating: image, count: count))
         var outcomes = 0
         var refusals = 0

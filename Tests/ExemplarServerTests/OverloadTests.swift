@@ -38,10 +38,11 @@ import Testing
         let memory = MemoryBudget(chosen: nil)
         let limit = 5
         // Its thread is not started: nothing leaves.
-        let images = ImageDecoding(outbox: try Outbox(), queue: limit)
+        let images = ImageDecoding(outbox: try Outbox(loops: 1), queue: limit)
         func order(_ connection: UInt64) throws -> ImageOrder {
             ImageOrder(
-                address: ReplyAddress(connection: ConnectionID(connection), id: .null, batch: nil), model: loaded,
+                address: ReplyAddress(loop: 0, connection: ConnectionID(connection), id: .null, batch: nil),
+                model: loaded,
                 files: [[]], lease: try #require(memory.take(1)), maximumPixels: 1, totalPixels: 1, deadline: nil,
                 byteCount: 1
             ) { _ throws(ResponseError) in throw .deadlineExceeded }

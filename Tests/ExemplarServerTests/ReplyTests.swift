@@ -36,9 +36,9 @@ import Transformations
             guard case .single(let incoming) = parser.parse(bytes) else { throw TestFailure("a batch: \(line)") }
             let outcome = handler.outcome(
                 of: try incoming.request.get(), models: ModelSet(models: ["tiny": served], defaultName: "tiny"),
-                readiness: .ready, isAuthorized: true,
+                isDraining: false, readiness: { .ready }, isAuthorized: true,
                 address: ReplyAddress(
-                    connection: ConnectionID(1), id: incoming.id ?? .null, batch: nil),
+                    loop: 0, connection: ConnectionID(1), id: incoming.id ?? .null, batch: nil),
                 arrival: .now, statistics: { ByteBuffer() })
             guard case .work(let task, _) = outcome else { throw TestFailure("\(outcome): \(line)") }
             return task

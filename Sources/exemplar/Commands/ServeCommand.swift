@@ -37,6 +37,10 @@ extension Command {
                 "threads", "COUNT", environment: "EXEMPLAR_THREADS",
                 help: "Worker threads; without it, one for each core that this process may use"),
             Option(
+                "event-loops", "COUNT", environment: "EXEMPLAR_EVENT_LOOPS",
+                help: "Threads that read requests and send replies; without it, one for every "
+                    + "\(ServerConfiguration.threadsOfLoop) worker threads"),
+            Option(
                 "memory-limit", "BYTES", environment: "EXEMPLAR_MEMORY_LIMIT",
                 help: "The most memory to plan for; without it, the least of control group, RLIMIT_AS and machine"),
             Option(
@@ -140,6 +144,7 @@ extension ServerConfiguration {
             throw .usage("--port and --metrics-port are both \(port); choose another for one of them, or 0")
         }
         threads = try arguments.integer("threads", in: 1...1024)
+        eventLoops = try arguments.integer("event-loops", in: 1...ServerConfiguration.mostEventLoops)
         memoryLimit = try arguments.integer("memory-limit", in: 1...(1 << 50))
         let isAutomatic = arguments.value("isa") == "auto"
         options.instructionSet = isAutomatic ? nil : try arguments.choice("isa", of: InstructionSet.self)

@@ -23,7 +23,7 @@ import Testing
     init() throws {
         batcher = InferenceBatcher(limits: BatchingLimits(maxBatch: 8, queue: 32, workers: 1), now: { .now })
         let observer = ServerObserver(
-            statistics: statistics, batcher: batcher, images: ImageDecoding(outbox: try Outbox(), queue: 32),
+            statistics: statistics, batcher: batcher, images: ImageDecoding(outbox: try Outbox(loops: 1), queue: 32),
             memory: MemoryBudget(chosen: nil), connectionLimit: 10, progressTimeout: .seconds(30))
         self.observer = observer
         endpoint = try HTTPEndpoint(host: "127.0.0.1", port: 0) { observer.answer($0) }

@@ -1,5 +1,6 @@
 import Batching
 import Glibc
+import TestSupport
 
 /// `exemplar serve` as a process of its own, from the folder that the tests were built in; killed with the last
 /// reference.
@@ -21,9 +22,13 @@ final class ServerProcess {
     ///   - descriptors: the limit on open files, the system's where nil.
     convenience init(_ arguments: [String], threads: Int = 2, descriptors: Int? = nil) throws {
         try self.init(
-            launching: ["serve", "--port", "0", "--threads", "\(threads)"] + arguments, descriptors: descriptors)
+            launching: ["serve", "--port", "0", "--threads", "\(threads)"] + Self.eventLoops + arguments,
+            descriptors: descriptors)
         try waitUntilItListens()
     }
+
+    /// Several where a sanitizer looks for races between them.
+    private static let eventLoops = isInstrumented ? ["--event-loops", "3"] : []
 
     /// Reads the log up to the line that has the port.
     func waitUntilItListens() throws {
@@ -183,7 +188,6 @@ final class ServerProcess {
 enum Patience {
     /// Sanitizers make debug builds ten times slower, and the suites run side by side.
     static let seconds = isInstrumented ? 180 : 30
-    static let isInstrumented = getenv("EXEMPLAR_SANITIZE") != nil
     static let milliseconds = Int32(seconds * 1000)
 }
 

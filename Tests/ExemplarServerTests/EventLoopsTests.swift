@@ -1,0 +1,105 @@
+import Glibc
+import JSONRPC
+import TestSupport
+import Testing
+import Transformations
+
+/// Several event loops: a client cannot tell which of them has its connection.
+@Suite struct EventLoopsTests {
+    private static let loops = 3
+    private static let arguments = ["--event-loops", "\(loops)"]
+
+    /// More connections than loops, each used before and after a reload, whose models every loop has at once.
+    @Test func everyLoopServesTheSameModels() throws {
+        let oracles = [Oracle.tiny(seed: 5), .tiny(seed: 6)]
+        let first = try TemporaryModel(oracles[0])
+        let folder = try ModelsFolder([("m", first)])
+        let server = try ServerProcess(["--models", folder.path] + Self.arguments)
+        let clients = try (0..<Self.loops * 2 + 1).map { _ in try server.connect() }
+        let line = oracles[0].embedLine()
+        let before = try clients.map { try $0.ask(line).line }
+        #expect(Set(before).count == 1)
+
+        let second = try TemporaryModel(oracles[1])
+        try folder.replace("m", with: second)
+        server.send(SIGHUP)
+        try server.waitForLog("info reloaded")
+        let after = try clients.map { try $0.ask(line).line }
+        #expect(Set(after).count == 1 && after[0] != before[0])
+
+        // The old models are freed: no loop that rests keeps them.
+        let loaded = try #require(int(clients[0].ask(LifeCycleTests.call("stats")).result?["memory"]?["models"]))
+        server.send(SIGHUP)
+        try server.waitForLog("info reloaded", skip: 1)
+        var held = Int.max
+        for _ in 0..<Patience.seconds * 20 where held != loaded {
+            usleep(50_000)
+            held = try #require(int(clients[0].ask(LifeCycleTests.call("stats")).result?["memory"]?["models"]))
+        }
+        #expect(held == loaded)
+    }
+
+    /// Pipelined requests on connections of all loops, which the batcher puts into the same batches: each reply comes
+    /// to the connection that asked, and has the bits of one alone.
+    @Test func repliesFindTheirConnections() throws {
+        let oracle = Oracle.tiny()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path, Self.arguments)
+        let count = 200
+        let alone = try server.connect()
+        let expected = try (0..<8).map { try alone.ask(oracle.embedLine([UInt64($0)])).embeddings }
+        let clients = try (0..<6).map { _ in try server.connect() }
+        let writers = clients.enumerated().map { index, client in
+            LineWriter(
+                client, (0..<count).map { oracle.embedLine(id: "\(index * count + $0)", [UInt64(index + $0) % 8]) })
+        }
+        for (index, client) in clients.enumerated() {
+            var ids: Set<Int> = []
+            for _ in 0..<count {
+                let reply = try client.reply()
+                let id = try #require(int(reply.id))
+                ids.insert(id)
+                #expect(reply.embeddings == expected[(index + id - index * count) % 8])
+            }
+            #expect(ids == Set(index * count..<(index + 1) * count))
+        }
+        for writer in writers { writer.join() }
+        let stats = try alone.ask(LifeCycleTests.call("stats")).result
+        #expect(int(stats?["patches"]) == 6 * count + 8)
+    }
+
+    /// Each loop ends what its clients wait for no longer: the timer may be another loop's.
+    @Test func deadlinesPassOnEveryLoop() throws {
+        let oracle = Oracle.wide(
+            transformations: TransformationRanges(
+                translation: 0.1, scale: 0.9...1.1, rotationDegrees: 10, contrast: nil, color: nil, hue: nil,
+                border: .reflect))
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path, Self.arguments + ["--queue", "100000"])
+        let clients = try (0..<Self.loops * 2).map { _ in try server.connect() }
+        for (index, client) in clients.enumerated() {
+            let parameters = #","transform":{"mode":"mean","samples":4000,"seed":1},"deadline_ms":\#(20 + index * 7)"#
+            try client.send(line: oracle.embedLine([1], parameters))
+        }
+        for client in clients { #expect(try client.reply().code == -32008) }
+        #expect(try clients[0].ask(LifeCycleTests.call("stats")).result?["queue"]?["in_flight"] == 0)
+    }
+
+    /// The limit is that of all loops together, and holds again when somebody has left any of them.
+    @Test func oneLimitOnConnections() throws {
+        let oracle = Oracle.tiny()
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path, Self.arguments + ["--max-connections", "5"])
+        var clients = try (0..<5).map { _ in try server.connect() }
+        for client in clients { #expect(try client.isQuiet()) }
+        for index in 0..<5 {
+            #expect(try server.connect().reply().code == -32009)
+            clients.remove(at: index)
+            // The server hears of it some time later.
+            let observer = clients[0]
+            while try observer.ask(LifeCycleTests.call("stats")).result?["connections"]?["open"] != 4 {}
+            clients.insert(try server.connect(), at: index)
+            #expect(try clients[index].ask(oracle.embedLine()).code == nil)
+        }
+    }
+}
