@@ -1,4 +1,5 @@
 import ExemplarNetwork
+import FoundationEssentials
 import JSONRPC
 import KernelInterface
 import Testing
@@ -74,6 +75,25 @@ import Testing
             "model": #"a "model" \ two"# + "\nlines", "sha256": "ab", "isa": "portable", "accuracy": "standard",
         ]
         #expect(page.value("exemplar_model_info", labels) == 1)
+    }
+
+    /// A panel or an alarm on a metric that is not there stays empty, or silent, for ever.
+    @Test(arguments: ["grafana/exemplar.json", "prometheus/exemplar.rules.yml"])
+    func dashboardsAndAlarmsAskForWhatIsThere(_ path: String) throws {
+        let deploy = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../../deploy")
+        let text = try String(contentsOf: deploy.appending(path: path), encoding: .utf8)
+        var figures = Self.figures()
+        figures.process = .current()
+        let page = ExpositionGrammar(Self.text(figures.exposition))
+        let known = Set(page.samples.map(\.name))
+        var asked = 0
+        for match in text.matches(of: /\b(?:exemplar|process)_[a-z_]+/) {
+            let name = String(match.output)
+            // Rules record series of their own: `exemplar:…`.
+            #expect(known.contains(name), "\(path) asks for \(name)")
+            asked += 1
+        }
+        #expect(asked >= 10)
     }
 
     @Test func histogramsCountWhatIsAtMostAsLarge() {
