@@ -22,13 +22,13 @@ final class ServerProcess {
     ///   - descriptors: the limit on open files, the system's where nil.
     convenience init(_ arguments: [String], threads: Int = 2, descriptors: Int? = nil) throws {
         try self.init(
-            launching: ["serve", "--port", "0", "--threads", "\(threads)"] + Self.eventLoops + arguments,
-            descriptors: descriptors)
+            launching: ["serve", "--port", "0", "--threads", "\(threads)"] + arguments, descriptors: descriptors,
+            variables: Self.eventLoops)
         try waitUntilItListens()
     }
 
-    /// Several where a sanitizer looks for races between them.
-    private static let eventLoops = isInstrumented ? ["--event-loops", "3"] : []
+    /// Several, unless the arguments say how many, where a sanitizer looks for races between them.
+    private static let eventLoops = isInstrumented ? ["EXEMPLAR_EVENT_LOOPS": "3"] : [:]
 
     /// Reads the log up to the line that has the port.
     func waitUntilItListens() throws {
