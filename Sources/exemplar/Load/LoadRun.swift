@@ -49,13 +49,16 @@ struct LoadRun {
         for (token, connection) in watched.enumerated() {
             guard poller.add(connection.descriptor, .read, token: UInt64(token)) else { throw Self.cannotWatch }
         }
-        // So that the workers of a server on the same cores do not hold up what is due.
-        exemplar_request_slice(100_000)
         let start = ContinuousClock.now
         let counting = start + plan.warmUp
         let end = counting + plan.duration
         var schedule: ArrivalSchedule?
-        if case .open(let spacing, let rate) = plan.loop { schedule = .init(spacing, rate: rate, seed: plan.seed) }
+        if case .open(let spacing, let rate) = plan.loop {
+            schedule = .init(spacing, rate: rate, seed: plan.seed)
+            // So that the workers of a server on the same cores do not hold up what is due. In a closed loop nothing
+            // is, and clients ask for no such thing.
+            exemplar_request_slice(100_000)
+        }
         var due = schedule?.next().advanced(from: start)
         var now = start
         while !connections.isEmpty {
