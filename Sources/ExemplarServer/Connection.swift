@@ -32,6 +32,10 @@ final class Connection {
     /// Whether the client has shown the token, or need not.
     var isAuthorized: Bool
     var wrongTokens = 0
+    /// Whether it stays with the event loop that has it: not until the client has shown the token.
+    var hasItsLoop = false
+    /// Whether other loops have been asked to make room for the line that is being read.
+    var hasAskedForRoom = false
     /// Bytes of replies that admitted requests will put into the output, at most.
     var owedByteCount = 0
     /// Until when a connection whose sending side is closed waits for its client to close, too: closing it earlier,
@@ -95,6 +99,12 @@ final class Connection {
 
     /// Whether nothing is owed to the client any more.
     var isIdle: Bool { inFlight == 0 && output.isEmpty }
+
+    /// Whether nothing but the client's next bytes is waited for.
+    var isSettled: Bool {
+        isIdle && batches.isEmpty && !hasEnded && !isClosing && lingersUntil == nil && !isThrottled && !waitsForTurn
+            && !waitsForMemory && !isOwedLine
+    }
 
     /// What the poller should watch now.
     var wantedInterest: Poller.Interest {

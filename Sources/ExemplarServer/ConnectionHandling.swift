@@ -39,15 +39,19 @@ extension EventLoop {
         else { return }
         // What connections keep for their next line makes way for the lines that have begun.
         for other in connections.values { releaseStorage(other) }
-        // Other loops' connections too, but nobody waits for those: a line that is refused may come again.
-        for (loop, mailbox) in shared.outbox.mailboxes.enumerated() where loop != index {
-            mailbox.post([.order(.releaseStorage)])
-        }
-        if shared.memory.roomForLines() == .none { refuseLine(connection) }
+        guard shared.memory.roomForLines() == .none else { return }
+        // Other loops' connections too, which takes until the next sweep.
+        let others = shared.outbox.mailboxes.enumerated().filter { $0.offset != index }
+        guard !others.isEmpty, !connection.hasAskedForRoom else { return refuseLine(connection) }
+        for (_, mailbox) in others { mailbox.post([.order(.releaseStorage)]) }
+        connection.hasAskedForRoom = true
+        connection.waitsForMemory = true
+        setOwedLine(true, connection)
+        advance(connection)
     }
 
     /// Closes a connection whose line finds no room, once it has what it is owed; of what it sends nothing is kept.
-    private func refuseLine(_ connection: Connection) {
+    func refuseLine(_ connection: Connection) {
         if let count = shared.refusedLines.withLock({ $0.pass(.now) }) {
             shared.log.warning(
                 "closing connections: the lines that clients have begun take too much memory",
@@ -100,6 +104,7 @@ extension EventLoop {
         {
             guard finish(connection) else { return }
         }
+        if !connection.hasItsLoop, connection.isAuthorized, passOn(connection) { return }
         let interest = connection.wantedInterest
         if interest != connection.interest {
             if interest.contains(.read), !connection.interest.contains(.read) {
@@ -154,7 +159,10 @@ extension EventLoop {
                 answer(.failure(tooLong(connection)), unnamed(connection), connection)
             }
         }
-        if hasTaken, !connection.waitsForMemory { setOwedLine(false, connection) }
+        if hasTaken {
+            connection.hasAskedForRoom = false
+            if !connection.waitsForMemory { setOwedLine(false, connection) }
+        }
         // A client that must take replies first may be long in asking for the next line.
         connection.framer.releaseLine()
         if !connection.framer.isInsideLine {
@@ -186,10 +194,15 @@ extension EventLoop {
     /// Closes a connection; what was queued for it is not computed.
     func remove(_ connection: Connection) {
         guard connections.removeValue(forKey: connection.id.rawValue) != nil else { return }
+        poller.remove(connection.descriptor)
+        forget(connection)
+    }
+
+    /// Counts a connection, and what it holds, no more.
+    func forget(_ connection: Connection) {
         setOwedLine(false, connection)
         shared.memory.addWaiting(-connection.accountedOutput)
         shared.memory.addLines(-connection.accountedInput)
-        poller.remove(connection.descriptor)
         if connection.inFlight > 0 {
             _ = shared.batcher.cancel(connection.id)
             shared.images.cancel(connection.id)

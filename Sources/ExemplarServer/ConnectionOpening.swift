@@ -3,66 +3,67 @@ import Glibc
 import JSONRPC
 import Platform
 
-/// Connections that the server gives to the loop, and those that make way for them.
+/// Connections that come to the loop, those that make way for them, and those that go on to another.
 extension EventLoop {
     /// Takes a connection, which counts among the loop's already.
-    func open(_ descriptor: Int32, _ id: ConnectionID, makesWay: Bool) {
-        newest = id.rawValue
-        let isAuthorized = shared.handler.token == nil
-        let connection = Connection(
-            id: id, descriptor: descriptor,
-            maxLineBytes: isAuthorized
-                ? shared.configuration.maxLineBytes : shared.handler.maxUnauthorizedLineBytes,
-            isAuthorized: isAuthorized, now: .now)
-        guard !makesWay || makeWay(for: connection) else {
+    func open(_ descriptor: Int32, _ id: ConnectionID) {
+        let connection = makeConnection(descriptor, id)
+        guard add(connection) else {
             figures.connections.add(-1)
             return
         }
-        guard poller.add(descriptor, .read, token: id.rawValue) else {
-            shared.log.warning("cannot watch a new connection, which is closed: \(errorText())")
-            figures.connections.add(-1)
-            return
-        }
-        connections[id.rawValue] = connection
-        if !isAuthorized { strangers.append(id.rawValue) }
+        connection.hasItsLoop = connection.isAuthorized
+        if !connection.isAuthorized { strangers.append(id.rawValue) }
         shared.statistics.update {
             $0.connectionsOpened += 1
             $0.connections += 1
         }
-        // It came while the loop was being told.
-        if isDraining { advance(connection) }
     }
 
-    /// Closes a connection that has not shown the token for a new one; the new one, and returns false, where there is
-    /// none.
-    private func makeWay(for connection: Connection) -> Bool {
-        shared.statistics.update { $0.connectionsRefused += 1 }
-        let limit = shared.configuration.maxConnections
-        guard let stranger = oldestStranger() else {
-            turnAway(
-                connection, .tooManyConnections,
-                "The server has \(limit) connections and takes no more; close some, or raise --max-connections.")
+    private func makeConnection(_ descriptor: Int32, _ id: ConnectionID) -> Connection {
+        let isAuthorized = shared.handler.token == nil
+        return Connection(
+            id: id, descriptor: descriptor,
+            maxLineBytes: isAuthorized
+                ? shared.configuration.maxLineBytes : shared.handler.maxUnauthorizedLineBytes,
+            isAuthorized: isAuthorized, now: .now)
+    }
+
+    private func add(_ connection: Connection) -> Bool {
+        guard poller.add(connection.descriptor, connection.interest, token: connection.id.rawValue) else {
+            shared.log.warning("cannot watch a new connection, which is closed: \(errorText())")
             return false
         }
-        turnAway(
-            stranger, .tooManyConnections,
-            "The server has \(limit) connections, and those that have not sent the token make way for new ones: "
-                + "connect again, and send the method auth at once.")
-        remove(stranger)
+        connections[connection.id.rawValue] = connection
         return true
     }
 
+    // MARK: Places
+
     /// Who has been connected for longest without the token.
-    private func oldestStranger() -> Connection? {
+    func oldestStranger() -> Connection? {
         let known = strangers.prefix { connections[$0]?.isAuthorized ?? true }
         strangers.removeFirst(known.count)
         return strangers.first.flatMap { connections[$0] }
     }
 
-    /// The same, if it had a turn in which to be heard.
-    func heardStranger() -> LoopFigures.Stranger {
-        guard let stranger = oldestStranger() else { return .none }
-        return stranger.id.rawValue <= heard ? .connection(stranger.id.rawValue) : .unheard
+    /// Closes the connection that has been there for longest without the token; false where there is none.
+    func makeWay() -> Bool {
+        guard let stranger = oldestStranger() else { return false }
+        turnAway(
+            stranger, .tooManyConnections,
+            "The server has \(shared.configuration.maxConnections) connections, and those that have not sent the token "
+                + "make way for new ones: connect again, and send the method auth at once.")
+        remove(stranger)
+        return true
+    }
+
+    /// Closes a new connection for which there is no place.
+    func turnAway(_ descriptor: Int32, _ id: ConnectionID) {
+        turnAway(
+            makeConnection(descriptor, id), .tooManyConnections,
+            "The server has \(shared.configuration.maxConnections) connections and takes no more; close some, or raise "
+                + "--max-connections.")
     }
 
     /// Tells a client in one line why its connection is closed. The descriptor closes with the connection.
@@ -74,5 +75,32 @@ extension EventLoop {
         // Unread bytes would turn the end into a reset, and the line might be lost.
         _ = connection.receive(through: chunk)
         shutdown(connection.descriptor, Int32(SHUT_WR))
+    }
+
+    // MARK: From loop to loop
+
+    /// A connection on its way to another loop.
+    struct Passage: @unchecked Sendable {
+        // Unchecked: who sends it does not touch it again.
+        fileprivate let connection: Connection
+    }
+
+    /// Gives a connection that has shown the token to the loop that has fewest, if that is another; as soon as it is
+    /// owed nothing, since replies are addressed to the loop.
+    func passOn(_ connection: Connection) -> Bool {
+        guard connection.isSettled, !isDraining else { return false }
+        connection.hasItsLoop = true
+        figures.connections.add(-1)
+        let other = shared.leastBusyLoop
+        shared.loops[other].connections.add(1)
+        guard other != index else { return false }
+        connections[connection.id.rawValue] = nil
+        poller.remove(connection.descriptor)
+        shared.outbox.mailboxes[other].post([.order(.adopt(Passage(connection: connection)))])
+        return true
+    }
+
+    func adopt(_ passage: Passage) {
+        if !add(passage.connection) { forget(passage.connection) }
     }
 }

@@ -17,10 +17,11 @@ extension EventLoop {
                 "closing a connection: \(reason)", [.init("connection", .int(Int(connection.id.rawValue)))])
             remove(connection)
         }
-        for connection in connections.values
-        where connection.waitsForMemory && shared.memory.roomForLines(growth: connection.accountedInput) != .later {
+        for connection in connections.values where connection.waitsForMemory {
+            let room = shared.memory.roomForLines(growth: connection.accountedInput)
+            guard room != .later else { continue }
             connection.waitsForMemory = false
-            advance(connection)
+            if room == .none, connection.hasAskedForRoom { refuseLine(connection) } else { advance(connection) }
         }
         guard let limit = shared.configuration.authTimeout else { return }
         for token in strangers {

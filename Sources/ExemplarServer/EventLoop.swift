@@ -17,8 +17,12 @@ import Platform
 final class EventLoop: @unchecked Sendable {
     /// What the server has for a loop.
     enum Order: Sendable {
-        /// A new connection. If it makes way, one that has not shown the token is closed for it.
-        case open(Int32, ConnectionID, makesWay: Bool)
+        /// A new connection.
+        case open(Int32, ConnectionID)
+        /// One that another loop had.
+        case adopt(Passage)
+        /// A question with a number: answered as soon as the loop has taken a turn with its connections.
+        case hear(Int)
         /// Other models serve.
         case refreshModels
         /// Other loops have lines for which there is no room.
@@ -40,12 +44,8 @@ final class EventLoop: @unchecked Sendable {
     var parser: RequestParser
     var serving = ServingModels.Copy()
     var connections: [UInt64: Connection] = [:]
-    /// The newest connection, and the one that was it when this turn's events were waited for: all up to it have been
-    /// heard.
-    var newest: UInt64 = 0
-    var heard: UInt64 = 0
-    /// Connections that came in this turn.
-    var arrivals = 0
+    /// The last question of the server's.
+    private var question = 0
     var lastBatch: UInt64 = 0
     /// Connections that had not shown the token when they were last looked through, the oldest first.
     var strangers: [UInt64] = []
@@ -91,7 +91,7 @@ final class EventLoop: @unchecked Sendable {
     func run() {
         requestShortSlice()
         while !isStopped {
-            for event in nextEvents(until: nil) { handle(event) }
+            handle(nextEvents(until: nil))
             endTurn()
         }
     }
@@ -99,8 +99,10 @@ final class EventLoop: @unchecked Sendable {
     /// Threads that need little at a time are run sooner.
     func requestShortSlice() { exemplar_request_slice(100_000) }
 
-    func handle(_ event: Poller.Event) {
-        if event.token == Self.mailToken { takeDeliveries() } else { handle(event, connection: event.token) }
+    /// Takes what is the loop's of a turn's events. The mail last: what the server wants to know is what clients do.
+    func handle(_ events: [Poller.Event]) {
+        for event in events where event.token >= Self.firstConnection { handle(event, connection: event.token) }
+        for event in events where event.token == Self.mailToken { takeDeliveries() }
     }
 
     /// What a turn does after its events.
@@ -113,9 +115,9 @@ final class EventLoop: @unchecked Sendable {
 
     func take(_ order: Order) {
         switch order {
-        case .open(let descriptor, let id, let makesWay):
-            open(descriptor, id, makesWay: makesWay)
-            arrivals += 1
+        case .open(let descriptor, let id): open(descriptor, id)
+        case .adopt(let passage): adopt(passage)
+        case .hear(let number): question = number
         case .refreshModels: serving.refresh(from: shared.models)
         case .releaseStorage: for connection in connections.values { releaseStorage(connection) }
         case .drain: drain()
@@ -150,12 +152,11 @@ final class EventLoop: @unchecked Sendable {
 
     private func takeOrPass(_ delivery: Delivery) { take(shared.outbox.post([delivery], keepingThoseFor: index)) }
 
-    /// Lets the server know what it chooses the loop of a new connection by, and what a drain waits for.
+    /// Lets the server know what it has asked, and what a drain waits for.
     private func tellFigures() {
-        if shared.handler.token != nil { figures.oldestStranger = heardStranger() }
-        if arrivals > 0 {
-            figures.arriving.add(-arrivals)
-            arrivals = 0
+        if figures.heard.current != question {
+            figures.heard.set(question)
+            if index > 0 { shared.wakeServer() }
         }
         guard isDraining else { return }
         figures.busy.set(connections.values.count { !$0.isIdle })

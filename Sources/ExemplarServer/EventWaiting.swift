@@ -17,7 +17,6 @@ extension EventLoop {
     ///
     /// - Parameter time: when whoever runs the loop has something else to do.
     func nextEvents(until time: ContinuousClock.Instant?) -> [Poller.Event] {
-        heard = newest
         let events = waitForEvents(until: time)
         if !events.isEmpty { anticipation.didHear(at: .now) }
         return events
@@ -65,10 +64,13 @@ extension EventLoop {
         mayBeBrief = false
         guard let batch = shared.batcher.nextIfBrief() else { return }
         let news = ownWorker.complete(batch, &scratch, expectsMore: anticipation.isSoon)
-        // Other loops' requests may have been in it.
-        take(shared.outbox.post(news, keepingThoseFor: index))
-        anticipation.didAnswer(at: .now)
-        isAnticipating = anticipation.isSoon
+        // Other loops' requests may have been in it, even alone.
+        let own = shared.outbox.post(news, keepingThoseFor: index)
+        take(own)
+        if !own.isEmpty {
+            anticipation.didAnswer(at: .now)
+            isAnticipating = anticipation.isSoon
+        }
         // What did not go into that batch.
         mayBeBrief = shared.batcher.queuedPatchCount > 0
     }

@@ -17,7 +17,7 @@ struct ReplyAddress: Sendable {
     }
 }
 
-/// What other threads hand to an event loop about the requests of its connections.
+/// What other threads hand to an event loop.
 enum Delivery: Sendable {
     /// A reply as its address wrote it, and its code where it is an error.
     case reply(InferenceTask, ByteBuffer, ErrorCode?)
@@ -51,11 +51,10 @@ final class Outbox: Sendable {
 
     func post(_ delivery: Delivery) { post([delivery]) }
 
-    /// Posts what a batch led to, and wakes each loop that it is for once; where that is nothing, the first: that a
-    /// worker is idle may be what a drain waits for.
+    /// Posts what a batch led to, and wakes each loop that it is for once.
     func post(_ news: [Delivery]) {
-        guard mailboxes.count > 1, !news.isEmpty else { return mailboxes[0].post(news) }
-        post(news, notTo: nil)
+        guard !news.isEmpty else { return }
+        if mailboxes.count == 1 { mailboxes[0].post(news) } else { post(news, notTo: nil) }
     }
 
     /// Posts what is for the other loops, and returns what is for this one.

@@ -42,8 +42,14 @@ public final class Server {
     var listeners: [Token: Listener] = [:]
     /// The last connection's.
     var lastID = EventLoop.firstConnection
-    /// Set while no connection is taken: when to accept again.
+    /// Set while the process is out of descriptors: when to accept again.
     var acceptAgain: ContinuousClock.Instant?
+    /// Connections that came when there was no place, until it is known whether somebody has left; and the question to
+    /// the loops by which that is found out.
+    var candidates: [Candidate] = []
+    var question = 0
+    /// What the listening sockets are watched for.
+    var listening: Poller.Interest = .read
     /// Until when what images kept is not looked through again.
     private var forgetAgain = ContinuousClock.now
     /// When draining must be over; nil while serving.
@@ -103,7 +109,8 @@ public final class Server {
     }
 
     deinit {
-        for index in others.indices { post(.stop, to: index + 1) }
+        for candidate in candidates { close(candidate.descriptor) }
+        for index in others.indices { order(.stop, to: index + 1) }
         for thread in otherThreads { thread.join() }
         shared.batcher.stop()
         shared.images.stop()
@@ -140,7 +147,9 @@ public final class Server {
         while status == nil {
             let events = loop.nextEvents(until: nextTime)
             // New clients last: those who are there are heard before anybody has to make way.
+            loop.handle(events)
             for event in events where !isListener(event) { handle(event) }
+            settleCandidates()
             for event in events where isListener(event) { handle(event) }
             loop.endTurn()
             runTimers()
@@ -177,7 +186,8 @@ public final class Server {
         case .signals: takeSignals()
         case .tcp: accept(.tcp)
         case .unix: accept(.unix)
-        case nil: loop.handle(event)
+        // The loop's.
+        case nil: break
         }
     }
 
@@ -190,19 +200,22 @@ public final class Server {
         }
     }
 
-    func post(_ order: EventLoop.Order, to index: Int) { shared.outbox.mailboxes[index].post([.order(order)]) }
-
     /// Has every event loop do something.
     func order(_ order: EventLoop.Order) {
-        loop.take(order)
-        for index in others.indices { post(order, to: index + 1) }
+        for index in shared.loops.indices { self.order(order, to: index) }
+    }
+
+    func order(_ order: EventLoop.Order, to index: Int) {
+        if index == 0 { loop.take(order) } else { shared.outbox.mailboxes[index].post([.order(order)]) }
     }
 
     // MARK: Timers
 
     /// When there is something to do beside the loop's own.
     private var nextTime: ContinuousClock.Instant? {
-        [acceptAgain, drainDeadline, nextReload, nextForgetting].compactMap(\.self).min()
+        // Candidates wait for the loops to answer, which wake this thread, or for the next turn.
+        let settling: ContinuousClock.Instant? = !candidates.isEmpty && haveAllHeard ? .now : nil
+        return [acceptAgain, nextEnd, nextReload, nextForgetting, settling].compactMap(\.self).min()
     }
 
     private var nextForgetting: ContinuousClock.Instant? { shared.passes.nextStale.map { max($0, forgetAgain) } }
@@ -212,7 +225,7 @@ public final class Server {
         if isReloadDue { load() }
         if let time = acceptAgain, time <= now {
             acceptAgain = nil
-            watchListeners(.read)
+            watchListeners()
         }
         if let time = nextForgetting, time <= now {
             forgetAgain = now + .milliseconds(250)

@@ -38,12 +38,17 @@ extension Server {
         shared.observer.willDrain()
         for listener in listeners.values { loop.poller.remove(listener.descriptor) }
         listeners = [:]
+        for candidate in candidates { close(candidate.descriptor) }
+        candidates = []
         shared.log.info("draining after \(signal)", [.init("requests", .int(unansweredCount))])
         order(.drain)
     }
 
     /// Requests that were admitted, or wait for their images to be decoded, and are not answered.
     private var unansweredCount: Int { shared.batcher.read { $0.jobCount } + shared.images.jobCount }
+
+    /// When the time for draining is over. If it is and the server goes on, a loop has not looked yet.
+    var nextEnd: ContinuousClock.Instant? { drainDeadline.flatMap { $0 > .now ? $0 : nil } }
 
     /// Ends the server once everybody has what is theirs, or the time for it is over.
     func judgeDrain(_ now: ContinuousClock.Instant) {

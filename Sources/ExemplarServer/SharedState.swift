@@ -58,6 +58,12 @@ struct SharedState: Sendable {
     /// Connections of all loops.
     var connectionCount: Int { loops.reduce(0) { $0 + $1.connections.current } }
 
+    /// The event loop that has fewest connections.
+    var leastBusyLoop: Int {
+        let counts = loops.map { $0.connections.current }
+        return counts.indices.min { counts[$0] < counts[$1] } ?? 0
+    }
+
     /// Makes the server's thread look at where things stand.
     func wakeServer() { news.post([]) }
 }

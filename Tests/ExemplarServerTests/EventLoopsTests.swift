@@ -102,4 +102,52 @@ import Transformations
             #expect(try clients[index].ask(oracle.embedLine()).code == nil)
         }
     }
+
+    /// Who connects after somebody has left finds the place, whichever loop the other was with.
+    @Test func aPlaceThatIsLeftIsFree() throws {
+        let model = try TemporaryModel(.tiny())
+        let server = try ServerProcess(model: model.path, Self.arguments + ["--max-connections", "4"])
+        var clients = try (0..<4).map { _ in try server.connect() }
+        for client in clients { #expect(try client.isQuiet()) }
+        for round in 0..<200 {
+            // It closes with its last reference.
+            clients.remove(at: round % 4)
+            clients.insert(try server.connect(), at: round % 4)
+            #expect(try clients[round % 4].isQuiet(), "round \(round)")
+        }
+        let connections = try clients[0].ask(LifeCycleTests.call("stats")).result?["connections"]
+        #expect(connections?["open"] == 4 && connections?["refused"] == 0)
+    }
+
+    /// The token is shown to one loop, and the connection goes on with another, with what it had sent of a line. Many
+    /// who say nothing, one after the other, keep nobody out who has it.
+    @Test func strangersStayWithOneLoop() throws {
+        let oracle = Oracle.tiny()
+        let model = try TemporaryModel(oracle)
+        let token = try TemporaryFile("correct horse\n")
+        let server = try ServerProcess(
+            model: model.path,
+            Self.arguments + ["--token-file", token.path, "--auth-timeout", "0", "--max-connections", "5"])
+        func friend() throws -> LineSocket {
+            let client = try server.connect()
+            // The line after it begins in the same packet.
+            let line = oracle.embedLine(id: "2") + "\n"
+            try client.send(AccessTests.auth("correct horse") + "\n" + line.prefix(40))
+            #expect(try client.reply().result?["status"] == "ok")
+            try client.send(String(line.dropFirst(40)))
+            #expect(try client.reply().embeddings.count == 1)
+            return client
+        }
+        var friends = try (0..<4).map { _ in try friend() }
+        let silent = try (0..<40).map { _ in try server.connect() }
+        friends.append(try friend())
+        for (index, client) in silent.enumerated() {
+            #expect(try client.reply().code == -32009, "\(index)")
+            #expect(try client.isClosedByServer())
+        }
+        #expect(try server.connect().reply().code == -32009)
+        for client in friends { #expect(try client.ask(oracle.embedLine()).code == nil) }
+        let connections = try friends[0].ask(LifeCycleTests.call("stats")).result?["connections"]
+        #expect(connections?["open"] == 5 && connections?["refused"] == 41)
+    }
 }

@@ -163,9 +163,9 @@ import Transformations
     }
 
     /// What a connection keeps for its next line is given back, at once where lines that have begun need the room.
-    @Test func storageOfLinesThatHaveEnded() throws {
+    @Test(arguments: [1, 3]) func storageOfLinesThatHaveEnded(loops: Int) throws {
         let model = try TemporaryModel(.tiny())
-        let server = try Self.server(.tiny(), model)
+        let server = try Self.server(.tiny(), model, ["--event-loops", "\(loops)"])
         func line(_ byteCount: Int) -> String {
             HostileClientTests.live(1) + String(repeating: " ", count: byteCount)
         }

@@ -142,7 +142,7 @@ import Testing
         close(refused)
         held.forEach { close($0) }
         var status = 0
-        for _ in 0..<100 where status != 200 {
+        for _ in 0..<Patience.seconds * 50 where status != 200 {
             // The server learns of the closed ones in its own time.
             status = (try? get("/healthz").status) ?? 0
             if status != 200 { usleep(20_000) }
