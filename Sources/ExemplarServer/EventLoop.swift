@@ -132,7 +132,7 @@ final class EventLoop: @unchecked Sendable {
 
     /// When there is something to do whatever comes.
     var nextTime: ContinuousClock.Instant? {
-        [shared.batcher.nextDeadline, shared.images.nextDeadline, nextSweep].compactMap(\.self).min()
+        earliest(shared.batcher.nextDeadline, shared.images.nextDeadline, nextSweep)
     }
 
     private func runTimers() {

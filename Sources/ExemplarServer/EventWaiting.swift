@@ -34,7 +34,7 @@ extension EventLoop {
             // Nor is anything waited for after it: the next request would end that at any moment.
             return poller.wait(timeout: .zero)
         }
-        guard let next = [time, nextTime].compactMap(\.self).min() else { return poller.wait(timeout: nil) }
+        guard let next = earliest(time, nextTime) else { return poller.wait(timeout: nil) }
         return poller.wait(timeout: max(.zero, ContinuousClock.now.duration(to: next)))
     }
 
@@ -74,4 +74,14 @@ extension EventLoop {
         // What did not go into that batch.
         mayBeBrief = shared.batcher.queuedPatchCount > 0
     }
+}
+
+/// The earliest of some times, each of which may not be set. No array: it is asked for in every turn.
+func earliest(
+    _ first: ContinuousClock.Instant?, _ second: ContinuousClock.Instant?, _ third: ContinuousClock.Instant? = nil
+) -> ContinuousClock.Instant? {
+    var earliest = first
+    if let second { earliest = earliest.map { min($0, second) } ?? second }
+    if let third { earliest = earliest.map { min($0, third) } ?? third }
+    return earliest
 }

@@ -215,7 +215,7 @@ public final class Server {
     private var nextTime: ContinuousClock.Instant? {
         // Candidates wait for the loops to answer, which wake this thread, or for the next turn.
         let settling: ContinuousClock.Instant? = !candidates.isEmpty && haveAllHeard ? .now : nil
-        return [acceptAgain, nextEnd, nextReload, nextForgetting, settling].compactMap(\.self).min()
+        return earliest(earliest(acceptAgain, nextEnd, settling), nextReload, nextForgetting)
     }
 
     private var nextForgetting: ContinuousClock.Instant? { shared.passes.nextStale.map { max($0, forgetAgain) } }
