@@ -34,9 +34,15 @@ extension EventLoop {
         }
         advance(connection)
         // What is left are lines that have not ended, or wait for their turn.
-        guard connections[token] != nil, connection.accountedInput > ServerConfiguration.fairOutput,
+        if connections[token] != nil, connection.accountedInput > ServerConfiguration.fairOutput,
             shared.memory.roomForLines() == .none
-        else { return }
+        {
+            makeRoom(for: connection)
+        }
+    }
+
+    /// Finds room for a line that has begun, or refuses it.
+    private func makeRoom(for connection: Connection) {
         // What connections keep for their next line makes way for the lines that have begun.
         for other in connections.values { releaseStorage(other) }
         guard shared.memory.roomForLines() == .none else { return }
