@@ -28,6 +28,8 @@ extension Server {
                 }
             case .none: break accepting
             case .exhausted(let code):
+                // Candidates have descriptors, and leave some in a moment.
+                guard candidates.isEmpty else { break accepting }
                 // The poller would report the same client again and again.
                 shared.log.warning("cannot accept: \(errorText(code)); trying again in 100 ms")
                 acceptAgain = .now + .milliseconds(100)

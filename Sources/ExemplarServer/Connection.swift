@@ -34,8 +34,8 @@ final class Connection {
     var wrongTokens = 0
     /// Whether it stays with the event loop that has it: not until the client has shown the token.
     var hasItsLoop = false
-    /// Whether other loops have been asked to make room for the line that is being read.
-    var hasAskedForRoom = false
+    /// When other loops were asked to make room for the line that is being read.
+    var askedForRoom: ContinuousClock.Instant?
     /// Bytes of replies that admitted requests will put into the output, at most.
     var owedByteCount = 0
     /// Until when a connection whose sending side is closed waits for its client to close, too: closing it earlier,

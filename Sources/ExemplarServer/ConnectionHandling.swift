@@ -13,13 +13,17 @@ extension EventLoop {
             return
         }
         // Storage doubles as it grows. What comes to a connection that lingers is not kept.
-        if event.ready.contains(.read), connection.lingersUntil == nil,
-            connection.accountedInput > ServerConfiguration.fairOutput,
-            shared.memory.roomForLines(growth: connection.accountedInput) == .later
-        {
+        let isLong = connection.lingersUntil == nil && connection.accountedInput > ServerConfiguration.fairOutput
+        let room: MemoryHoldings.LineRoom =
+            isLong && event.ready.contains(.read)
+            ? shared.memory.roomForLines(growth: connection.accountedInput) : .free
+        if room == .later {
             // It is read again by the first sweep that finds room.
             connection.waitsForMemory = true
             setOwedLine(true, connection)
+        } else if room == .none, shared.loops.count > 1 {
+            // Not first read and then refused: who waits for other loops does not grow meanwhile.
+            return makeRoom(for: connection)
         } else if event.ready.contains(.read) {
             switch connection.receive(through: chunk) {
             case .bytes(let count):
@@ -48,9 +52,9 @@ extension EventLoop {
         guard shared.memory.roomForLines() == .none else { return }
         // Other loops' connections too, which takes until the next sweep.
         let others = shared.outbox.mailboxes.enumerated().filter { $0.offset != index }
-        guard !others.isEmpty, !connection.hasAskedForRoom else { return refuseLine(connection) }
+        guard !others.isEmpty, connection.askedForRoom == nil else { return refuseLine(connection) }
         for (_, mailbox) in others { mailbox.post([.order(.releaseStorage)]) }
-        connection.hasAskedForRoom = true
+        connection.askedForRoom = .now
         connection.waitsForMemory = true
         setOwedLine(true, connection)
         advance(connection)
@@ -110,7 +114,6 @@ extension EventLoop {
         {
             guard finish(connection) else { return }
         }
-        if !connection.hasItsLoop, connection.isAuthorized, passOn(connection) { return }
         let interest = connection.wantedInterest
         if interest != connection.interest {
             if interest.contains(.read), !connection.interest.contains(.read) {
@@ -121,6 +124,7 @@ extension EventLoop {
             connection.interest = interest
             poller.change(connection.descriptor, interest, token: connection.id.rawValue)
         }
+        if !connection.hasItsLoop, connection.isAuthorized { passOn(connection) }
     }
 
     /// Closes a connection that is owed nothing: at once if its client has, else as soon as it does. False once it is
@@ -166,7 +170,7 @@ extension EventLoop {
             }
         }
         if hasTaken {
-            connection.hasAskedForRoom = false
+            connection.askedForRoom = nil
             if !connection.waitsForMemory { setOwedLine(false, connection) }
         }
         // A client that must take replies first may be long in asking for the next line.
@@ -218,7 +222,7 @@ extension EventLoop {
     }
 
     /// Takes note of whether a connection has a line that waits, or has waited, for memory.
-    private func setOwedLine(_ isOwed: Bool, _ connection: Connection) {
+    func setOwedLine(_ isOwed: Bool, _ connection: Connection) {
         guard connection.isOwedLine != isOwed else { return }
         connection.isOwedLine = isOwed
         guard isOwed else {

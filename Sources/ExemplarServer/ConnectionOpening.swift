@@ -87,17 +87,16 @@ extension EventLoop {
 
     /// Gives a connection that has shown the token to the loop that has fewest, if that is another; as soon as it is
     /// owed nothing, since replies are addressed to the loop.
-    func passOn(_ connection: Connection) -> Bool {
-        guard connection.isSettled, !isDraining else { return false }
+    func passOn(_ connection: Connection) {
+        guard connection.isSettled, !isDraining else { return }
         connection.hasItsLoop = true
         figures.connections.add(-1)
         let other = shared.leastBusyLoop
         shared.loops[other].connections.add(1)
-        guard other != index else { return false }
+        guard other != index else { return }
         connections[connection.id.rawValue] = nil
         poller.remove(connection.descriptor)
         shared.outbox.mailboxes[other].post([.order(.adopt(Passage(connection: connection)))])
-        return true
     }
 
     func adopt(_ passage: Passage) {

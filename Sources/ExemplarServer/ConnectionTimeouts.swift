@@ -20,8 +20,16 @@ extension EventLoop {
         for connection in connections.values where connection.waitsForMemory {
             let room = shared.memory.roomForLines(growth: connection.accountedInput)
             guard room != .later else { continue }
+            if room == .none, let asked = connection.askedForRoom, connection.lingersUntil == nil {
+                // The others have had time to give back what they can.
+                guard asked.duration(to: now) > .milliseconds(100) else { continue }
+                connection.waitsForMemory = false
+                refuseLine(connection)
+                continue
+            }
             connection.waitsForMemory = false
-            if room == .none, connection.hasAskedForRoom { refuseLine(connection) } else { advance(connection) }
+            advance(connection)
+            if !connection.framer.isInsideLine { setOwedLine(false, connection) }
         }
         guard let limit = shared.configuration.authTimeout else { return }
         for token in strangers {

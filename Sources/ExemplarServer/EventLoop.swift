@@ -21,7 +21,8 @@ final class EventLoop: @unchecked Sendable {
         case open(Int32, ConnectionID)
         /// One that another loop had.
         case adopt(Passage)
-        /// A question with a number: answered as soon as the loop has taken a turn with its connections.
+        /// A question with a number: answered as soon as the loop has taken a turn with its connections that began
+        /// after it was asked.
         case hear(Int)
         /// Other models serve.
         case refreshModels
@@ -44,8 +45,9 @@ final class EventLoop: @unchecked Sendable {
     var parser: RequestParser
     var serving = ServingModels.Copy()
     var connections: [UInt64: Connection] = [:]
-    /// The last question of the server's.
+    /// The last question of the server's, and whether it came in this turn.
     private var question = 0
+    private var isQuestionNew = false
     var lastBatch: UInt64 = 0
     /// Connections that had not shown the token when they were last looked through, the oldest first.
     var strangers: [UInt64] = []
@@ -99,7 +101,7 @@ final class EventLoop: @unchecked Sendable {
     /// Threads that need little at a time are run sooner.
     func requestShortSlice() { exemplar_request_slice(100_000) }
 
-    /// Takes what is the loop's of a turn's events. The mail last: what the server wants to know is what clients do.
+    /// Takes what is the loop's of a turn's events.
     func handle(_ events: [Poller.Event]) {
         for event in events where event.token >= Self.firstConnection { handle(event, connection: event.token) }
         for event in events where event.token == Self.mailToken { takeDeliveries() }
@@ -117,7 +119,9 @@ final class EventLoop: @unchecked Sendable {
         switch order {
         case .open(let descriptor, let id): open(descriptor, id)
         case .adopt(let passage): adopt(passage)
-        case .hear(let number): question = number
+        case .hear(let number):
+            question = number
+            isQuestionNew = true
         case .refreshModels: serving.refresh(from: shared.models)
         case .releaseStorage: for connection in connections.values { releaseStorage(connection) }
         case .drain: drain()
@@ -152,9 +156,14 @@ final class EventLoop: @unchecked Sendable {
 
     private func takeOrPass(_ delivery: Delivery) { take(shared.outbox.post([delivery], keepingThoseFor: index)) }
 
+    /// Whether the server has asked something; the next turn is not waited for then.
+    var owesAnswer: Bool { figures.heard.current != question }
+
     /// Lets the server know what it has asked, and what a drain waits for.
     private func tellFigures() {
-        if figures.heard.current != question {
+        if isQuestionNew {
+            isQuestionNew = false
+        } else if owesAnswer {
             figures.heard.set(question)
             if index > 0 { shared.wakeServer() }
         }

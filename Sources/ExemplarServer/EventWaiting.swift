@@ -23,7 +23,7 @@ extension EventLoop {
     }
 
     private func waitForEvents(until time: ContinuousClock.Instant?) -> [Poller.Event] {
-        guard backlog.isEmpty, !mayBeBrief else { return poller.wait(timeout: .zero) }
+        guard backlog.isEmpty, !mayBeBrief, !owesAnswer else { return poller.wait(timeout: .zero) }
         if isAnticipating {
             isAnticipating = false
             let events = lookOut()

@@ -54,6 +54,8 @@ public final class Server {
     private var forgetAgain = ContinuousClock.now
     /// When draining must be over; nil while serving.
     var drainDeadline: ContinuousClock.Instant?
+    /// Whether that has been seen to be over.
+    var isDrainOver = false
     var status: Int32?
     var models: ModelSet?
     var isLoading = false

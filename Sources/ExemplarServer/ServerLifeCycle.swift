@@ -47,14 +47,15 @@ extension Server {
     /// Requests that were admitted, or wait for their images to be decoded, and are not answered.
     private var unansweredCount: Int { shared.batcher.read { $0.jobCount } + shared.images.jobCount }
 
-    /// When the time for draining is over. If it is and the server goes on, a loop has not looked yet.
-    var nextEnd: ContinuousClock.Instant? { drainDeadline.flatMap { $0 > .now ? $0 : nil } }
+    /// When the time for draining is over. Once it is, a loop that has not looked yet wakes the server.
+    var nextEnd: ContinuousClock.Instant? { isDrainOver ? nil : drainDeadline }
 
     /// Ends the server once everybody has what is theirs, or the time for it is over.
     func judgeDrain(_ now: ContinuousClock.Instant) {
         guard let deadline = drainDeadline else { return }
         // Whoever is owed nothing may stay for a moment, but not keep the server.
         let isOver = deadline <= now
+        isDrainOver = isOver
         let busy = shared.loops.map { $0.busy.current }
         // A loop that has not looked will say so in a moment.
         guard !isOver || busy.allSatisfy({ $0 >= 0 }) else { return }

@@ -139,6 +139,14 @@ import Transformations
             return client
         }
         var friends = try (0..<4).map { _ in try friend() }
+        // One that sends more behind the token than a turn takes is read on, wherever it goes.
+        for count in [254, 256, 300, 700] {
+            let client = try server.connect()
+            let lines = (0..<count).map { _ in LifeCycleTests.call("live") }
+            try client.send(([AccessTests.auth("correct horse")] + lines).joined(separator: "\n") + "\n")
+            for _ in 0...count { #expect(try client.reply().code == nil) }
+            for _ in 0..<3 { #expect(try client.ask(LifeCycleTests.call("live")).code == nil, "\(count)") }
+        }
         let silent = try (0..<40).map { _ in try server.connect() }
         friends.append(try friend())
         for (index, client) in silent.enumerated() {
