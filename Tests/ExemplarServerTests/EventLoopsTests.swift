@@ -19,6 +19,7 @@ import Transformations
         let line = oracles[0].embedLine()
         let before = try clients.map { try $0.ask(line).line }
         #expect(Set(before).count == 1)
+        let loaded = try #require(int(clients[0].ask(LifeCycleTests.call("stats")).result?["memory"]?["models"]))
 
         let second = try TemporaryModel(oracles[1])
         try folder.replace("m", with: second)
@@ -28,7 +29,6 @@ import Transformations
         #expect(Set(after).count == 1 && after[0] != before[0])
 
         // The old models are freed: no loop that rests keeps them.
-        let loaded = try #require(int(clients[0].ask(LifeCycleTests.call("stats")).result?["memory"]?["models"]))
         server.send(SIGHUP)
         try server.waitForLog("info reloaded", skip: 1)
         var held = Int.max
