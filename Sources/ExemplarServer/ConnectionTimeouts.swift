@@ -29,7 +29,9 @@ extension EventLoop {
             }
             connection.waitsForMemory = false
             advance(connection)
-            if !connection.framer.isInsideLine { setOwedLine(false, connection) }
+            // It may have gone, or gone on to another loop, whose it is then.
+            guard connections[connection.id.rawValue] != nil, !connection.framer.isInsideLine else { continue }
+            setOwedLine(false, connection)
         }
         guard let limit = shared.configuration.authTimeout else { return }
         for token in strangers {

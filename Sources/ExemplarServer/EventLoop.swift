@@ -73,7 +73,7 @@ final class EventLoop: @unchecked Sendable {
         self.shared = shared
         self.ownWorker = ownWorker
         parser = RequestParser(maxEntries: shared.configuration.queue)
-        guard let poller = Poller() else { throw ServerError("Cannot watch sockets: \(errorText()).") }
+        guard let poller = Poller() else { throw ServerError(cannotMake("a poller")) }
         self.poller = poller
         try watch(shared.outbox.mailboxes[index].wakeUp.descriptor, token: Self.mailToken)
     }

@@ -7,7 +7,7 @@ final class WakeUp: Sendable {
 
     init() throws(ServerError) {
         descriptor = eventfd(0, Int32(EFD_NONBLOCK) | Int32(EFD_CLOEXEC))
-        guard descriptor >= 0 else { throw ServerError("Cannot make an eventfd: \(errorText()).") }
+        guard descriptor >= 0 else { throw ServerError(cannotMake("an eventfd")) }
     }
 
     deinit { close(descriptor) }
@@ -22,6 +22,11 @@ final class WakeUp: Sendable {
         var count: UInt64 = 0
         while read(descriptor, &count, 8) < 0, errno == EINTR {}
     }
+}
+
+/// Why an event loop cannot be made, and what helps.
+func cannotMake(_ part: String) -> String {
+    "Cannot make \(part): \(errorText()). Raise the limit on open files (ulimit -n), or give fewer --event-loops."
 }
 
 /// What `errno` means, in words.

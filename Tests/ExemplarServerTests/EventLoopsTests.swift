@@ -103,6 +103,14 @@ import Transformations
         }
     }
 
+    /// Each loop takes two descriptors.
+    @Test func moreLoopsThanTheSystemHasDescriptorsFor() throws {
+        let server = try ServerProcess(
+            launching: ["serve", "--model", "none", "--port", "0", "--event-loops", "64"], descriptors: 60)
+        #expect(try server.waitForExit() == 1)
+        #expect(server.log.contains("ulimit -n") && server.log.contains("--event-loops"), "\(server.log)")
+    }
+
     /// Who connects after somebody has left finds the place, whichever loop the other was with.
     @Test func aPlaceThatIsLeftIsFree() throws {
         let model = try TemporaryModel(.tiny())
