@@ -1,21 +1,40 @@
 import Batching
 import JSONRPC
 
+/// What a client may not take too long for, by the flag that says how long.
+enum ConnectionTimeout: String, CaseIterable {
+    case read, line, write, idle, auth
+
+    /// For the log.
+    var reason: String {
+        switch self {
+        case .read: "a line stopped half-way"
+        case .line: "a line took too long"
+        case .write: "its client takes no replies"
+        case .idle: "it was idle"
+        case .auth: "no token came"
+        }
+    }
+}
+
 /// Clients that stop in the middle of something.
 extension EventLoop {
     /// Closes the connections whose client has stopped in the middle of something, or has not begun.
     func sweep(_ now: ContinuousClock.Instant) {
         strangers.removeAll { connections[$0]?.isAuthorized ?? true }
         for connection in connections.values {
-            guard let reason = overdue(connection, now) else {
+            if let end = connection.lingersUntil, end <= now {
+                // Its client, which has been told the end, does not close.
+                remove(connection)
+                continue
+            }
+            guard let limit = overdue(connection, now) else {
                 if connection.lastReceived.duration(to: now) > ServerConfiguration.storageTimeout {
                     releaseStorage(connection)
                 }
                 continue
             }
-            shared.log.debug(
-                "closing a connection: \(reason)", [.init("connection", .int(Int(connection.id.rawValue)))])
-            remove(connection)
+            end(connection, limit)
         }
         for connection in connections.values where connection.waitsForMemory {
             let room = shared.memory.roomForLines(growth: connection.accountedInput)
@@ -39,29 +58,35 @@ extension EventLoop {
             turnAway(
                 connection, .unauthorized,
                 "No token came in time: connect again, and send the method auth at once.")
-            shared.log.debug("closing a connection: no token came", [.init("connection", .int(Int(token)))])
-            remove(connection)
+            end(connection, .auth)
         }
     }
 
-    private func overdue(_ connection: Connection, _ now: ContinuousClock.Instant) -> String? {
-        if let end = connection.lingersUntil { return end <= now ? "its client does not close" : nil }
+    private func end(_ connection: Connection, _ limit: ConnectionTimeout) {
+        shared.log.debug(
+            "closing a connection: \(limit.reason)", [.init("connection", .int(Int(connection.id.rawValue)))])
+        shared.statistics.update { $0.timedOut[limit, default: 0] += 1 }
+        remove(connection)
+    }
+
+    private func overdue(_ connection: Connection, _ now: ContinuousClock.Instant) -> ConnectionTimeout? {
+        guard connection.lingersUntil == nil else { return nil }
         if !connection.output.isEmpty, connection.lastSent.duration(to: now) > shared.configuration.writeTimeout {
-            return "its client takes no replies"
+            return .write
         }
         // While it is not read the delay is the server's.
         if let started = connection.lineStarted, !connection.isPaused, !connection.waitsForTurn,
             !connection.waitsForMemory, !connection.hasEnded
         {
             if connection.lastReceived.duration(to: now) > shared.configuration.readTimeout {
-                return "a line stopped half-way"
+                return .read
             }
-            if started.duration(to: now) > shared.configuration.lineTimeout { return "a line took too long" }
+            if started.duration(to: now) > shared.configuration.lineTimeout { return .line }
         }
         if let limit = shared.configuration.idleTimeout, connection.isIdle, connection.lineStarted == nil,
             max(connection.lastReceived, connection.lastSent).duration(to: now) > limit
         {
-            return "it was idle"
+            return .idle
         }
         return nil
     }

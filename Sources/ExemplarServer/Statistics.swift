@@ -19,6 +19,7 @@ final class Statistics: Sendable {
         var total = Histogram()
         var connectionsOpened: UInt64 = 0
         var connectionsRefused: UInt64 = 0
+        var timedOut: [ConnectionTimeout: UInt64] = [:]
         var connections = 0
         var bytesReceived: UInt64 = 0
         var bytesSent: UInt64 = 0
@@ -107,6 +108,10 @@ extension Statistics {
             "connections": [
                 "open": .int(figures.connections), "opened": .int(Int(clamping: figures.connectionsOpened)),
                 "refused": .int(Int(clamping: figures.connectionsRefused)), "limit": .int(connectionLimit),
+                "timed_out": .object(
+                    ConnectionTimeout.allCases.map {
+                        .init($0.rawValue, .int(Int(clamping: figures.timedOut[$0] ?? 0)))
+                    }),
             ],
             "bytes": [
                 "received": .int(Int(clamping: figures.bytesReceived)), "sent": .int(Int(clamping: figures.bytesSent)),

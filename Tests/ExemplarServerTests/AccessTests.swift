@@ -110,6 +110,7 @@ import Testing
         #expect(reply.code == -32002 && reply.id == .null)
         #expect(try stranger.readLine() == nil)
         #expect(try client.ask(oracle.embedLine()).code == nil)
+        #expect(try client.timedOut("auth") == 1)
     }
 
     /// Connections without the token cannot use up the places of those that have it.

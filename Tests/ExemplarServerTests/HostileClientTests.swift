@@ -57,6 +57,7 @@ import Testing
         try tooLong.send(String(repeating: "x", count: 5 << 20))
         #expect(try tooLong.reply().code == -32007)
         for client in clients + [tooLong] { #expect(try client.isClosedByServer()) }
+        #expect(try good.timedOut("read") == 5)
         // A connection that rests between lines is none of those.
         #expect(try good.isQuiet())
     }
@@ -95,7 +96,7 @@ import Testing
         }
         #expect(try client.isClosedByServer())
         try server.waitForLog("a line took too long")
-        #expect(try server.connect().isQuiet())
+        #expect(try server.connect().timedOut("line") == 1)
     }
 
     /// Both have sent everything before the server runs: who comes first must not keep the other waiting to the end.
@@ -148,7 +149,7 @@ import Testing
         let server = try ServerProcess(model: model.path, ["--idle-timeout", "0.3"])
         #expect(try server.connect().isClosedByServer())
         let client = try server.connect()
-        #expect(try client.isQuiet())
+        #expect(try client.timedOut("idle") == 1)
         #expect(try client.isClosedByServer())
     }
 
@@ -180,7 +181,7 @@ import Testing
         if stats?["allocator"] != .null { #expect(most - before < 96 << 20, "grew by \((most - before) >> 20) MiB") }
         // The server closes the connection at last: what was not read of it ends early.
         #expect(try client.isCutOff())
-        #expect(try good.isQuiet())
+        #expect(try good.timedOut("write") == 1)
     }
 
     @Test func aClientThatNeverReadsSmallReplies() throws {

@@ -84,6 +84,8 @@ def soak(server, port, minutes):
         if server.poll() is not None:
             sys.exit(f"The server ended with status {server.returncode}.")
         if load.failures:
+            with Client(port) as client:
+                print("closed for want of patience:", client.call("stats")["connections"]["timed_out"])
             sys.exit("\n".join(load.failures))
         figures, _ = sample(server, port)
         elapsed = time.monotonic() - begin

@@ -99,6 +99,12 @@ extension ServerFigures {
             "exemplar_connections_refused_total", .counter, "Connections refused, being too many.",
             Double(statistics.connectionsRefused))
         page.add(
+            "exemplar_connections_timed_out_total", .counter,
+            "Connections closed because their client took too long, by the flag that says how long.",
+            ConnectionTimeout.allCases.map {
+                .init(Double(statistics.timedOut[$0] ?? 0), .init("timeout", $0.rawValue))
+            })
+        page.add(
             "exemplar_received_bytes_total", .counter, "Bytes of requests.", Double(statistics.bytesReceived))
         page.add("exemplar_sent_bytes_total", .counter, "Bytes of replies.", Double(statistics.bytesSent))
     }

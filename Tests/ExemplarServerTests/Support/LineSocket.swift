@@ -132,6 +132,11 @@ final class LineSocket {
         return line == #"{"jsonrpc":"2.0","id":"fence","result":{"status":"ok"}}"#
     }
 
+    /// How many connections the server has closed for want of this patience.
+    func timedOut(_ timeout: String) throws -> JSONValue? {
+        try ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result?["connections"]?["timed_out"]?[timeout]
+    }
+
     /// Whether the server closes the connection, sooner or later, after whatever it has still to say.
     func isClosedByServer() throws -> Bool {
         while try readLine() != nil {}
