@@ -13,11 +13,15 @@ struct CostModel: Sendable {
     /// A core's share of the third-level cache gives a line in the time of about four multiply-adds of 16.
     static let nearWeightCost = 4.0
 
+    /// Groups are evened out, and of the eight or ten patches of a busy server's batch four or five run together,
+    /// whatever may.
+    private static let usualGroup = 4
+
     /// - Parameter images: that run together in a full batch.
     init(_ optimization: Optimization, images: Int) {
         switch optimization {
         case .throughput:
-            self.images = images
+            self.images = min(images, Self.usualGroup)
             weightCost = Self.nearWeightCost
         case .latency:
             // One patch at a time reads every weight for itself, and from memory: the others have passed since.
@@ -35,11 +39,11 @@ struct CostModel: Sendable {
 
     /// The products of a Winograd convolution, its transforms and its weights.
     func winograd(_ layer: PlannedLayer, _ shape: WinogradShape) -> Double {
-        let t = Double(shape.inputs)
+        let p = Double(shape.products)
         let tiles = Double(layer.tiles(shape))
         let inVectors = Double(MapLayout.vectors(layer.input.channels))
         let outVectors = Double(MapLayout.vectors(layer.output.channels))
-        let weights = t * t * Double(layer.input.channels) * outVectors
+        let weights = p * p * Double(layer.input.channels) * outVectors
 
         let inputTransform = tiles * inVectors * shape.inputTransformCost
         let outputTransform = tiles * outVectors * shape.outputTransformCost
@@ -58,14 +62,14 @@ struct CostModel: Sendable {
 extension WinogradShape {
     /// A column takes 2n(n + 1).
     var inputTransformCost: Double {
-        let (t, n) = (Double(inputs), Double(pairs))
-        return 2 * t * (2 * n * (n + 1) + 2 * t)
+        let (t, p, n) = (Double(inputs), Double(products), Double(pairs))
+        return (t + p) * (2 * n * (n + 1) + t + p)
     }
 
     /// A column takes (m + 2) n.
     var outputTransformCost: Double {
-        let (m, t, n) = (Double(outputs), Double(inputs), Double(pairs))
-        return (t + m) * (m + 2) * n + 2 * t * (t + m)
+        let (m, p, n) = (Double(outputs), Double(products), Double(pairs))
+        return (p + m) * (m + 2) * n + 2 * p * (p + m)
     }
 }
 

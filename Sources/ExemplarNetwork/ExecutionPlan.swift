@@ -181,7 +181,7 @@ struct ExecutionPlan: Sendable {
         let columnStride =
             if isInput, algorithm == nil {
                 shape.channels
-            } else if isInput, WinogradConvolution.multipliesOnTheWay(shape.channels) {
+            } else if isInput, let algorithm, algorithm.fitsFewChannels, WinogradConvolution.hasFewChannels(shape) {
                 MapLayout.narrowStride
             } else {
                 MapLayout.padded(shape.channels)

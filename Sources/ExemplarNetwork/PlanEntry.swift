@@ -4,8 +4,8 @@ import KernelInterface
 public struct PlanEntry: Sendable, Equatable {
     /// The layer's name.
     public var layer: String
-    /// "direct 5x5", "F(4x4, 5x5)", "linear F16", "max-pool", or "fused max-pool", which the layer before does on its
-    /// way where nobody asks for its own map.
+    /// "direct 5x5", "F(4x4, 5x5)", "F(8x8, 5x5, i)" with ±i among its points, "linear F16", "max-pool", or "fused
+    /// max-pool", which the layer before does on its way where nobody asks for its own map.
     public var algorithm: String
     /// The register tile: rows, and vectors of 16 output channels; 0 for pooling.
     public var tileRows: Int
@@ -81,13 +81,14 @@ extension Network {
             entry.algorithm = "linear \(product.weightType.storageName)"
             return (entry: entry, cost: cost)
         case .winograd(let convolution, _):
-            let (m, r) = (convolution.algorithm.outputs, convolution.algorithm.kernel)
-            entry.algorithm = "F(\(m)x\(m), \(r)x\(r))"
+            let shape = convolution.algorithm
+            let (m, r) = (shape.outputs, shape.kernel)
+            entry.algorithm = "F(\(m)x\(m), \(r)x\(r)\(shape.hasImaginaryPair ? ", i" : ""))"
             entry.blocking = "\(convolution.blockSize) tiles"
             describe(
                 convolution.panels, packed: convolution.weightCount + convolution.biasCount,
                 rows: convolution.tileCount * convolution.weightCount / KernelTable.lanes)
-            return (entry: entry, cost: costs.winograd(layer, convolution.algorithm))
+            return (entry: entry, cost: costs.winograd(layer, shape))
         case .maxPool:
             if index > 0, case .winograd(let convolution, _) = plan.steps[index - 1], convolution.canPool {
                 entry.algorithm = "fused max-pool"

@@ -5,37 +5,53 @@ import KernelInterface
 /// An m-output correlation with r taps is the transpose of a polynomial product, which t = m + r − 1 values determine:
 /// at t − 1 finite points and at ∞ (Blahut 2010, section 5.4; Lavin and Gray 2016, section 4.1). Points come in pairs
 /// ±a, which lets the transforms share their even and odd halves, and near 1, where powers stay small: the error of an
-/// algorithm is that of its points.
+/// algorithm is that of its points. The more there are, the farther from 1 some must be, unless they leave the real
+/// line: ±i stand on the unit circle, as far from all others as any can (Winograd 1980, over the factor x² + 1;
+/// Barabasz and Gregg 2019).
 struct WinogradAlgorithm: Sendable {
     let shape: WinogradShape
-    /// a_1 … a_n: with −a_1 … −a_n, 0 and ∞ all points.
+    /// a_1 … a_n: with −a_1 … −a_n, 0 and ∞ all points. Where `shape.hasImaginaryPair` a_1 stands for i.
     let points: [Double]
-    /// G [t][r]: the kernel's polynomial at each point, over the product of that point's distances to the others.
+    /// G [p][r]: the kernel's polynomial at each point, over the product of that point's distances to the others.
     private let weightMatrix: [Double]
 
     init(_ shape: WinogradShape) {
         self.shape = shape
-        let points: [Double] =
-            switch shape.pairs {
-            case 1: [1]
-            case 2: [1, 2]
-            case 3: [1, 2, 0.5]
-            default: [1, 9.0 / 4, 4.0 / 9, 3.0 / 2, 2.0 / 3]
+        points =
+            switch shape {
+            case .f2k3: [1]
+            case .f4k3, .f2k5: [1, 2]
+            case .f4k5: [1, 2, 1.0 / 2]
+            case .f8k5: [1, 9.0 / 4, 4.0 / 9, 3.0 / 2, 2.0 / 3]
+            case .f8k5i: [1, 7.0 / 16, 13.0 / 16, 19.0 / 16, 9.0 / 4]
             }
-        self.points = points
-        let finite: [Double] = [0] + points.flatMap { [$0, -$0] }
-        weightMatrix =
-            finite.flatMap { point in
-                let distances = finite.reduce(1) { $1 == point ? $0 : $0 * (point - $1) }
-                return (0..<shape.kernel).map { raised(point, $0) / distances }
+        let real = shape.hasImaginaryPair ? points.dropFirst() : points[...]
+        let finite: [Double] = [0] + real.flatMap { [$0, -$0] }
+        var rows = finite.map { point in
+            let distances = finite.reduce(shape.hasImaginaryPair ? point * point + 1 : 1) {
+                $1 == point ? $0 : $0 * (point - $1)
             }
-            // At infinity a polynomial's value is its leading coefficient.
-            + (0..<shape.kernel).map { $0 == shape.kernel - 1 ? 1 : 0 }
+            return (0..<shape.kernel).map { raised(point, $0) / distances }
+        }
+        if shape.hasImaginaryPair {
+            // The distances of i are i, that from 0, and 2i, that from −i, and one of each real pair. As much comes
+            // from −i as from i.
+            let distances = real.reduce(-2) { $0 * (-1 - $1 * $1) }
+            let realPart = (0..<shape.kernel).map { [2.0, 0, -2, 0][$0 % 4] / distances }
+            let imaginaryPart = (0..<shape.kernel).map { [0, 2.0, 0, -2][$0 % 4] / distances }
+            let sum = zip(realPart, imaginaryPart).map(+)
+            let difference = zip(realPart, imaginaryPart).map(-)
+            rows.insert(contentsOf: [realPart, sum, difference], at: 1)
+        }
+        // At infinity a polynomial's value is its leading coefficient.
+        rows.append((0..<shape.kernel).map { $0 == shape.kernel - 1 ? 1 : 0 })
+        weightMatrix = rows.flatMap(\.self)
     }
 
     /// As `InputTransformArguments.coefficients` wants them.
     var inputCoefficients: [Float] {
-        let squares = points.map { $0 * $0 }
+        var squares = points.map { $0 * $0 }
+        if shape.hasImaginaryPair { squares[0] = -1 }
         let inner = points.indices.flatMap { pair in
             product(squares.indices.filter { $0 != pair }.map { squares[$0] })
         }
@@ -48,28 +64,28 @@ struct WinogradAlgorithm: Sendable {
     }
 
     /// Doubles that `transform` works in.
-    var workCount: Int { shape.inputs * shape.kernel }
+    var workCount: Int { shape.products * shape.kernel }
 
-    /// Writes G g Gᵀ, the t × t transform of the r × r kernel g, both row-major, in double precision.
+    /// Writes G g Gᵀ, the p × p transform of the r × r kernel g, both row-major, in double precision.
     func transform(
         _ kernel: UnsafePointer<Double>, work half: UnsafeMutablePointer<Double>,
         into output: UnsafeMutablePointer<Double>
     ) {
         let r = shape.kernel
-        let t = shape.inputs
+        let p = shape.products
         weightMatrix.withUnsafeBufferPointer { matrix in
-            for x in 0..<t {
+            for x in 0..<p {
                 for column in 0..<r {
                     var sum = 0.0
                     for j in 0..<r { sum += matrix[x * r + j] * kernel[j * r + column] }
                     half[x * r + column] = sum
                 }
             }
-            for x in 0..<t {
-                for y in 0..<t {
+            for x in 0..<p {
+                for y in 0..<p {
                     var sum = 0.0
                     for j in 0..<r { sum += half[x * r + j] * matrix[y * r + j] }
-                    output[x * t + y] = sum
+                    output[x * p + y] = sum
                 }
             }
         }

@@ -30,7 +30,7 @@ struct WinogradConvolution: Sendable {
     private let partCosts: TileGrid.Costs
 
     var tileCount: Int { tileRows * tileColumns }
-    private var tuples: Int { algorithm.inputs * algorithm.inputs }
+    private var tuples: Int { algorithm.products * algorithm.products }
     /// Floats from one tile's transformed inputs to the next's.
     private let inputTileStep: Int
     /// Whether the input is the network's own, of few channels, which lies in pixels of 4: then the output transform
@@ -52,7 +52,7 @@ struct WinogradConvolution: Sendable {
         tileColumns = (layer.output.width + algorithm.outputs - 1) / algorithm.outputs
         windowOffset = -(padding.height * source.rowStride + padding.width * source.columnStride)
         isNarrow = source.columnStride == MapLayout.narrowStride
-        let tuples = algorithm.inputs * algorithm.inputs
+        let tuples = algorithm.products * algorithm.products
         panels = DirectProduct.panels(
             outChannels: layer.output.channels, tileVectors: isNarrow ? 1 : kernels.tileVectors,
             weightsPerChannel: tuples * layer.input.channels)
@@ -66,7 +66,7 @@ struct WinogradConvolution: Sendable {
         let transforms = WinogradAlgorithm(algorithm)
         inputCoefficients = transforms.inputCoefficients
         outputPowers = transforms.outputPowers
-        segments = Self.partialSums(of: layer.input.channels)
+        segments = Self.partialSums(of: layer.input.channels, algorithm)
         let panelVectors = Double(panels.first?.vectors ?? 0)
         let panelProducts = Double(tuples * layer.input.channels) * panelVectors
         partCosts = TileGrid.Costs(
@@ -75,8 +75,8 @@ struct WinogradConvolution: Sendable {
             weights: panelProducts * CostModel.nearWeightCost, blockSize: blockSize)
     }
 
-    /// Whether the output transform of a layer of so many input channels makes the products itself.
-    static func multipliesOnTheWay(_ inChannels: Int) -> Bool { inChannels == 1 || inChannels == 3 }
+    /// Whether a layer has so few input channels that the output transform had better make the products itself.
+    static func hasFewChannels(_ input: FeatureShape) -> Bool { input.channels == 1 || input.channels == 3 }
 
     /// A sum over more channels than this rounds so often that the output transform, which takes differences of sums,
     /// would leave an error of more than 5e-6 of what comes out.
@@ -84,9 +84,18 @@ struct WinogradConvolution: Sendable {
     /// Two halves and more parts of this many leave no more, and each part costs a pass over the register tile.
     private static let longestPart = 128
 
+    /// The same for tiles of 8×8 outputs, whose transforms take larger differences: parts of 64 would leave about twice
+    /// the error of F(4×4, 5×5), these leave a third more than it.
+    private static let longestPartOfLargeTile = 32
+
     /// Sums over so many channels, in equal parts.
-    private static func partialSums(of channels: Int) -> [Segment] {
-        let parts = channels <= longestSum ? 1 : max(2, (channels + longestPart - 1) / longestPart)
+    private static func partialSums(of channels: Int, _ algorithm: WinogradShape) -> [Segment] {
+        let parts =
+            if algorithm == .f8k5i {
+                (channels + longestPartOfLargeTile - 1) / longestPartOfLargeTile
+            } else {
+                channels <= longestSum ? 1 : max(2, (channels + longestPart - 1) / longestPart)
+            }
         return (0..<parts).map { part in
             let start = part * channels / parts
             return Segment(offset: start, length: (part + 1) * channels / parts - start, endsSum: true)
@@ -101,7 +110,7 @@ struct WinogradConvolution: Sendable {
     static func blockSize(
         _ algorithm: WinogradShape, inChannels: Int, tiles: Int, kernels: KernelTable, caches: CacheSizes
     ) -> Int {
-        let bytes = algorithm.inputs * algorithm.inputs * MapLayout.padded(inChannels) * MemoryLayout<Float>.stride
+        let bytes = algorithm.products * algorithm.products * MapLayout.padded(inChannels) * MemoryLayout<Float>.stride
         let fitting = caches.level2 / 2 / bytes / kernels.tileRows
         let least = (leastBlock + kernels.tileRows - 1) / kernels.tileRows
         let most = (48 + kernels.tileRows - 1) / kernels.tileRows

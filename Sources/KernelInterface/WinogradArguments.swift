@@ -1,7 +1,9 @@
 /// A Winograd algorithm F(m×m, r×r): m×m outputs of an r×r convolution from tiles of t×t inputs, t = m + r − 1, with
-/// t² products for each pair of channels instead of m²r² (Winograd 1980; Lavin and Gray 2016).
+/// p² products for each pair of channels instead of m²r² (Winograd 1980; Lavin and Gray 2016).
 ///
-/// Its points are 0, ±a_1 … ±a_n and ∞, t = 2n + 2, so that the transforms split into even and odd halves.
+/// Its points are 0, ±a_1 … ±a_n and ∞, t = 2n + 2, so that the transforms split into even and odd halves. A product
+/// for each makes p = t. Where a_1 is the imaginary unit, the values at ±i are one complex number and its conjugate,
+/// whose product takes three real ones (Gauss): p = t + 1.
 public enum WinogradShape: Sendable, Equatable, CaseIterable {
     /// F(2×2, 3×3), n = 1.
     case f2k3
@@ -13,13 +15,15 @@ public enum WinogradShape: Sendable, Equatable, CaseIterable {
     case f4k5
     /// F(8×8, 5×5), n = 5.
     case f8k5
+    /// F(8×8, 5×5), n = 5, with ±i among its points, for a thirtieth or less of the error of real points alone.
+    case f8k5i
 
     /// m: rows and columns of a tile's outputs.
     public var outputs: Int {
         switch self {
         case .f2k3, .f2k5: 2
         case .f4k3, .f4k5: 4
-        case .f8k5: 8
+        case .f8k5, .f8k5i: 8
         }
     }
 
@@ -27,7 +31,7 @@ public enum WinogradShape: Sendable, Equatable, CaseIterable {
     public var kernel: Int {
         switch self {
         case .f2k3, .f4k3: 3
-        case .f2k5, .f4k5, .f8k5: 5
+        case .f2k5, .f4k5, .f8k5, .f8k5i: 5
         }
     }
 
@@ -37,6 +41,16 @@ public enum WinogradShape: Sendable, Equatable, CaseIterable {
     /// n: pairs of finite points other than 0.
     public var pairs: Int { (inputs - 2) / 2 }
 
+    /// Whether a_1 is i.
+    public var hasImaginaryPair: Bool { self == .f8k5i }
+
+    /// p: rows and columns of a tile's products.
+    public var products: Int { hasImaginaryPair ? inputs + 1 : inputs }
+
+    /// Whether the products of few input channels are made on the way. Where they are so few the transforms are most of
+    /// the work, and those of larger tiles have more of it, and no room in the registers.
+    public var fitsFewChannels: Bool { outputs <= 4 }
+
     /// Floats from one tuple to the next of inputs that `transformOutput` makes products of.
     public static let narrowStep = 4
 
@@ -45,9 +59,9 @@ public enum WinogradShape: Sendable, Equatable, CaseIterable {
 
     /// Floats that the transforms work in.
     public var scratchCount: Int {
-        let (m, t) = (outputs, inputs)
-        let strip = (m * (Self.stripTiles - 1) + t + 3) / 4 * 4 * ((t + 3) / 4 * 16)
-        return max(16 * t * t, strip, 16 * m * (2 * t + m))
+        let (m, t, p) = (outputs, inputs, products)
+        let strip = (m * (Self.stripTiles - 1) + t + 3) / 4 * 4 * ((p + 3) / 4 * 16)
+        return max(16 * p * t, strip, 16 * m * (2 * p + m))
     }
 }
 
@@ -55,15 +69,16 @@ public enum WinogradShape: Sendable, Equatable, CaseIterable {
 ///
 /// Tile i covers t × t inputs from `input` + i · `tileColumns` on. Element (x, y) of its transform, channel c:
 ///
-///     output[(x · t + y) · tupleStep + i · tileStep + c] =
+///     output[(x · p + y) · tupleStep + i · tileStep + c] =
 ///         Σ_jk Bᵀ[x, j] · input[j · rowStride + (i · m + k) · columnStride + c] · Bᵀ[y, k]
 ///
 /// Row 0 of Bᵀ d is Σ_k q_k d_2k, its last row Σ_k q_k d_(2k+1), and the rows of a pair ±a_i are E_i ± a_i O_i with
 /// E_i = Σ_k c_ik d_(2k+2), O_i = Σ_k c_ik d_(2k+1); q are the coefficients of Π_j (x² − a_j²), c_i of the same
-/// product without its factor i.
+/// product without its factor i. Those of the pair ±i are E_1 + O_1, O_1 and E_1, for E_1 + i O_1 is the value at i.
 ///
-/// `transformNarrowInput` does the same for an input of at most 4 channels, in vectors of 4 pixels: `columnStride` is
-/// 4, `vectors` is 0, 4 channels are written, and up to 3 pixels behind a row of tiles are read.
+/// `transformNarrowInput` does the same for an input of at most 4 channels, in vectors of 4 pixels, where the shape
+/// `fitsFewChannels`: `columnStride` is 4, `vectors` is 0, 4 channels are written, and up to 3 pixels behind a row of
+/// tiles are read.
 public struct InputTransformArguments {
     public var shape: WinogradShape
     public var input: UnsafePointer<Float>
@@ -78,7 +93,7 @@ public struct InputTransformArguments {
     public var tileStep: Int
     /// `shape.scratchCount` floats, 64-byte aligned.
     public var scratch: UnsafeMutablePointer<Float>
-    /// a_1 … a_n, then q_0 … q_n, then c_10 … c_1(n−1) … c_n(n−1).
+    /// a_1 … a_n (1 for i), then q_0 … q_n, then c_10 … c_1(n−1) … c_n(n−1).
     public var coefficients: UnsafePointer<Float>
 
     @inlinable
@@ -103,13 +118,17 @@ public struct InputTransformArguments {
 
 /// The output transform Y = Aᵀ M A of a run of neighbouring tiles, with bias, rectifier and 2×2 max-pooling.
 ///
-///     y[i][u, v] = activation(bias + Σ_jk Aᵀ[u, j] · input[(j · t + k) · tupleStep + i · tileStep] · Aᵀ[v, k])
+///     y[i][u, v] = activation(bias + Σ_jk Aᵀ[u, j] · input[(j · p + k) · tupleStep + i · tileStep] · Aᵀ[v, k])
 ///
 /// where Aᵀ[u] has a_j^u for the point a_j, and ∞ adds to the last row alone. Outputs beyond `rows` or `columns` are
 /// not written. With pooling each 2×2 block of y becomes its maximum, and blocks that are not whole are dropped.
 ///
-/// Where `channels` is 1 or 3 the products are made on the way: `input` holds transformed inputs, of which channel c of
-/// tuple f is at i · tileStep + 4f + c, `vectors` is 1, and
+/// The pair ±i has three products, of E + O, O and E with g, g + h and g − h, where g + i h is twice the kernel's value
+/// at i. The first less the second is the real part of z = (E + i O)(g + i h), the third less the first that of i z;
+/// row u wants the real part of i^u z.
+///
+/// Where `channels` is 1 or 3, and the shape `fitsFewChannels`, the products are made on the way: `input` holds
+/// transformed inputs, of which channel c of tuple f is at i · tileStep + 4f + c, `vectors` is 1, and
 ///
 ///     product[f][i][l] = Σ_c input[i · tileStep + 4f + c] · weights[(f · channels + c) · 16 + l]
 ///
@@ -140,7 +159,7 @@ public struct OutputTransformArguments {
     public var columns: Int
     /// `shape.scratchCount` floats, 64-byte aligned.
     public var scratch: UnsafeMutablePointer<Float>
-    /// a_1^0 … a_n^0, a_1^1 … a_n^1, up to the power m − 1; a_1 is 1.
+    /// a_1^0 … a_n^0, a_1^1 … a_n^1, up to the power m − 1; a_1 is 1 or i, and its column is not read.
     public var powers: UnsafePointer<Float>
 
     @inlinable

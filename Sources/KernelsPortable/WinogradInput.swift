@@ -1,5 +1,8 @@
 import KernelInterface
 
+/// n, t and p of a `WinogradShape`, for the compiler.
+private struct Shape<let pairs: Int, let inputs: Int, let products: Int> {}
+
 /// The points of a Winograd algorithm as the input transform needs them; see `InputTransformArguments`. Values, so that
 /// they may stay in registers: what is stored through one pointer might change what another points to.
 private struct InputCoefficients<let pairs: Int> {
@@ -28,8 +31,8 @@ private struct InputCoefficients<let pairs: Int> {
 
 /// Bᵀ d of one column: `read` gives d_j, `write` takes the result's elements.
 @inline(__always)
-private func transform<let pairs: Int, let inputs: Int>(
-    _ shape: InlineArray<inputs, InlineArray<pairs, Vector>>.Type, _ coefficients: InputCoefficients<pairs>,
+private func transform<let pairs: Int, let inputs: Int, let products: Int>(
+    _ shape: Shape<pairs, inputs, products>.Type, _ coefficients: InputCoefficients<pairs>,
     read: (Int) -> Vector, write: (Int, Vector) -> Void
 ) {
     #if KERNELS_AVX512
@@ -55,16 +58,23 @@ private func transform<let pairs: Int, let inputs: Int>(
             even.accumulate(coefficients.inner(pair, power), element(2 * power + 2))
             odd.accumulate(coefficients.inner(pair, power), element(2 * power + 1))
         }
-        let point = coefficients.point(pair)
-        write(2 * pair + 1, even.adding(point, odd))
-        write(2 * pair + 2, even.subtracting(point, odd))
+        if products > inputs, pair == 0 {
+            write(1, even + odd)
+            write(2, odd)
+            write(3, even)
+        } else {
+            let point = coefficients.point(pair)
+            let place = 2 * pair + 1 + (products - inputs)
+            write(place, even.adding(point, odd))
+            write(place + 1, even.subtracting(point, odd))
+        }
     }
-    write(2 * pairs + 1, last)
+    write(products - 1, last)
 }
 
 @inline(__always)
-private func transformTiles<let pairs: Int, let inputs: Int>(
-    _ shape: InlineArray<inputs, InlineArray<pairs, Vector>>.Type, _ arguments: InputTransformArguments
+private func transformTiles<let pairs: Int, let inputs: Int, let products: Int>(
+    _ shape: Shape<pairs, inputs, products>.Type, _ arguments: InputTransformArguments
 ) {
     let coefficients = InputCoefficients<pairs>(base: arguments.coefficients)
     let rowStride = arguments.rowStride
@@ -83,9 +93,9 @@ private func transformTiles<let pairs: Int, let inputs: Int>(
                     scratch.store($1, at: ($0 * inputs + column) * 16)
                 }
             }
-            for row in 0..<inputs {
+            for row in 0..<products {
                 let line = scratch + row * inputs * 16
-                let output = target + row * inputs * arguments.tupleStep
+                let output = target + row * products * arguments.tupleStep
                 transform(shape, coefficients) {
                     line.vector(at: $0 * 16)
                 } write: {
@@ -99,12 +109,12 @@ private func transformTiles<let pairs: Int, let inputs: Int>(
 /// Tiles into the space of their products; see `InputTransformArguments`.
 @inline(never)
 func transformInput(_ arguments: InputTransformArguments) {
-    switch arguments.shape.pairs {
-    case 1: transformTiles(InlineArray<4, InlineArray<1, Vector>>.self, arguments)
-    case 2: transformTiles(InlineArray<6, InlineArray<2, Vector>>.self, arguments)
-    case 3: transformTiles(InlineArray<8, InlineArray<3, Vector>>.self, arguments)
-    case 5: transformTiles(InlineArray<12, InlineArray<5, Vector>>.self, arguments)
-    default: break  // WinogradShape has no others.
+    switch arguments.shape {
+    case .f2k3: transformTiles(Shape<1, 4, 4>.self, arguments)
+    case .f4k3, .f2k5: transformTiles(Shape<2, 6, 6>.self, arguments)
+    case .f4k5: transformTiles(Shape<3, 8, 8>.self, arguments)
+    case .f8k5: transformTiles(Shape<5, 12, 12>.self, arguments)
+    case .f8k5i: transformTiles(Shape<5, 12, 13>.self, arguments)
     }
 }
 
@@ -124,8 +134,8 @@ extension UnsafeMutablePointer<Float> {
 private typealias Quarter = SIMD4<Float>
 
 @inline(__always)
-private func transformStrips<let pairs: Int, let inputs: Int>(
-    _ shape: InlineArray<inputs, InlineArray<pairs, Vector>>.Type, _ arguments: InputTransformArguments
+private func transformStrips<let pairs: Int, let inputs: Int, let products: Int>(
+    _ shape: Shape<pairs, inputs, products>.Type, _ arguments: InputTransformArguments
 ) {
     let coefficients = InputCoefficients<pairs>(base: arguments.coefficients)
     let outputs = arguments.shape.outputs
@@ -133,7 +143,7 @@ private func transformStrips<let pairs: Int, let inputs: Int>(
     let tupleStep = arguments.tupleStep
     let scratch = arguments.scratch
     // Four rows of a column at a time.
-    let groups = (inputs + 3) / 4
+    let groups = (products + 3) / 4
     let columnStep = groups * 16
     for start in stride(from: 0, to: arguments.tiles, by: WinogradShape.stripTiles) {
         let tiles = min(arguments.tiles - start, WinogradShape.stripTiles)
@@ -151,12 +161,13 @@ private func transformStrips<let pairs: Int, let inputs: Int>(
         for tile in 0..<tiles {
             for group in 0..<groups {
                 let line = scratch + (tile * outputs * columnStep + group * 16)
-                let output = arguments.output + ((start + tile) * arguments.tileStep + group * 4 * inputs * tupleStep)
+                let output =
+                    arguments.output + ((start + tile) * arguments.tileStep + group * 4 * products * tupleStep)
                 transform(shape, coefficients) {
                     line.vector(at: $0 * columnStep)
                 } write: {
                     output.storeQuarters(
-                        $1, at: $0 * tupleStep, step: inputs * tupleStep, count: inputs - group * 4)
+                        $1, at: $0 * tupleStep, step: products * tupleStep, count: products - group * 4)
                 }
             }
         }
@@ -166,11 +177,10 @@ private func transformStrips<let pairs: Int, let inputs: Int>(
 /// Tiles of the network's few input channels; see `InputTransformArguments`.
 @inline(never)
 func transformNarrowInput(_ arguments: InputTransformArguments) {
-    switch arguments.shape.pairs {
-    case 1: transformStrips(InlineArray<4, InlineArray<1, Vector>>.self, arguments)
-    case 2: transformStrips(InlineArray<6, InlineArray<2, Vector>>.self, arguments)
-    case 3: transformStrips(InlineArray<8, InlineArray<3, Vector>>.self, arguments)
-    case 5: transformStrips(InlineArray<12, InlineArray<5, Vector>>.self, arguments)
-    default: break  // WinogradShape has no others.
+    switch arguments.shape {
+    case .f2k3: transformStrips(Shape<1, 4, 4>.self, arguments)
+    case .f4k3, .f2k5: transformStrips(Shape<2, 6, 6>.self, arguments)
+    case .f4k5: transformStrips(Shape<3, 8, 8>.self, arguments)
+    case .f8k5, .f8k5i: break  // `WinogradShape.fitsFewChannels` is false.
     }
 }

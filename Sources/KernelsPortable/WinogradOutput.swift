@@ -1,9 +1,13 @@
 import KernelInterface
 
+/// n, m and p of a `WinogradShape`, for the compiler.
+private struct Shape<let pairs: Int, let outputs: Int, let products: Int> {}
+
 /// Elements that go through a transform side by side.
 private protocol Element {
     static func + (left: Self, right: Self) -> Self
     static func - (left: Self, right: Self) -> Self
+    var negated: Self { get }
     mutating func accumulate(_ x: Self, _ factor: Vector)
 }
 
@@ -15,6 +19,8 @@ private struct One: Element {
     static func + (left: One, right: One) -> One { One(first: left.first + right.first) }
     @inline(__always)
     static func - (left: One, right: One) -> One { One(first: left.first - right.first) }
+    @inline(__always)
+    var negated: One { One(first: first * -1) }
     @inline(__always)
     mutating func accumulate(_ x: One, _ factor: Vector) { first.accumulate(x.first, factor) }
 }
@@ -33,6 +39,8 @@ private struct Two: Element {
         Two(first: left.first - right.first, second: left.second - right.second)
     }
     @inline(__always)
+    var negated: Two { Two(first: first * -1, second: second * -1) }
+    @inline(__always)
     mutating func accumulate(_ x: Two, _ factor: Vector) {
         first.accumulate(x.first, factor)
         second.accumulate(x.second, factor)
@@ -41,29 +49,33 @@ private struct Two: Element {
 
 /// Aᵀ m of one column: `read` gives m_j, `write` takes the result's elements; see `OutputTransformArguments`.
 @inline(__always)
-private func transform<let pairs: Int, let outputs: Int, E: Element>(
-    _ shape: InlineArray<pairs, InlineArray<outputs, Vector>>.Type, _ powers: UnsafePointer<Float>,
+private func transform<let pairs: Int, let outputs: Int, let products: Int, E: Element>(
+    _ shape: Shape<pairs, outputs, products>.Type, _ powers: UnsafePointer<Float>,
     read: (Int) -> E, write: (Int, E) -> Void
 ) {
-    // Even powers see the sums of a pair's two elements, odd powers their differences.
+    // Even powers see the sums of a pair's two elements, odd powers their differences; of three elements, at ±i, the
+    // real parts of the complex number that they make and of i times it.
+    let isImaginary = products > 2 * pairs + 2
+    let firstReal = isImaginary ? 2 : 1
     let first = (read(1), read(2))
     var halves = InlineArray<2, InlineArray<pairs, E>>(repeating: InlineArray(repeating: first.0))
-    halves[0][0] = first.0 + first.1
-    halves[1][0] = first.0 - first.1
+    halves[0][0] = isImaginary ? first.0 - first.1 : first.0 + first.1
+    halves[1][0] = isImaginary ? read(3) - first.0 : first.0 - first.1
     for pair in 1..<pairs {
-        let positive = read(2 * pair + 1)
-        let negative = read(2 * pair + 2)
+        let positive = read(2 * pair + firstReal)
+        let negative = read(2 * pair + firstReal + 1)
         halves[0][pair] = positive + negative
         halves[1][pair] = positive - negative
     }
     for power in 0..<outputs {
-        // The first point is 1, and so are its powers.
+        // The first point is 1, and so are its powers; or i, whose square changes the sign.
         var sum = halves[power % 2][0]
+        if isImaginary, power & 2 != 0 { sum = sum.negated }
         for pair in 1..<pairs {
             sum.accumulate(halves[power % 2][pair], Vector(repeating: powers[power * pairs + pair]))
         }
         if power == 0 { sum = sum + read(0) }
-        if power == outputs - 1 { sum = sum + read(2 * pairs + 1) }
+        if power == outputs - 1 { sum = sum + read(products - 1) }
         write(power, sum)
     }
 }
@@ -103,11 +115,10 @@ private struct SmallProducts<let channels: Int> {
 /// Transforms the rows of one vector of channels of a tile whose columns are done, and writes it: whole tiles from
 /// registers, two rows at a time, as pooling takes them; others through memory.
 @inline(__always)
-private func transformRows<let pairs: Int, let outputs: Int>(
-    _ shape: InlineArray<pairs, InlineArray<outputs, Vector>>.Type, _ arguments: OutputTransformArguments,
+private func transformRows<let pairs: Int, let outputs: Int, let products: Int>(
+    _ shape: Shape<pairs, outputs, products>.Type, _ arguments: OutputTransformArguments,
     tile: Int, vector: Int, half: UnsafeMutablePointer<Float>
 ) {
-    let inputs = 2 * pairs + 2
     let rows = min(arguments.rows, outputs)
     let columns = min(arguments.columns - tile * outputs, outputs)
     let tileColumns = (arguments.pools ? outputs / 2 : outputs) * arguments.columnStride
@@ -115,8 +126,8 @@ private func transformRows<let pairs: Int, let outputs: Int>(
     let finish = Finish(arguments, vector)
     if rows == outputs, columns == outputs {
         for row in stride(from: 0, to: outputs, by: 2) {
-            let upper = transformedRow(shape, arguments.powers, half + row * inputs * 16)
-            let lower = transformedRow(shape, arguments.powers, half + (row + 1) * inputs * 16)
+            let upper = transformedRow(shape, arguments.powers, half + row * products * 16)
+            let lower = transformedRow(shape, arguments.powers, half + (row + 1) * products * 16)
             if arguments.pools {
                 let line = target + row / 2 * arguments.rowStride
                 for column in 0..<outputs / 2 {
@@ -135,7 +146,7 @@ private func transformRows<let pairs: Int, let outputs: Int>(
     } else {
         let whole = arguments.scratch
         for row in 0..<outputs {
-            let values = transformedRow(shape, arguments.powers, half + row * inputs * 16)
+            let values = transformedRow(shape, arguments.powers, half + row * products * 16)
             for column in 0..<outputs { whole.store(values[column], at: (row * outputs + column) * 16) }
         }
         write(whole, tileWidth: outputs, arguments, finish, target, rows: rows, columns: columns)
@@ -144,8 +155,8 @@ private func transformRows<let pairs: Int, let outputs: Int>(
 
 /// One row of a tile's outputs.
 @inline(__always)
-private func transformedRow<let pairs: Int, let outputs: Int>(
-    _ shape: InlineArray<pairs, InlineArray<outputs, Vector>>.Type, _ powers: UnsafePointer<Float>,
+private func transformedRow<let pairs: Int, let outputs: Int, let products: Int>(
+    _ shape: Shape<pairs, outputs, products>.Type, _ powers: UnsafePointer<Float>,
     _ line: UnsafeMutablePointer<Float>
 ) -> InlineArray<outputs, Vector> {
     var row = InlineArray<outputs, Vector> { _ in Vector() }
@@ -174,20 +185,19 @@ private struct Finish {
 }
 
 @inline(__always)
-private func transformTiles<let pairs: Int, let outputs: Int>(
-    _ shape: InlineArray<pairs, InlineArray<outputs, Vector>>.Type, _ arguments: OutputTransformArguments
+private func transformTiles<let pairs: Int, let outputs: Int, let products: Int>(
+    _ shape: Shape<pairs, outputs, products>.Type, _ arguments: OutputTransformArguments
 ) {
-    let inputs = 2 * pairs + 2
     let half = arguments.scratch + outputs * outputs * 16
     for tile in 0..<arguments.tiles {
         for vector in 0..<arguments.vectors {
-            let products = StoredProducts(
+            let stored = StoredProducts(
                 base: arguments.input + (tile * arguments.tileStep + vector * 16), step: arguments.tupleStep)
-            for column in 0..<inputs {
+            for column in 0..<products {
                 transform(shape, arguments.powers) {
-                    products.element($0 * inputs + column)
+                    stored.element($0 * products + column)
                 } write: {
-                    half.store($1.first, at: ($0 * inputs + column) * 16)
+                    half.store($1.first, at: ($0 * products + column) * 16)
                 }
             }
             transformRows(shape, arguments, tile: tile, vector: vector, half: half)
@@ -196,26 +206,25 @@ private func transformTiles<let pairs: Int, let outputs: Int>(
 }
 
 @inline(__always)
-private func transformTiles<let pairs: Int, let outputs: Int, let channels: Int>(
-    _ shape: InlineArray<pairs, InlineArray<outputs, Vector>>.Type, _ products: SmallProducts<channels>.Type,
+private func transformTiles<let pairs: Int, let outputs: Int, let products: Int, let channels: Int>(
+    _ shape: Shape<pairs, outputs, products>.Type, _ small: SmallProducts<channels>.Type,
     _ arguments: OutputTransformArguments
 ) {
-    let inputs = 2 * pairs + 2
     let first = arguments.scratch + outputs * outputs * 16
-    let second = first + inputs * outputs * 16
+    let second = first + products * outputs * 16
     for tile in stride(from: 0, to: arguments.tiles, by: 2) {
         // The last tile of an odd number stands beside itself.
         let isPair = tile + 1 < arguments.tiles
-        for column in 0..<inputs {
+        for column in 0..<products {
             let input = arguments.input + (tile * arguments.tileStep + column * WinogradShape.narrowStep)
-            let products = SmallProducts<channels>(
+            let small = SmallProducts<channels>(
                 first: input, second: isPair ? input + arguments.tileStep : input,
                 weights: arguments.weights + column * channels * 16)
             transform(shape, arguments.powers) {
-                products.element($0 * inputs)
+                small.element($0 * products)
             } write: {
-                first.store($1.first, at: ($0 * inputs + column) * 16)
-                second.store($1.second, at: ($0 * inputs + column) * 16)
+                first.store($1.first, at: ($0 * products + column) * 16)
+                second.store($1.second, at: ($0 * products + column) * 16)
             }
         }
         transformRows(shape, arguments, tile: tile, vector: 0, half: first)
@@ -251,8 +260,8 @@ private func write(
 }
 
 @inline(__always)
-private func transformOutput<let pairs: Int, let outputs: Int>(
-    _ shape: InlineArray<pairs, InlineArray<outputs, Vector>>.Type, _ arguments: OutputTransformArguments
+private func transformOutput<let pairs: Int, let outputs: Int, let products: Int>(
+    _ shape: Shape<pairs, outputs, products>.Type, _ arguments: OutputTransformArguments
 ) {
     switch arguments.channels {
     case 1: transformTiles(shape, SmallProducts<1>.self, arguments)
@@ -265,10 +274,11 @@ private func transformOutput<let pairs: Int, let outputs: Int>(
 @inline(never)
 func transformOutput(_ arguments: OutputTransformArguments) {
     switch arguments.shape {
-    case .f2k3: transformOutput(InlineArray<1, InlineArray<2, Vector>>.self, arguments)
-    case .f4k3: transformOutput(InlineArray<2, InlineArray<4, Vector>>.self, arguments)
-    case .f2k5: transformOutput(InlineArray<2, InlineArray<2, Vector>>.self, arguments)
-    case .f4k5: transformOutput(InlineArray<3, InlineArray<4, Vector>>.self, arguments)
-    case .f8k5: transformOutput(InlineArray<5, InlineArray<8, Vector>>.self, arguments)
+    case .f2k3: transformOutput(Shape<1, 2, 4>.self, arguments)
+    case .f4k3: transformOutput(Shape<2, 4, 6>.self, arguments)
+    case .f2k5: transformOutput(Shape<2, 2, 6>.self, arguments)
+    case .f4k5: transformOutput(Shape<3, 4, 8>.self, arguments)
+    case .f8k5: transformTiles(Shape<5, 8, 12>.self, arguments)
+    case .f8k5i: transformTiles(Shape<5, 8, 13>.self, arguments)
     }
 }

@@ -14,16 +14,27 @@ import Testing
             .sequence(
                 [
                     .convolution("conv1", 64, kernel: 5, padding: 2), .convolution("conv2", 64, kernel: 3, padding: 1),
-                    .convolution("conv3", 64, kernel: 5, stride: 2, padding: 2), .convolution("conv4", 64, kernel: 7),
+                    .convolution("conv3", 64, kernel: 5, padding: 2),
+                    .convolution("conv4", 64, kernel: 5, stride: 2, padding: 2), .convolution("conv5", 64, kernel: 7),
                 ], height: 32, width: 32, channels: 3))
         func choices(_ accuracy: Accuracy) -> [WinogradShape?] {
             layers.map {
                 AlgorithmChoice.winograd($0, accuracy: accuracy, costs: CostModel(.throughput, images: group))
             }
         }
-        #expect(choices(.exact) == [nil, nil, nil, nil])
-        #expect(choices(.standard) == [.f4k5, .f4k3, nil, nil])
-        #expect(choices(.fast) == [.f8k5, .f4k3, nil, nil])
+        #expect(choices(.exact) == [nil, nil, nil, nil, nil])
+        // Products of three channels are made on the way, where larger tiles do not help.
+        #expect(choices(.standard) == [.f4k5, .f4k3, .f8k5i, nil, nil])
+        #expect(choices(.fast) == [.f4k5, .f4k3, .f8k5, nil, nil])
+    }
+
+    /// The third convolution of the paper's medium network, over an 8×8 map: one large tile, whose weights are three
+    /// times those of F(4×4, 5×5).
+    @Test func aSmallMapTakesTheSmallerWeights() throws {
+        let layers = try PlannedLayer.sequence(
+            .sequence([.convolution("conv", 256, kernel: 5, padding: 2)], height: 8, width: 8, channels: 128))
+        let costs = CostModel(.throughput, images: group)
+        #expect(AlgorithmChoice.winograd(layers[0], accuracy: .standard, costs: costs) == .f4k5)
     }
 
     /// Over a 4×4 map F(4×4, 5×5) has the fewest products, and F(2×2, 5×5) 36/64 of its weights: worth it for a patch

@@ -13,6 +13,7 @@ import Testing
         case .f2k3: 4e-6
         case .f4k3, .f2k5: 6e-6
         case .f4k5: 1e-5
+        case .f8k5i: 1.4e-5
         case .f8k5: 3e-4
         }
     }
@@ -22,40 +23,59 @@ import Testing
     func theTransformsMultiplyPolynomials(_ shape: WinogradShape) {
         var random = SeededGenerator(seed: 8)
         let algorithm = WinogradAlgorithm(shape)
-        let (m, r, t) = (shape.outputs, shape.kernel, shape.inputs)
-        let input = (0..<t).map { _ in Double.random(in: -1...1, using: &random) }
+        let (m, r, p) = (shape.outputs, shape.kernel, shape.products)
+        let input = (0..<shape.inputs).map { _ in Double.random(in: -1...1, using: &random) }
         // A kernel with one column makes the two-dimensional transform of its weights a product with the last column.
         var kernel = [Double](repeating: 0, count: r * r)
         for row in 0..<r { kernel[row * r + r - 1] = Double.random(in: -1...1, using: &random) }
-        var weights = [Double](repeating: .nan, count: t * t)
+        var weights = [Double](repeating: .nan, count: p * p)
         var work = [Double](repeating: .nan, count: algorithm.workCount)
         algorithm.transform(kernel, work: &work, into: &weights)
         // Column ∞ of Gᵀ is the unit vector of the last tap.
-        let products = (0..<t).map { weights[$0 * t + t - 1] * transformedInput(algorithm, input)[$0] }
+        var products = zip(transformedInput(algorithm, input), 0..<p).map { $0 * weights[$1 * p + p - 1] }
+        #expect(products.count == p)
+        let (zero, infinity) = (products.removeFirst(), products.removeLast())
+        // The real part of the complex product, and of i times it: the value at −i is the conjugate.
+        let atImaginary = shape.hasImaginaryPair ? [products[0] - products[1], products[2] - products[0]] : [0, 0]
+        if shape.hasImaginaryPair { products.removeFirst(3) }
         for output in 0..<m {
             let expected = (0..<r).reduce(0) { $0 + kernel[$1 * r + r - 1] * input[output + $1] }
-            var actual = products[0] * (output == 0 ? 1 : 0) + products[t - 1] * (output == m - 1 ? 1 : 0)
-            for (pair, point) in algorithm.points.enumerated() {
+            var actual = zero * (output == 0 ? 1 : 0) + infinity * (output == m - 1 ? 1 : 0)
+            actual += atImaginary[output % 2] * (output % 4 < 2 ? 1 : -1)
+            for (pair, point) in realPoints(algorithm).enumerated() {
                 let power = (0..<output).reduce(1) { result, _ in result * point }
-                actual += power * (products[2 * pair + 1] + (output % 2 == 0 ? 1 : -1) * products[2 * pair + 2])
+                actual += power * (products[2 * pair] + (output % 2 == 0 ? 1 : -1) * products[2 * pair + 1])
             }
             #expect(abs(actual - expected) < 1e-11, "\(shape), output \(output): \(actual), not \(expected)")
         }
     }
 
+    private func realPoints(_ algorithm: WinogradAlgorithm) -> ArraySlice<Double> {
+        algorithm.points.dropFirst(algorithm.shape.hasImaginaryPair ? 1 : 0)
+    }
+
     /// Bᵀ d from its definition: the coefficients of Π (x − q) over the other points.
     private func transformedInput(_ algorithm: WinogradAlgorithm, _ input: [Double]) -> [Double] {
-        let finite = [0.0] + algorithm.points.flatMap { [$0, -$0] }
-        func dot(_ roots: [Double]) -> Double {
-            var polynomial = [1.0]
-            for root in roots {
-                var next = [0.0] + polynomial
-                for power in polynomial.indices { next[power] -= root * polynomial[power] }
-                polynomial = next
+        let finite = [0.0] + realPoints(algorithm).flatMap { [$0, -$0] }
+        func times(_ polynomial: [Double], _ root: Double) -> [Double] {
+            zip([0] + polynomial, polynomial + [0]).map { $0 - root * $1 }
+        }
+        func dot(_ roots: [Double], isWithoutImaginary: Bool = false) -> Double {
+            var polynomial = roots.reduce([1.0], times)
+            if algorithm.shape.hasImaginaryPair, !isWithoutImaginary {
+                // x² + 1.
+                polynomial = zip([0, 0] + polynomial, polynomial + [0, 0]).map(+)
             }
             return zip(polynomial, input).reduce(0) { $0 + $1.0 * $1.1 }
         }
-        return finite.map { point in dot(finite.filter { $0 != point }) } + [dot(finite)]
+        var rows = finite.map { point in dot(finite.filter { $0 != point }) } + [dot(finite)]
+        if algorithm.shape.hasImaginaryPair {
+            // Without i, of x² + 1 the factor x + i is left: x makes the real part, i the imaginary one.
+            let real = dot(finite + [0], isWithoutImaginary: true)
+            let imaginary = dot(finite, isWithoutImaginary: true)
+            rows.insert(contentsOf: [real + imaginary, imaginary, real], at: 1)
+        }
+        return rows
     }
 
     @Test(arguments: WinogradShape.allCases)
@@ -123,7 +143,8 @@ import Testing
         }
     }
 
-    @Test func poolingOnTheWayGivesTheBitsOfPoolingAfterwards() throws {
+    @Test(arguments: [WinogradShape.f4k5, .f8k5i])
+    func poolingOnTheWayGivesTheBitsOfPoolingAfterwards(_ shape: WinogradShape) throws {
         let configuration = NetworkConfiguration.sequence(
             [
                 .convolution("conv1", 20, kernel: 5, padding: 2), .maxPool("pool1", kernel: 2, stride: 2),
@@ -131,7 +152,7 @@ import Testing
             ],
             height: 15, width: 18, channels: 3)
         for instructionSet in InstructionSet.available {
-            let network = try Network(.random(configuration, seed: 4), instructionSet) { _, _ in .f4k5 }
+            let network = try Network(.random(configuration, seed: 4), instructionSet) { _, _ in shape }
             let embedder = try Embedder(network: network, maximumBatch: 3, poisoned: true)
             let patches = RandomPatches(configuration.input, count: 3, seed: 5)
             let onTheWay = patches.withPixels { pixels in

@@ -83,14 +83,16 @@ def measure(case: Case, worker: Worker, cores: list[int], folder: Path, argument
     result = {"kind": case.kind, "layer": case.layer, "instruction_set": case.instruction_set}
     result["peak"] = statistics.median(peak for _, peak in rounds)
     if case.kind == "winograd":
-        tile = round(tuples**0.5)
-        outputs = tile - 4
+        # One product for each point, and three for the two at ±i, which only the tiles of 8×8 outputs have.
+        products = round(tuples**0.5)
+        has_imaginary = products % 2 == 1
+        outputs = products - has_imaginary - 4
         tiles = ((side + outputs - 1) // outputs) ** 2
         # Products of few channels are made inside the output transform.
         apart = "tuple multiplication" in seconds
         operations = 2 * tiles * tuples * channels * layer.channels
         counted = ("tuple multiplication" if apart else "output transform",)
-        result["algorithm"] = f"F({outputs}×{outputs}, 5×5)"
+        result["algorithm"] = f"F({outputs}×{outputs}, 5×5{', i' if has_imaginary else ''})"
         result["microseconds"] = {phase: seconds.get(phase, 0) * 1e6 for phase in PHASES}
         result["effective"] = direct / sum(result["microseconds"].values()) * 1e-3
     else:

@@ -73,7 +73,7 @@ final class KernelTimes: @unchecked Sendable {
         timed.transformInput = { arguments in self.time(input) { table.transformInput(arguments) } }
         timed.transformNarrowInput = { arguments in self.time(input) { table.transformNarrowInput(arguments) } }
         timed.transformOutput = { arguments in
-            self.tuples = max(self.tuples, arguments.shape.inputs * arguments.shape.inputs)
+            self.tuples = max(self.tuples, arguments.shape.products * arguments.shape.products)
             self.time(output) { table.transformOutput(arguments) }
         }
         timed.maxPool = { arguments in self.time(pooling) { table.maxPool(arguments) } }
