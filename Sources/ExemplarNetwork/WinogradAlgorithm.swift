@@ -5,14 +5,15 @@ import KernelInterface
 /// An m-output correlation with r taps is the transpose of a polynomial product, which t = m + r − 1 values determine:
 /// at t − 1 finite points and at ∞ (Blahut 2010, section 5.4; Lavin and Gray 2016, section 4.1). Points come in pairs
 /// ±a, which lets the transforms share their even and odd halves, and near 1, where powers stay small: the error of an
-/// algorithm is that of its points. The more there are, the farther from 1 some must be, unless they leave the real
-/// line: ±i stand on the unit circle, as far from all others as any can (Winograd 1980, over the factor x² + 1;
-/// Barabasz and Gregg 2019).
+/// algorithm is that of its points. The more there are, the closer they stand, and the larger are the products whose
+/// differences make the result, unless some leave the real line: ±i are on the unit circle, far from all others
+/// (Winograd 1980, over the factor x² + 1; Barabasz and Gregg 2019).
 struct WinogradAlgorithm: Sendable {
     let shape: WinogradShape
     /// a_1 … a_n: with −a_1 … −a_n, 0 and ∞ all points. Where `shape.hasImaginaryPair` a_1 stands for i.
     let points: [Double]
-    /// G [p][r]: the kernel's polynomial at each point, over the product of that point's distances to the others.
+    /// G [p][r]: the kernel's polynomial at each point, over the product of that point's distances to the others; for
+    /// ±i the three sums of its real and imaginary part that `OutputTransformArguments` names.
     private let weightMatrix: [Double]
 
     init(_ shape: WinogradShape) {

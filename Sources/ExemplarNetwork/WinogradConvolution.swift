@@ -3,8 +3,8 @@ import KernelInterface
 /// A convolution by Winograd's algorithm: how its tiles are cut into blocks, and where they pass through.
 ///
 /// A block of tiles is transformed, multiplied panel by panel, and transformed back, so that what passes between the
-/// three phases stays in the second-level cache. Weights lie [panel][tuple][input channel][panel's channels] and are
-/// read once a block in one stream.
+/// three phases stays near: in the second-level cache where tiles are small. Weights lie [panel][tuple][input
+/// channel][panel's channels] and are read once a block in one stream.
 struct WinogradConvolution: Sendable {
     let algorithm: WinogradShape
     /// Of the whole map.
@@ -52,6 +52,7 @@ struct WinogradConvolution: Sendable {
         tileColumns = (layer.output.width + algorithm.outputs - 1) / algorithm.outputs
         windowOffset = -(padding.height * source.rowStride + padding.width * source.columnStride)
         isNarrow = source.columnStride == MapLayout.narrowStride
+        assert(!isNarrow || algorithm.fitsFewChannels, "no kernel makes these products on the way")
         let tuples = algorithm.products * algorithm.products
         panels = DirectProduct.panels(
             outChannels: layer.output.channels, tileVectors: isNarrow ? 1 : kernels.tileVectors,
@@ -84,8 +85,8 @@ struct WinogradConvolution: Sendable {
     /// Two halves and more parts of this many leave no more, and each part costs a pass over the register tile.
     private static let longestPart = 128
 
-    /// The same for tiles of 8×8 outputs, whose transforms take larger differences: parts of 64 would leave about twice
-    /// the error of F(4×4, 5×5), these leave a third more than it.
+    /// The same for tiles of 8×8 outputs, whose transforms take larger differences: parts of 64 would leave half as
+    /// much error again as F(4×4, 5×5) or more, these leave about a third more.
     private static let longestPartOfLargeTile = 32
 
     /// Sums over so many channels, in equal parts.
@@ -105,8 +106,8 @@ struct WinogradConvolution: Sendable {
     /// Tiles that use each weight often enough.
     private static let leastBlock = 24
 
-    /// Enough tiles that each weight is used many times, few enough that their transforms stay in half of the
-    /// second-level cache; whole register tiles.
+    /// Enough tiles that each weight is used many times, and no more than that where their transforms do not stay in
+    /// half of the second-level cache; whole register tiles.
     static func blockSize(
         _ algorithm: WinogradShape, inChannels: Int, tiles: Int, kernels: KernelTable, caches: CacheSizes
     ) -> Int {

@@ -24,7 +24,9 @@ extension EventLoop {
         strangers.removeAll { connections[$0]?.isAuthorized ?? true }
         for connection in connections.values {
             if let end = connection.lingersUntil, end <= now {
-                // Its client, which has been told the end, does not close.
+                shared.log.debug(
+                    "closing a connection: its client does not close",
+                    [.init("connection", .int(Int(connection.id.rawValue)))])
                 remove(connection)
                 continue
             }
@@ -54,7 +56,10 @@ extension EventLoop {
         }
         guard let limit = shared.configuration.authTimeout else { return }
         for token in strangers {
-            guard let connection = connections[token], connection.opened.duration(to: now) > limit else { continue }
+            // Whoever has been told the end, after wrong tokens, is not told another.
+            guard let connection = connections[token], connection.opened.duration(to: now) > limit,
+                !connection.isClosing, connection.lingersUntil == nil
+            else { continue }
             turnAway(
                 connection, .unauthorized,
                 "No token came in time: connect again, and send the method auth at once.")

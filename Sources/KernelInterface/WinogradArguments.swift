@@ -15,7 +15,7 @@ public enum WinogradShape: Sendable, Equatable, CaseIterable {
     case f4k5
     /// F(8×8, 5×5), n = 5.
     case f8k5
-    /// F(8×8, 5×5), n = 5, with ±i among its points, for a thirtieth or less of the error of real points alone.
+    /// F(8×8, 5×5), n = 5, with ±i among its points, for about a thirtieth of the error of real points alone.
     case f8k5i
 
     /// m: rows and columns of a tile's outputs.
@@ -123,9 +123,9 @@ public struct InputTransformArguments {
 /// where Aᵀ[u] has a_j^u for the point a_j, and ∞ adds to the last row alone. Outputs beyond `rows` or `columns` are
 /// not written. With pooling each 2×2 block of y becomes its maximum, and blocks that are not whole are dropped.
 ///
-/// The pair ±i has three products, of E + O, O and E with g, g + h and g − h, where g + i h is twice the kernel's value
-/// at i. The first less the second is the real part of z = (E + i O)(g + i h), the third less the first that of i z;
-/// row u wants the real part of i^u z.
+/// The pair ±i has three products, of E + O, O and E with g, g + h and g − h, where g + i h is twice the kernel's
+/// value at i over the product of its distances to the other points. The first less the second is the real part of z =
+/// (E + i O)(g + i h), the third less the first that of i z; row u wants the real part of i^u z.
 ///
 /// Where `channels` is 1 or 3, and the shape `fitsFewChannels`, the products are made on the way: `input` holds
 /// transformed inputs, of which channel c of tuple f is at i · tileStep + 4f + c, `vectors` is 1, and
@@ -159,7 +159,8 @@ public struct OutputTransformArguments {
     public var columns: Int
     /// `shape.scratchCount` floats, 64-byte aligned.
     public var scratch: UnsafeMutablePointer<Float>
-    /// a_1^0 … a_n^0, a_1^1 … a_n^1, up to the power m − 1; a_1 is 1 or i, and its column is not read.
+    /// a_1^0 … a_n^0, a_1^1 … a_n^1, up to the power m − 1; a_1 is 1 or i. Neither its column nor the
+    /// first row, which is 1, is read.
     public var powers: UnsafePointer<Float>
 
     @inlinable

@@ -67,14 +67,17 @@ private func transform<let pairs: Int, let outputs: Int, let products: Int, E: E
         halves[0][pair] = positive + negative
         halves[1][pair] = positive - negative
     }
-    for power in 0..<outputs {
+    // Every point to the power of 0 is 1, and additions do not wait for the units that multiply.
+    var sum = halves[0][0]
+    for pair in 1..<pairs { sum = sum + halves[0][pair] }
+    write(0, sum + read(0))
+    for power in 1..<outputs {
         // The first point is 1, and so are its powers; or i, whose square changes the sign.
         var sum = halves[power % 2][0]
         if isImaginary, power & 2 != 0 { sum = sum.negated }
         for pair in 1..<pairs {
             sum.accumulate(halves[power % 2][pair], Vector(repeating: powers[power * pairs + pair]))
         }
-        if power == 0 { sum = sum + read(0) }
         if power == outputs - 1 { sum = sum + read(products - 1) }
         write(power, sum)
     }

@@ -75,6 +75,14 @@ import Testing
                 ], height: 8, width: 8, channels: 3)
         ),
         (
+            "complex points: sums in two parts over tiles that are cut",
+            .sequence(
+                [
+                    .convolution("conv1", 40, kernel: 1), .convolution("conv2", 40, kernel: 5),
+                    .maxPool("pool2", kernel: 2, stride: 2), .linear("fc", 9),
+                ], height: 19, width: 28, channels: 3)
+        ),
+        (
             "a convolution after a linear layer",
             .sequence(
                 [.linear("fc", 20), .convolution("conv", 19, kernel: 3, padding: 2)], height: 8, width: 8, channels: 1)

@@ -28,8 +28,8 @@ import Testing
         #expect(choices(.fast) == [.f4k5, .f4k3, .f8k5, nil, nil])
     }
 
-    /// The third convolution of the paper's medium network, over an 8×8 map: one large tile, whose weights are three
-    /// times those of F(4×4, 5×5).
+    /// The third convolution of the paper's medium network, over an 8×8 map: one large tile, whose weights are 169/64
+    /// of those of F(4×4, 5×5).
     @Test func aSmallMapTakesTheSmallerWeights() throws {
         let layers = try PlannedLayer.sequence(
             .sequence([.convolution("conv", 256, kernel: 5, padding: 2)], height: 8, width: 8, channels: 128))
@@ -48,6 +48,36 @@ import Testing
         }
         #expect(choice(.throughput) == .f4k5)
         #expect(choice(.latency) == .f2k5)
+    }
+
+    /// A patch alone reads all weights of the second one for itself.
+    @Test func latencyKeepsTheSmallerTilesOfThePapersNetworks() throws {
+        for channels in [64, 128] {
+            let layers = try PlannedLayer.sequence(
+                .sequence(
+                    [.convolution("conv2", channels, kernel: 5, padding: 2)], height: 16, width: 16, channels: 64))
+            func choice(_ optimization: Optimization) -> WinogradShape? {
+                AlgorithmChoice.winograd(
+                    layers[0], accuracy: .standard, costs: CostModel(optimization, images: group))
+            }
+            #expect(choice(.throughput) == .f8k5i)
+            #expect(choice(.latency) == .f4k5)
+        }
+    }
+
+    @Test func complexPointsAreNamed() throws {
+        let configuration = NetworkConfiguration.sequence(
+            [.convolution("conv1", 40, kernel: 1), .convolution("conv2", 40, kernel: 5)], height: 19, width: 28,
+            channels: 3)
+        // Whose bits the tests of batches, crews and images compare.
+        #expect(NetworkTests.cases.contains { $0.configuration.layers.prefix(2) == configuration.layers[...] })
+        for instructionSet in InstructionSet.available {
+            let entry = try Network(.random(configuration, seed: 62), instructionSet).entries(.throughput)[1]
+            #expect(entry.algorithm == "F(8x8, 5x5, i)")
+            // Two by three tiles of 13 × 13 products, to 48 channels with padding.
+            #expect(entry.multiplyAdds == 6 * 169 * 40 * 48)
+            #expect(entry.packedByteCount == 4 * (169 * 40 * 48 + 48))
+        }
     }
 
     @Test(arguments: InstructionSet.available)

@@ -97,9 +97,9 @@ import Testing
         }
     }
 
-    /// Few channels of the network's own input: vectors of pixels in, products made on the way out. Odd numbers of
-    /// tiles, rows of more tiles than are transformed at a time, and blocks of so few tiles that they fill no whole
-    /// number of vectors.
+    /// Few channels of the network's own input: vectors of pixels in, products made on the way out, but for the
+    /// largest tiles. Odd numbers of tiles, rows of more tiles than are transformed at a time, and blocks of so few
+    /// tiles that they fill no whole number of vectors.
     @Test(arguments: WinogradShape.allCases)
     func everyShapeAgreesWithTheOracleOnTheInput(_ shape: WinogradShape) throws {
         let kernel = shape.kernel

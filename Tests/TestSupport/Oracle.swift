@@ -148,9 +148,9 @@ extension Accuracy {
     /// The relative RMS that a forward pass may be off by.
     ///
     /// The error of a float32 sum of a few thousand products is a few units in the last place of its largest partial
-    /// sum: 1e-6 of the output's RMS. Twice that over several layers. The transforms of F(4×4, 5×5) double it again,
-    /// and so do those of F(8×8, 5×5) with ±i among its points; without, with real points from 4/9 to 9/4, they cost
-    /// about a hundred times as much.
+    /// sum: 1e-6 of the output's RMS. Twice that over several layers. The transforms of F(4×4, 5×5), or of F(8×8, 5×5)
+    /// with ±i among its points, double it again; those of F(8×8, 5×5) over real points cost up to a hundred times as
+    /// much.
     public var tolerance: Double {
         switch self {
         case .exact: 2e-6

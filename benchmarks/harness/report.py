@@ -13,7 +13,7 @@ from .comparison import AS_ACCURATE
 ACCURACY = (
     "The largest difference of a contender's embeddings from a reference in double precision (relative RMS). *As "
     f"accurate* is a float32 peer within {AS_ACCURATE:.0e}, as our default is on these networks; one beyond it takes "
-    "larger Winograd tiles, as *fast* does."
+    "less accurate Winograd tiles, as *fast* does."
 )
 
 

@@ -48,8 +48,8 @@ extension Command {
                 help: "The instruction set: auto, the widest that this CPU has, or \(words(InstructionSet.self))"),
             Option(
                 "accuracy", "NAME", environment: "EXEMPLAR_ACCURACY", default: Accuracy.standard.rawValue,
-                help: "exact convolves directly, standard by Winograd's algorithm, fast with larger tiles and more "
-                    + "error"),
+                help: "exact convolves directly, standard by Winograd's algorithm, fast by less accurate variants of it"
+            ),
             Option(
                 "optimize", "GOAL", environment: "EXEMPLAR_OPTIMIZE", default: Optimization.throughput.rawValue,
                 help: "What the planner looks at: \(words(Optimization.self))"),
