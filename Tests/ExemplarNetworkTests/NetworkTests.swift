@@ -93,19 +93,30 @@ import Testing
         Accuracy.allCases.map { (instructionSet, $0) }
     }
 
+    private static let batch = 7
+
+    /// What the oracle makes of a batch of each case, once for all variants.
+    private static let expected = cases.enumerated().map { index, entry in
+        Once {
+            let patches = RandomPatches(entry.configuration.input, count: batch, seed: 99)
+            return (0..<batch).map { oracle(index).outputs(for: patches.pixels($0)) }
+        }
+    }
+
+    private static func oracle(_ index: Int) -> Oracle { .random(cases[index].configuration, seed: UInt64(index) + 1) }
+
     @Test(arguments: variants, cases.indices)
     func everyLayerAgreesWithTheOracle(_ variant: (InstructionSet, Accuracy), _ index: Int) throws {
         let (name, configuration) = Self.cases[index]
-        let oracle = Oracle.random(configuration, seed: UInt64(index) + 1)
-        let network = try Network(oracle, variant.0, variant.1)
-        let batch = 7
+        let network = try Network(Self.oracle(index), variant.0, variant.1)
+        let batch = Self.batch
         let embedder = try Embedder(network: network, maximumBatch: batch, poisoned: true)
         let patches = RandomPatches(configuration.input, count: batch, seed: 99)
         let selection = LayerSelection(
             indices: network.layers.indices.filter { network.layers[$0].isSelectable })
         let result = patches.withPixels { embedder.embed($0, selection) }
         #expect(result.rows == batch)
-        let expected = (0..<batch).map { oracle.outputs(for: patches.pixels($0)) }
+        let expected = Self.expected[index].value
         var offset = 0
         for index in selection.indices {
             let layer = configuration.layers[index].name

@@ -13,7 +13,7 @@ public struct Oracle: Sendable {
     }
 
     /// A map with its channels, rows and columns.
-    public struct Map {
+    public struct Map: Sendable {
         public var channels: Int
         public var height: Int
         public var width: Int
