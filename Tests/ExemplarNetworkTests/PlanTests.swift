@@ -9,6 +9,10 @@ import Testing
     /// Images that run together in a large batch.
     private let group = ExecutionPlan.maximumGroup
 
+    private func choice(_ layer: PlannedLayer, _ optimization: Optimization) -> WinogradShape? {
+        AlgorithmChoice.winograd(layer, accuracy: .standard, costs: CostModel(optimization, images: group))
+    }
+
     @Test func thePlannerTakesTheCheapAlgorithms() throws {
         let layers = try PlannedLayer.sequence(
             .sequence(
@@ -33,8 +37,7 @@ import Testing
     @Test func aSmallMapTakesTheSmallerWeights() throws {
         let layers = try PlannedLayer.sequence(
             .sequence([.convolution("conv", 256, kernel: 5, padding: 2)], height: 8, width: 8, channels: 128))
-        let costs = CostModel(.throughput, images: group)
-        #expect(AlgorithmChoice.winograd(layers[0], accuracy: .standard, costs: costs) == .f4k5)
+        #expect(choice(layers[0], .throughput) == .f4k5)
     }
 
     /// Over a 4×4 map F(4×4, 5×5) has the fewest products, and F(2×2, 5×5) 36/64 of its weights: worth it for a patch
@@ -42,12 +45,8 @@ import Testing
     @Test func latencyTakesTheSmallerWeights() throws {
         let layers = try PlannedLayer.sequence(
             .sequence([.convolution("conv", 256, kernel: 5, padding: 2)], height: 4, width: 4, channels: 256))
-        func choice(_ optimization: Optimization) -> WinogradShape? {
-            AlgorithmChoice.winograd(
-                layers[0], accuracy: .standard, costs: CostModel(optimization, images: group))
-        }
-        #expect(choice(.throughput) == .f4k5)
-        #expect(choice(.latency) == .f2k5)
+        #expect(choice(layers[0], .throughput) == .f4k5)
+        #expect(choice(layers[0], .latency) == .f2k5)
     }
 
     /// A patch alone reads all weights of the second one for itself.
@@ -56,12 +55,8 @@ import Testing
             let layers = try PlannedLayer.sequence(
                 .sequence(
                     [.convolution("conv2", channels, kernel: 5, padding: 2)], height: 16, width: 16, channels: 64))
-            func choice(_ optimization: Optimization) -> WinogradShape? {
-                AlgorithmChoice.winograd(
-                    layers[0], accuracy: .standard, costs: CostModel(optimization, images: group))
-            }
-            #expect(choice(.throughput) == .f8k5i)
-            #expect(choice(.latency) == .f4k5)
+            #expect(choice(layers[0], .throughput) == .f8k5i)
+            #expect(choice(layers[0], .latency) == .f4k5)
         }
     }
 
