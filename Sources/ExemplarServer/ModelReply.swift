@@ -31,10 +31,14 @@ extension ModelDescription {
 
 extension ServedModel {
     /// The result of the method `model`.
-    static func description(of model: Model, threads: Int) -> ByteBuffer {
+    ///
+    /// - Parameter longestLabel: its bytes, as replies have it.
+    static func description(of model: Model, threads: Int, longestLabel: Int) -> ByteBuffer {
+        let server: [JSONValue.Member] = [
+            .init("threads", .int(threads)), .init("protocol", 1), .init("label_bytes", .int(longestLabel)),
+        ]
         var text = ByteBuffer()
-        text.append(
-            json: .object(model.description.members + [.init("threads", .int(threads)), .init("protocol", 1)]))
+        text.append(json: .object(model.description.members + server))
         return text
     }
 }

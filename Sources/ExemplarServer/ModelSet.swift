@@ -44,9 +44,9 @@ final class ServedModel: Sendable {
         }
         byteCount = embedders.reduce(model.weightByteCount) { $0 + $1.byteCount }
         self.embedders = EmbedderPool(embedders)
-        description = Self.description(of: model, threads: threads)
         let counts = (model.labels ?? []).map(ByteBuffer.byteCount(ofJSONString:))
         labelByteCounts = (counts.max() ?? 0, counts.reduce(0, +))
+        description = Self.description(of: model, threads: threads, longestLabel: labelByteCounts.longest)
     }
 
     var name: String { model.configuration.name }

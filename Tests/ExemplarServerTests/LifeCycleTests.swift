@@ -30,7 +30,7 @@ import Transformations
         let server = try ServerProcess(
             model: model.path, ["--drain-timeout", "60", "--queue", "100000", "--event-loops", "\(loops)"])
         let clients = try (0..<4).map { _ in try server.connect() }
-        let count = 100
+        let count = isInstrumented ? 25 : 100
         let writers = clients.map { client in
             LineWriter(client, (0..<count).map { oracle.embedLine(id: "\($0)", [UInt64($0)]) })
         }

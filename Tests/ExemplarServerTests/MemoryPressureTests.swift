@@ -12,7 +12,7 @@ import Testing
 @Suite struct MemoryPressureTests {
     /// Sizes of images; the last ones never fit.
     private static let sizes = [(24, 25), (40, 30), (60, 90), (95, 96), (96, 96), (64, 64), (400, 400)]
-    private static let requestCount = isInstrumented ? 12 : 40
+    private static let requestCount = isInstrumented ? 6 : 40
 
     /// What a client got for its requests, by id.
     private struct Answers {

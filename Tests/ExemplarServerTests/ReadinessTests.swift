@@ -26,7 +26,9 @@ import Testing
         let (busy, watching) = (try server.connect(), try server.connect())
         #expect(try watching.ask(Self.ready).code == nil)
         #expect(try Self.readyz(metrics).status.contains(" 200 "))
-        let line = oracle.embedLine(Array(0..<64))
+        // Instrumented, a patch takes a second.
+        let patches = isInstrumented ? 2 : 64
+        let line = oracle.embedLine(Array(0..<UInt64(patches)))
         var (overTCP, overHTTP) = (false, false)
         var answered = 0
         while !overTCP || !overHTTP {
@@ -45,7 +47,7 @@ import Testing
                     overHTTP = true
                 }
             }
-            for _ in 0..<count { #expect(try busy.reply().embeddings.count == 64) }
+            for _ in 0..<count { #expect(try busy.reply().embeddings.count == patches) }
             answered += count
             guard answered < 400 else { throw TestFailure("ready through \(answered) batches: \(server.log)") }
         }

@@ -23,11 +23,14 @@ import Transformations
         try model.write("labels.txt", Array("a \"b\" \\ \t\n\u{1}\u{2}žába\n\n".utf8))
     }
 
-    private func task(_ line: String) throws -> InferenceTask {
-        let passes = ImagePasses(budget: memory) {}
-        let served = try ServedModel(
+    private func served() throws -> ServedModel {
+        try ServedModel(
             folder: model.path, options: ModelOptions(), threads: 1, maxBatch: 1,
-            memory: ModelMemory(budget: memory, passes: passes))
+            memory: ModelMemory(budget: memory, passes: ImagePasses(budget: memory) {}))
+    }
+
+    private func task(_ line: String) throws -> InferenceTask {
+        let served = try served()
         let handler = RequestHandler(
             configuration: ServerConfiguration(models: .single(model.path)), threads: 1, memory: memory,
             refusal: { _, _ in nil }, token: nil)
@@ -65,6 +68,13 @@ import Transformations
     private func line(_ method: String, _ count: Int, _ parameters: String) -> String {
         let patches = (0..<count).map { "\"\(base64(oracle.patch(UInt64($0))))\"" }.joined(separator: ",")
         return #"{"jsonrpc":"2.0","id":"é","method":"\#(method)","params":{"patches":[\#(patches)]\#(parameters)}}"#
+    }
+
+    /// Who divides patches into requests learns how long a reply may get.
+    @Test func theLongestLabelIsTold() throws {
+        let description = try served().description.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
+        let longest = #""\u0001\u0002žába""#.utf8.count
+        #expect(description.contains(#""label_bytes":\#(longest)"#), "\(description)")
     }
 
     @Test func classes() throws {

@@ -130,6 +130,7 @@ import Testing
         #expect(described.result?["self_test"] == "passed")
         #expect(described.result?["protocol"] == 1)
         #expect(described.result?["threads"] == 2)
+        #expect(described.result?["label_bytes"] == 0)
         let models = try client.ask(#"{"jsonrpc":"2.0","id":1,"method":"models"}"#)
         #expect(models.result?["default"] == "tiny")
         _ = try client.ask(oracle.embedLine())

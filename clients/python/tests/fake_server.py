@@ -11,6 +11,7 @@ import numpy as np
 
 PATCH_SHAPE = (4, 4, 3)
 DIMENSION = 5
+LABEL_BYTES = 40
 
 
 def embedding(patch: bytes, dtype: str = "u8") -> np.ndarray:
@@ -212,7 +213,7 @@ def standard_answer(request: dict, server: FakeServer):
         layers = [{"name": "conv1", "type": "convolution", "shape": [8, 4, 4]}, {"name": "conv3", "type": "convolution",
                   "shape": [DIMENSION, 1, 1]}]
         model = {"name": params.get("model", "fake"), "dim": DIMENSION, "patch_shape": PATCH_SHAPE, "layers": layers,
-                 "embedding": "conv3", "exemplars": DIMENSION}
+                 "embedding": "conv3", "exemplars": DIMENSION, "label_bytes": LABEL_BYTES}
         return result(request, model)
     if method == "models":
         return result(request, {"models": [{"name": "fake"}], "default": "fake"})

@@ -6,7 +6,7 @@ import fake_server
 import numpy as np
 import pytest
 from exemplar_client import Class, Client, ExemplarError, ProtocolError
-from fake_server import DIMENSION, PATCH_SHAPE, FakeServer, result
+from fake_server import DIMENSION, LABEL_BYTES, PATCH_SHAPE, FakeServer, result
 
 SEED = 22
 
@@ -115,7 +115,7 @@ def test_replies_of_classes_stay_below_the_server_s_limit(top, classes):
     with FakeServer() as server, Client(port=server.port, timeout=10, max_reply_bytes=8192) as client:
         assert len(client.classify(patches(256), top=top)) == 256
         sizes = [len(params["patches"]) for params in sent(server)]
-        characters = classes * 192 + 64  # 128 each, a label, and what is around them.
+        characters = classes * (128 + LABEL_BYTES) + 64  # And what is around them.
         most = int((8192 - 1024) / characters)
         assert sum(sizes) == 256 and max(sizes) <= most and len(sizes) == math.ceil(256 / most)
 

@@ -188,8 +188,7 @@ class Client:
 
         Args:
             patches, model, deadline_ms, images: as for `embed`; larger patches need a transformation.
-            top: how many classes. With labels of more than 64 bytes and thousands of classes a server may find a reply
-                too long (−32602): give fewer patches at a time.
+            top: how many classes.
             transformation: ``average``, ``sample``, ``parameters``, ``seed``, ``tolerance``, ``steps`` and ``border``
                 as for `embed`: the features are averaged before the head.
 
@@ -201,9 +200,10 @@ class Client:
         inputs = _inputs.images(patches) if images else _inputs.pixels(patches)
         most = self._passes_per_request // passes(transform)
         if len(inputs) > 1:
-            classes = _results.documented("model", lambda: int(self._description(model)["exemplars"] or 0))
-            errors = classes * _limits.VALUE if transform and transform.get("standard_errors") else 0
-            characters = min(top, classes) * _limits.CLASS + errors
+            description = self._description(model)
+            characters = _limits.class_characters(description, top)
+            if transform and transform.get("standard_errors"):
+                characters += _limits.classes(description) * _limits.VALUE
             most = min(most, _limits.fitting(self._max_reply_bytes, characters))
         results, counts = self._ask("classify", inputs, options, most)
         return _results.classes(results, counts)

@@ -11,8 +11,8 @@ from . import _results
 VALUE = 16 / 3
 """Characters of a value in base64: 16 hold three."""
 
-CLASS = 128 + 64
-"""Characters of a class: a server counts 128 and the longest labels, which it does not tell; 64 for those."""
+CLASS = 128
+"""Characters of a class beside its label."""
 
 PARAMETERS = 512
 """Characters of the parameters of a transformation."""
@@ -25,6 +25,17 @@ def fitting(max_reply_bytes: int, characters: float, beside: int = 0) -> int:
     """How many entries of so many characters a reply has room for, with ``beside`` more for all of them; one at least:
     what is too long alone is the server's to refuse."""
     return max(1, int((max_reply_bytes - AROUND_REPLY - beside) / (characters + AROUND_ENTRY)))
+
+
+def class_characters(description: dict[str, Any], top: int) -> float:
+    """How many characters the ``top`` classes of an entry have, as a server counts them."""
+    label = _results.documented("model", lambda: int(description.get("label_bytes", 0)))
+    return min(top, classes(description)) * (CLASS + label)
+
+
+def classes(description: dict[str, Any]) -> int:
+    """How many classes a model's head has."""
+    return _results.documented("model", lambda: int(description["exemplars"] or 0))
 
 
 def embedding_values(description: dict[str, Any], layers: Sequence[str] | str | None, pool: str | None) -> int:
