@@ -53,8 +53,7 @@ where Instant.Duration == Duration {
     /// The job whose piece had its turn and could not start. It may have left.
     private var held: UInt64?
     private var isDraining = false
-    /// No deadline is earlier. It may have left already: then the timer fires once for nothing.
-    private var earliest: Instant?
+    private var deadlines = Deadlines<Instant>()
     private var costs = BatchCosts<Job.Key>()
 
     public init(limits: BatchingLimits) {
@@ -92,8 +91,8 @@ where Instant.Duration == Duration {
     /// Whether all workers compute one batch.
     private var isSharing: Bool { running.count == 1 && running.values.contains { $0.isShared } }
 
-    /// When `expire(at:)` has something to do, or somewhat earlier.
-    public var nextDeadline: Instant? { earliest }
+    /// When `expire(at:)` has something to do.
+    public var nextDeadline: Instant? { deadlines.first?.deadline }
 
     /// When the batch that has got on least recently did so, if any runs.
     public var oldestProgress: Instant? {
@@ -123,7 +122,7 @@ where Instant.Duration == Duration {
         waiting.append(job: lastID, of: job.connection, key: job.key, patches: 0..<queued)
         records[lastID] = JobRecord(job: job, deadline: deadline, unfinished: count, queued: queued)
         holdBack(count - queued, job.key)
-        if let deadline { earliest = earliest.map { min($0, deadline) } ?? deadline }
+        if let deadline { deadlines.add(deadline, of: lastID) }
         return .admitted
     }
 
@@ -255,6 +254,7 @@ where Instant.Duration == Duration {
                 finished.completed.append(record.job)
             }
         }
+        forgetDeadlines()
         for id in unfinished.sorted() where queueMore(of: id) { finished.wake = wantedWorkerCount }
         return finished
     }
@@ -278,20 +278,20 @@ where Instant.Duration == Duration {
 
     /// Lets the jobs go whose deadline has passed, queued or running.
     public mutating func expire(at now: Instant) -> [Job] {
-        guard let earliest, earliest <= now else { return [] }
         var expired: [(id: UInt64, job: Job)] = []
-        var next: Instant?
-        for (id, record) in records {
-            guard let deadline = record.deadline else { continue }
-            if deadline <= now {
-                expired.append((id, record.job))
-            } else {
-                next = next.map { min($0, deadline) } ?? deadline
-            }
+        while let first = deadlines.first, first.deadline <= now {
+            if let record = records[first.job] { expired.append((first.job, record.job)) }
+            deadlines.removeFirst()
         }
-        self.earliest = next
         remove(expired)
         return expired.sorted { $0.id < $1.id }.map(\.job)
+    }
+
+    /// After jobs have left.
+    private mutating func forgetDeadlines() {
+        guard deadlines.first != nil else { return }
+        let records = records
+        deadlines.forget(keeping: records.count) { records[$0] == nil }
     }
 
     /// Lets all jobs of a connection go; nobody waits for them any more.
@@ -331,11 +331,13 @@ where Instant.Duration == Duration {
     }
 
     private mutating func remove(_ jobs: [(id: UInt64, job: Job)]) {
+        guard !jobs.isEmpty else { return }
         var ids: [ConnectionID: Set<UInt64>] = [:]
         for (id, job) in jobs {
             if let record = records.removeValue(forKey: id) { holdBack(-record.heldBack, job.key) }
             ids[job.connection, default: []].insert(id)
         }
         for (connection, ids) in ids { waiting.remove(jobs: ids, of: connection) }
+        forgetDeadlines()
     }
 }

@@ -109,6 +109,8 @@ public final class Client {
         let most = max(1, min(byLength, Self.patchesPerRequest))
         var dimension = lastDimension.flatMap { $0.options == options ? $0.dimension : nil }
         var waiting: [RequestID] = []
+        // After an error nobody asks for the other replies.
+        defer { for id in waiting { forget(id) } }
         var result: Embeddings?
         var start = 0
         // An empty or ragged input goes through once, for `sendPatches` to refuse.
@@ -123,12 +125,13 @@ public final class Client {
             let inFlight = dimension == nil ? 1 : Self.requestsInFlight
             while waiting.count >= inFlight || start == patches.count, !waiting.isEmpty {
                 let part = try receiveEmbeddings(waiting.removeFirst())
-                guard result == nil || result?.dimension == part.dimension else {
-                    throw .notThisProtocol(address, reason: "its embeddings have several dimensions")
-                }
                 dimension = part.dimension
                 lastDimension = (options, part.dimension)
-                if result == nil { result = part } else { result?.values += part.values }
+                if result == nil {
+                    result = part
+                } else if result?.append(part) != true {
+                    throw .modelChanged(address)
+                }
             }
         } while start < patches.count
         guard let result else { throw .badArgument("There are no patches to embed.") }
@@ -143,6 +146,12 @@ public final class Client {
         // Which are as long once more.
         let rows = transform?["standard_errors"] == true ? 2 : 1
         return max(1, maxReplyBytes / Self.requestsInFlight / (rows * row))
+    }
+
+    /// Drops the reply to `id`, whether it has come or will.
+    private func forget(_ id: RequestID) {
+        awaited.remove(id)
+        finished[id] = nil
     }
 
     private func newID() -> RequestID {

@@ -14,6 +14,8 @@ public enum ClientError: Error, Equatable, Sendable, CustomStringConvertible {
     case disconnected(ServerAddress, reason: String)
     /// The other side does not speak this protocol.
     case notThisProtocol(ServerAddress, reason: String)
+    /// Several requests were answered by different models: the server has other ones since.
+    case modelChanged(ServerAddress)
     /// An argument cannot be sent.
     case badArgument(String)
     /// The server answered with an error.
@@ -39,6 +41,9 @@ public enum ClientError: Error, Equatable, Sendable, CustomStringConvertible {
             "The connection to \(address) ended before the reply: \(reason)."
         case .notThisProtocol(let address, let reason):
             "What listens at \(address) is no exemplar server of this version: \(reason)."
+        case .modelChanged(let address):
+            "The server at \(address) got another model, or other layers of it, while the patches were embedded: embed "
+                + "them again."
         case .badArgument(let reason): reason
         case .server(let error):
             "The server answered with the error \(error.code)\(error.errorCode.map { " (\($0.name))" } ?? ""): "

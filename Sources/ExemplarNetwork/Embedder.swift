@@ -67,7 +67,9 @@ public final class Embedder {
         share = try (source ?? network.ownLimit).take(
             byteCount,
             for: "Maps for a batch of \(maximumBatch) inputs of \(input.height) × \(input.width) × \(input.channels)",
-            advice: "choose a smaller --max-batch, fewer --threads or smaller images")
+            advice: source == nil
+                ? "use smaller inputs or a smaller network"
+                : "choose a smaller --max-batch, fewer --threads or smaller images")
         self.maximumBatch = maximumBatch
         self.members = max(1, members)
         self.network = network
@@ -93,7 +95,7 @@ public final class Embedder {
             // Bytes must not overflow either.
             memory.count <= Int.max >> 3, outputCount <= Int.max >> 3
         else {
-            throw ModelError("A batch of \(maximumBatch) patches cannot be planned: choose a smaller --max-batch.")
+            throw ModelError("A batch of \(maximumBatch) patches cannot be planned: choose smaller batches.")
         }
         return (memory, outputCount)
     }

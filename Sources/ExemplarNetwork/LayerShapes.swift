@@ -95,7 +95,10 @@ extension PlannedLayer {
                     + "make its kernel smaller or its padding larger.")
         }
         guard self.output.count <= Self.maximumCount, weightCount <= Self.maximumCount else {
-            throw ModelError("The layer \(configuration.name) has more than \(Self.maximumCount) weights or outputs.")
+            let what = weightCount > Self.maximumCount ? "weights" : "outputs"
+            throw ModelError(
+                "The layer \(configuration.name) has more than \(Self.maximumCount) \(what) over an input of "
+                    + "\(input.height) × \(input.width): make it smaller, or cut larger images into parts.")
         }
     }
 

@@ -18,7 +18,9 @@ struct ModelFolder {
 
     init(path: String) throws(ModelError) {
         self.path = path
-        let bytes = try Self.contents(of: path + "/config.json", limit: Self.maximumConfigurationLength)
+        let bytes = try Self.contents(
+            of: path + "/config.json", limit: Self.maximumConfigurationLength,
+            advice: ". A model is a folder with config.json and model.safetensors.")
         do {
             configuration = try bytes.withUnsafeBytes { bytes throws(ModelError) in
                 try NetworkConfiguration.parse(bytes)
@@ -46,7 +48,7 @@ struct ModelFolder {
     /// - Parameter memory: what the file is taken from for as long as the result lives.
     func golden(from memory: any MemorySource) throws(ModelError) -> SafetensorsFile? {
         let file = path + "/golden.safetensors"
-        return access(file, F_OK) == 0 ? try SafetensorsFile(file, from: memory) : nil
+        return Self.isThere(file) ? try SafetensorsFile(file, from: memory) : nil
     }
 
     /// The shapes that the layers want, by tensor name.
@@ -98,7 +100,7 @@ struct ModelFolder {
     ///
     /// - Parameter rows: of the head, nil without one.
     private static func labels(_ path: String, rows: Int?) throws(ModelError) -> [String]? {
-        guard access(path, F_OK) == 0 else { return nil }
+        guard isThere(path) else { return nil }
         guard let rows else {
             throw ModelError("\(path): config.json names no head whose rows could have labels: remove the file")
         }
@@ -118,13 +120,20 @@ struct ModelFolder {
         }
     }
 
+    /// Whether the folder has a file of this name. One that cannot be read, or a link that leads nowhere, is there: to
+    /// open it says what is wrong.
+    private static func isThere(_ path: String) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0 || errno != ENOENT
+    }
+
     /// A whole file of at most `limit` bytes.
-    private static func contents(of path: String, limit: Int) throws(ModelError) -> [UInt8] {
+    ///
+    /// - Parameter advice: for one that cannot be opened.
+    private static func contents(of path: String, limit: Int, advice: String = "") throws(ModelError) -> [UInt8] {
         let file = open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else {
-            throw ModelError(
-                "\(path): cannot be opened: \(String(cString: strerror(errno))). A model is a folder with config.json "
-                    + "and model.safetensors.")
+            throw ModelError("\(path): cannot be opened: \(String(cString: strerror(errno)))\(advice)")
         }
         defer { close(file) }
         var bytes: [UInt8] = []

@@ -88,6 +88,8 @@ extension Network {
             describe(
                 convolution.panels, packed: convolution.weightCount + convolution.biasCount,
                 rows: convolution.tileCount * convolution.weightCount / KernelTable.lanes)
+            // The output transform makes the products itself, of two tiles at a time.
+            if convolution.isNarrow { entry.tileRows = 2 }
             return (entry: entry, cost: costs.winograd(layer, shape))
         case .maxPool:
             if index > 0, case .winograd(let convolution, _) = plan.steps[index - 1], convolution.canPool {

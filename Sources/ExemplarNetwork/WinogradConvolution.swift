@@ -36,7 +36,7 @@ struct WinogradConvolution: Sendable {
     /// Whether the input is the network's own, of few channels, which lies in pixels of 4: then the output transform
     /// makes the products itself, for one vector of output channels at a time, whose weights stay in the first-level
     /// cache.
-    private let isNarrow: Bool
+    let isNarrow: Bool
 
     /// - Parameter images: that run together, at most.
     init(
@@ -85,8 +85,8 @@ struct WinogradConvolution: Sendable {
     /// Two halves and more parts of this many leave no more, and each part costs a pass over the register tile.
     private static let longestPart = 128
 
-    /// The same for tiles of 8×8 outputs, whose transforms take larger differences: parts of 64 would leave half as
-    /// much error again as F(4×4, 5×5) or more, these leave about a third more.
+    /// The same for F(8×8, 5×5) of complex points, whose transforms take larger differences: parts of 64 would leave
+    /// half as much error again as F(4×4, 5×5) or more, these leave about a third more.
     private static let longestPartOfLargeTile = 32
 
     /// Sums over so many channels, in equal parts.
@@ -211,7 +211,6 @@ struct WinogradConvolution: Sendable {
                         if isNarrow {
                             arguments.channels = inChannels
                             arguments.input = UnsafePointer(scratch + run.offset * inputTileStep)
-                            arguments.tupleStep = inputTupleStep
                             arguments.tileStep = inputTileStep
                         }
                         kernels.transformOutput(arguments)

@@ -15,6 +15,7 @@ extension Server {
 
     func accept(_ token: Token) {
         guard let listener = listeners[token], acceptAgain == nil else { return }
+        let lastBefore = lastID
         // A turn's worth, so that a flood of new clients does not hold up the old ones.
         accepting: for _ in 0..<64 {
             switch listener.accept() {
@@ -30,8 +31,16 @@ extension Server {
             case .exhausted(let code):
                 // Candidates have descriptors, and leave some in a moment.
                 guard candidates.isEmpty else { break accepting }
+                // Who has not shown the token makes way here, too; but not who came in this turn.
+                if let stranger = loop.oldestStranger(), stranger.id.rawValue <= lastBefore, loop.makeWay() {
+                    shared.statistics.update { $0.connectionsRefused += 1 }
+                    continue
+                }
                 // The poller would report the same client again and again.
-                shared.log.warning("cannot accept: \(errorText(code)); trying again in 100 ms")
+                if let count = exhaustions.pass(.now) {
+                    shared.log.warning(
+                        "cannot accept: \(errorText(code)); trying again every 100 ms", [.init("times", .int(count))])
+                }
                 acceptAgain = .now + .milliseconds(100)
                 break accepting
             }

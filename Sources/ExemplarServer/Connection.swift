@@ -16,7 +16,7 @@ final class Connection {
     var isThrottled = false
     /// Has more complete lines than a turn takes, perhaps, and is not read until they are handled.
     var waitsForTurn = false
-    /// Is not read until lines have room again, while models are reloaded.
+    /// Is not read until lines have room again: models are reloaded, or other loops asked to give some back.
     var waitsForMemory = false
     /// Whether the line that waits, or has waited, for memory is still to be taken.
     var isOwedLine = false

@@ -52,8 +52,8 @@ extension EventLoop {
         guard let stranger = oldestStranger() else { return false }
         turnAway(
             stranger, .tooManyConnections,
-            "The server has \(shared.configuration.maxConnections) connections, and those that have not sent the token "
-                + "make way for new ones: connect again, and send the method auth at once.")
+            "The server takes no more connections, and those that have not sent the token make way for new ones: "
+                + "connect again, and send the method auth at once.")
         remove(stranger)
         return true
     }

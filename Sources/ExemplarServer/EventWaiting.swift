@@ -38,8 +38,8 @@ extension EventLoop {
         return poller.wait(timeout: max(.zero, ContinuousClock.now.duration(to: next)))
     }
 
-    /// Whether more waits than all workers can take at once, and than they can compute while this thread rests. One
-    /// that is idle now is about to take some.
+    /// Whether more waits than all workers can take at once, and than they can compute in twice the time that this
+    /// thread rests. One that is idle now is about to take some.
     private var isCrowded: Bool {
         let batcher = shared.batcher
         return batcher.batchablePatchCount >= batcher.limits.workers * batcher.limits.maxBatch

@@ -6,12 +6,12 @@ import Platform
 final class ImageDecoding: Sendable {
     typealias Queue = Batcher<ImageOrder, ContinuousClock.Instant>
 
-    /// Encoded bytes that may wait.
-    private static let capacity = 64 << 20
+    /// Encoded bytes that may wait, those that are being decoded counted.
+    static let capacity = 64 << 20
 
     private let queue: Queue
     private let outbox: Outbox
-    /// Encoded bytes that wait.
+    /// Encoded bytes of all orders that have not left.
     private let waiting = Monitor(0)
 
     /// - Parameter queue: the most orders that may wait.

@@ -20,7 +20,6 @@ final class InputBlock: @unchecked Sendable {
     }
 
     let entries: [Entry]
-    let byteCount: Int
     private let base: UnsafeMutableRawPointer
     private let format: PatchPixels.Format
 
@@ -37,9 +36,8 @@ final class InputBlock: @unchecked Sendable {
         _ entries: [Entry], channels: Raster.Channels, decode: (_ entry: Int) throws(ResponseError) -> Raster
     ) throws(ResponseError) {
         self.entries = entries
-        byteCount = Self.byteCount(of: entries, channels)
         format = .uint8
-        base = .allocate(byteCount: max(byteCount, 1), alignment: 16)
+        base = .allocate(byteCount: max(Self.byteCount(of: entries, channels), 1), alignment: 16)
         for (index, entry) in entries.enumerated() {
             try decode(index).pixels.withUnsafeBytes { pixels in
                 assert(pixels.count == entry.height * entry.width * channels.count, "not the size of its place")
@@ -82,8 +80,7 @@ final class InputBlock: @unchecked Sendable {
     ) throws(ResponseError) {
         format = type == .u8 ? .uint8 : .float32
         let size = shape.height * shape.width * shape.channels * type.byteCount
-        byteCount = encoded.count * size
-        base = .allocate(byteCount: max(byteCount, 1), alignment: 16)
+        base = .allocate(byteCount: max(encoded.count * size, 1), alignment: 16)
         entries = encoded.indices.map { Entry(height: shape.height, width: shape.width, offset: $0 * size) }
         for (index, entry) in encoded.enumerated() {
             let target = UnsafeMutableRawBufferPointer(start: base + index * size, count: size)

@@ -206,7 +206,10 @@ private struct DirectoryLock: ~Copyable {
     init(around path: String) {
         let name = path.lastIndex(of: "/").map { path[...$0] } ?? "."
         descriptor = open(String(name), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        for _ in 0..<100 where flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK { usleep(10_000) }
+        for _ in 0..<100 {
+            guard flock(descriptor, LOCK_EX | LOCK_NB) != 0, errno == EWOULDBLOCK else { return }
+            usleep(10_000)
+        }
     }
 
     deinit { if descriptor >= 0 { close(descriptor) } }

@@ -43,7 +43,7 @@ public struct Log: Sendable {
         var line = ByteBuffer()
         switch format {
         case .text:
-            line.append(utf8: "\(Self.timestamp()) \(level.rawValue) \(message)")
+            line.append(utf8: "\(Self.timestamp()) \(level.rawValue) \(message.printable)")
             for field in fields {
                 line.append(utf8: " \(field.key)=")
                 line.append(json: field.value)
@@ -56,13 +56,20 @@ public struct Log: Sendable {
             line.append(json: .object(head + fields))
         }
         line.append(UInt8(ascii: "\n"))
-        // A log that nobody reads must not hold up the server: what would block is dropped. (A pipe that can take
-        // anything can take 4,096 bytes, more than any line.)
-        var ready = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
-        guard poll(&ready, 1, 0) == 1 else { return }
-        // One write a line, so that lines of several threads do not mix.
-        line.withUnsafeBytes { bytes in
-            while Glibc.write(STDERR_FILENO, bytes.baseAddress, bytes.count) < 0, errno == EINTR {}
+        line.withUnsafeBytes(Self.writeWhatDoesNotBlock)
+    }
+
+    /// A log that nobody reads must not hold up the server: what would block is dropped. A pipe that can take anything
+    /// can take 4,096 bytes: nearly every line is one write, so that lines of several threads do not mix.
+    private static func writeWhatDoesNotBlock(_ line: UnsafeRawBufferPointer) {
+        var rest = line[...]
+        while !rest.isEmpty {
+            var ready = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
+            guard poll(&ready, 1, 0) == 1 else { return }
+            let part = UnsafeRawBufferPointer(rebasing: rest.prefix(4096))
+            let count = Glibc.write(STDERR_FILENO, part.baseAddress, part.count)
+            guard count > 0 || errno == EINTR else { return }
+            rest = rest.dropFirst(max(0, count))
         }
     }
 

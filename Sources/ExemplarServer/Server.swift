@@ -38,12 +38,15 @@ public final class Server {
     let cores: UsableCores
     private let metrics: HTTPEndpoint?
     let signals: Int32
+    /// Files and sockets that the process may have open; nil where the system does not tell.
+    private let descriptorLimit: Int?
 
     var listeners: [Token: Listener] = [:]
     /// The last connection's.
     var lastID = EventLoop.firstConnection
     /// Set while the process is out of descriptors: when to accept again.
     var acceptAgain: ContinuousClock.Instant?
+    var exhaustions = LogLimit()
     /// Connections that came when there was no place, until it is known whether somebody has left; and the question to
     /// the loops by which that is found out.
     var candidates: [Candidate] = []
@@ -75,6 +78,7 @@ public final class Server {
         guard signals >= 0, exemplar_ignore_sigpipe() == 0 else {
             throw ServerError("Cannot watch for signals: \(errorText()).")
         }
+        descriptorLimit = raiseDescriptorLimit()
         cores = .current()
         let threads = configuration.threads ?? cores.count
         let crew: Crew?
@@ -170,6 +174,12 @@ public final class Server {
                 .init("max_batch", .int(configuration.maxBatch)), .init("queue", .int(configuration.queue)),
             ])
         if let metrics { log.info("metrics on \(metrics.name)") }
+        let needed = configuration.maxConnections + ServerConfiguration.ownDescriptors
+        if let descriptorLimit, descriptorLimit < needed {
+            log.warning(
+                "the process may open \(descriptorLimit) files, too few for --max-connections: raise that limit to "
+                    + "\(needed) or more (ulimit -n, LimitNOFILE), or lower --max-connections")
+        }
         if let token = shared.handler.token, token.count < ServerConfiguration.shortToken {
             log.warning(
                 "the token of --token-file is short, \(token.count) of the "
@@ -236,4 +246,18 @@ public final class Server {
         }
         if status == nil { judgeDrain(now) }
     }
+}
+
+/// Lets the process open as many files as it may without asking anybody: shells allow 1,024, less than the connections
+/// that a server takes. Returns how many those are.
+private func raiseDescriptorLimit() -> Int? {
+    let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+    var limit = rlimit()
+    guard getrlimit(resource, &limit) == 0 else { return nil }
+    if limit.rlim_cur < limit.rlim_max {
+        let before = limit.rlim_cur
+        limit.rlim_cur = limit.rlim_max
+        if setrlimit(resource, &limit) != 0 { limit.rlim_cur = before }
+    }
+    return Int(clamping: limit.rlim_cur)
 }

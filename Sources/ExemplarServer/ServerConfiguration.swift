@@ -90,7 +90,10 @@ public struct ServerConfiguration: Sendable {
     static let maxPendingOutput = 16 << 20
     /// Bytes of the longest reply that the event loop writes itself.
     static let briefReply = 64 << 10
-    /// Bytes of replies that any connection may have waiting while those of all together hold `crowdedOutput`.
+    /// Files and sockets that the server has open beside its connections, with some to spare.
+    static let ownDescriptors = 100
+    /// Bytes of replies that any connection may have waiting while those of all together hold `crowdedOutput`; and of a
+    /// line that has begun, whatever others hold.
     static let fairOutput = 64 << 10
     static let crowdedOutput = 256 << 20
     /// Storage that a connection keeps for its next replies, in bytes.

@@ -130,6 +130,18 @@ extension RequestHandler {
             let byteCount = inputs.entries.reduce(ImageOrder.ownByteCount + address.id.json.count) {
                 $0 + ImageOrder.fileByteCount + $1.base64Capacity
             }
+            guard byteCount <= ImageDecoding.capacity else {
+                throw .invalidParameter(
+                    "images",
+                    "The files have \(byteCount) bytes together, more than the \(ImageDecoding.capacity) that may wait "
+                        + "to be decoded: send fewer at a time.")
+            }
+            // As for patches. Without draws only the headers will tell whether an image is a patch or larger: one that
+            // has no room as either has none.
+            let least = inputs.entries.count * (work.draws?.count ?? 1)
+            if let retryAfter = refusal(least, false), work.draws != nil || refusal(least, true) != nil {
+                throw overloaded(retryAfter: retryAfter)
+            }
             let fileLease = try lease(byteCount, "images")
             return .images(
                 ImageOrder(
@@ -145,6 +157,10 @@ extension RequestHandler {
                         $0 + InferenceTask.units(of: $1, draws: work.draws, model: work.served.model)
                     }
                     guard units <= limit else { throw handler.tooMuch(units, "images") }
+                    // Nor is decoded what would be refused afterwards.
+                    if let retryAfter = handler.refusal(units, !passByteCounts.isEmpty) {
+                        throw handler.overloaded(retryAfter: retryAfter)
+                    }
                     let taken = handler.byteCount(
                         work, sizes.entries.count, inputs: sizes.pixels, units: units, address)
                     let lease = try handler.lease(taken + sizes.decoding, beside: byteCount, "images")

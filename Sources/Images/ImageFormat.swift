@@ -1,5 +1,5 @@
 /// The file formats that are read, told apart by how a file begins; its name does not matter.
-public enum ImageFormat: String, CaseIterable, Sendable {
+public enum ImageFormat: String, Sendable {
     /// Portable Network Graphics (ISO/IEC 15948), through libspng.
     case png = "PNG"
     /// JPEG (ITU-T T.81), baseline and progressive, through libjpeg-turbo.

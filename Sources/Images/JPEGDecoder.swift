@@ -26,8 +26,13 @@ final class JPEGDecoder: ImageDecoder {
 
     deinit { _ = tjDestroy(handle) }
 
-    /// Coefficients: it may be progressive.
-    var workingByteCount: Int { 6 * width * height }
+    /// Coefficients of two bytes, since it may be progressive: three a pixel at most, of whole units of up to 32
+    /// pixels a side.
+    var workingByteCount: Int {
+        6 * roundedUp(width, 32) * roundedUp(height, 32)
+    }
+
+    private func roundedUp(_ side: Int, _ unit: Int) -> Int { (side + unit - 1) / unit * unit }
 
     func decodeRGB(into output: UnsafeMutableBufferPointer<UInt8>) throws(ImageError) {
         // A file that ends early is a warning to the library, which would fill the rest with grey. A progressive file
@@ -40,6 +45,11 @@ final class JPEGDecoder: ImageDecoder {
     }
 
     private static func failure(_ handle: tjhandle) -> ImageError {
-        .undecodable(.jpeg, reason: String(cString: tjGetErrorStr2(handle)))
+        let reason = String(cString: tjGetErrorStr2(handle))
+        // The format allows more ways to store colours in fewer pixels than the library knows.
+        guard !reason.contains("subsampling") else {
+            return .unsupported(.jpeg, "of an unusual chroma subsampling: save it in 4:4:4 or 4:2:0.")
+        }
+        return .undecodable(.jpeg, reason: reason)
     }
 }

@@ -24,8 +24,8 @@ final class PNGDecoder: ImageDecoder {
 
     deinit { spng_ctx_free(context) }
 
-    /// Rows are put where they belong.
-    var workingByteCount: Int { 0 }
+    /// Two rows as the file has them, of up to eight bytes a pixel, and one more of an interlaced file.
+    var workingByteCount: Int { (2 * 8 + 3) * width }
 
     func decodeRGB(into output: UnsafeMutableBufferPointer<UInt8>) throws(ImageError) {
         // Without SPNG_DECODE_TRNS, transparency is left out; without SPNG_DECODE_GAMMA, values are as stored.

@@ -1,6 +1,7 @@
 /// The error codes of the protocol: those of JSON-RPC 2.0 and the server's own.
 public enum ErrorCode: Int, Sendable, CaseIterable {
-    /// The line is not JSON or not UTF-8, repeats a key in one object, or nests deeper than 32.
+    /// The line is not JSON or not UTF-8, repeats a key in one object, nests deeper than 32, or has too many members or
+    /// values.
     case parseError = -32700
     /// JSON, but not a request object.
     case invalidRequest = -32600
@@ -10,7 +11,7 @@ public enum ErrorCode: Int, Sendable, CaseIterable {
     case invalidParams = -32602
     /// The server failed; the request may be sent again. Kept for the protocol: nothing in this server ends so.
     case internalError = -32603
-    /// The queue is full; `data.retry_after_ms` says when to try again.
+    /// The queue, or memory that requests share, is full; `data.retry_after_ms` says when to try again.
     case overloaded = -32000
     /// The server is shutting down and takes no more work.
     case draining = -32001

@@ -193,7 +193,7 @@ public struct JSONNode {
     }
 
     /// The elements of an array, or nil if this is none.
-    public var elements: Elements? { kind == .array ? Elements(parent: self, step: 1) : nil }
+    public var elements: Elements? { kind == .array ? Elements(parent: self) : nil }
 
     /// The members of an object in the order of the text, or nil if this is none.
     public var members: Members? { kind == .object ? Members(parent: self) : nil }
@@ -224,9 +224,9 @@ public struct JSONNode {
         private let parent: JSONNode
         private var index: Int
 
-        fileprivate init(parent: JSONNode, step: Int) {
+        fileprivate init(parent: JSONNode) {
             self.parent = parent
-            index = parent.index + step
+            index = parent.index + 1
         }
 
         /// The next element.
@@ -241,7 +241,7 @@ public struct JSONNode {
     public struct Members: Sequence, IteratorProtocol {
         private var entries: Elements
 
-        fileprivate init(parent: JSONNode) { entries = Elements(parent: parent, step: 1) }
+        fileprivate init(parent: JSONNode) { entries = Elements(parent: parent) }
 
         /// The next member.
         public mutating func next() -> (key: EncodedString, value: JSONNode)? {

@@ -230,10 +230,10 @@ private struct Pass {
     }
 
     /// Few keys are compared pair by pair; many are sorted by a seeded hash first, so that no line costs quadratic
-    /// time.
+    /// time, and those with escapes, so that each is unescaped once.
     private mutating func checkKeys(of object: Int, memberCount: Int) throws(JSONSyntaxError) {
         let end = Int(tape.base[object].next)
-        if memberCount <= 12 {
+        if memberCount <= 12, !hasEscapedKey(object) {
             var key = object + 1
             while key < end {
                 var other = Int(tape.base[key + 1].next)
@@ -261,6 +261,16 @@ private struct Pass {
                 earlier -= 1
             }
         }
+    }
+
+    private func hasEscapedKey(_ object: Int) -> Bool {
+        let end = Int(tape.base[object].next)
+        var key = object + 1
+        while key < end {
+            if tape.base[key].isEscaped { return true }
+            key = Int(tape.base[key + 1].next)
+        }
+        return false
     }
 
     private func string(_ entry: Int) -> EncodedString {

@@ -113,10 +113,21 @@ struct Parameters {
 }
 
 extension String {
+    /// Without control characters, by which a text of somebody else's could command a terminal, or begin a line of a
+    /// log.
+    public var printable: String {
+        guard unicodeScalars.contains(where: \.isControl) else { return self }
+        return String(String.UnicodeScalarView(unicodeScalars.map { $0.isControl ? "�" : $0 }))
+    }
+
     /// The beginning, enough to recognise it: what a client sent goes back to it, and should not grow on the way.
     public var excerpt: String {
         let limit = 100
         let scalars = unicodeScalars.prefix(limit + 1)
         return scalars.count <= limit ? self : String(String.UnicodeScalarView(scalars.dropLast())) + "..."
     }
+}
+
+extension Unicode.Scalar {
+    fileprivate var isControl: Bool { properties.generalCategory == .control }
 }

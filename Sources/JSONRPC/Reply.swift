@@ -102,8 +102,13 @@ public struct Embeddings: Equatable, Sendable {
     /// The embeddings, row-major [count, dimension].
     public var values: [Float]
 
-    /// The number of embeddings.
-    public var count: Int { dimension > 0 ? values.count / dimension : 0 }
+    /// Takes the rows of `other` behind its own; false, and takes none, where they are not of the same kind: another
+    /// model answered, or one of other layers.
+    public mutating func append(_ other: Embeddings) -> Bool {
+        guard other.model == model, other.layers == layers, other.dimension == dimension else { return false }
+        values += other.values
+        return true
+    }
 
     /// Reads the result of `embed`, in either encoding; nil if it is none.
     public init?(result: JSONNode) {

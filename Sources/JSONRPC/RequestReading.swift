@@ -61,7 +61,7 @@ extension TransformRequest {
 
     fileprivate init(_ parameters: Parameters) throws(ResponseError) {
         try parameters.allow(Self.names)
-        inputs = try InputEntries(parameters)
+        inputs = try InputEntries(parameters, takesImages: false)
         model = try parameters.string("model")
         transform = try parameters.required("transform", try TransformOptions(parameters))
         deadline = try parameters.deadline()
@@ -69,10 +69,11 @@ extension TransformRequest {
 }
 
 extension InputEntries {
-    fileprivate init(_ parameters: Parameters) throws(ResponseError) {
+    fileprivate init(_ parameters: Parameters, takesImages: Bool = true) throws(ResponseError) {
         let isImages = parameters.has("images")
         guard parameters.has("patches") != isImages else {
-            throw parameters.invalid("patches", "or `images` must be given, and not both.")
+            throw parameters.invalid(
+                "patches", takesImages ? "or `images` must be given, and not both." : "must be given.")
         }
         let name = isImages ? "images" : "patches"
         let elements = try parameters.elements(

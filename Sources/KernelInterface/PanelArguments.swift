@@ -52,8 +52,8 @@ public enum WeightType: Sendable, Equatable {
 ///
 /// Rows are taken in register tiles of nearly equal height. One row may be multiplied by several panels at once, p <
 /// `panels`, with weights p · `weightPanelStep` further on, and bias and outputs right behind the panel before: alone
-/// it would wait for its own additions. `weights` is read in whole vectors and 64-byte aligned; nothing is read beyond
-/// the segments.
+/// it would wait for its own additions. `weights` is read in whole vectors, from an address that is a multiple of one
+/// vector's bytes; nothing is read beyond the segments.
 public struct PanelArguments {
     public var input: UnsafePointer<Float>
     /// Elements from one row's input to the next.

@@ -7,7 +7,7 @@ import Glibc
 /// Memory for numbers: an arena of jemalloc's own, apart from the process's other allocations, so that weights and
 /// activations neither fragment the heap nor are fragmented by it, and can be counted by themselves.
 ///
-/// Only this module allocates numeric memory. Slabs are taken when a model is loaded and never while it serves.
+/// Slabs are taken when a model is loaded, and for the passes over images of other sizes; never for patches.
 public final class Arena: Sendable {
     private let index: UInt32
 
@@ -38,8 +38,9 @@ public final class Arena: Sendable {
     ///   - isSparse: whether much of it will never be touched: pages stay small, so that it is never resident.
     /// - Throws: `AllocationError` when there is not so much memory.
     public func allocate(count: Int, zeroed: Bool, isSparse: Bool = false) throws(AllocationError) -> Slab {
-        let (total, overflow) = (count + Slab.tailCount).multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
-        guard count >= 0, !overflow else { throw AllocationError(byteCount: Int.max) }
+        let (padded, isTooLong) = count.addingReportingOverflow(Slab.tailCount)
+        let (total, overflow) = padded.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
+        guard count >= 0, !isTooLong, !overflow else { throw AllocationError(byteCount: Int.max) }
         #if JEMALLOC
             let isHuge = total >= Slab.hugePageSize && !isSparse
             let alignment = isHuge ? Slab.hugePageSize : Slab.alignment

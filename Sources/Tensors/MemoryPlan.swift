@@ -45,7 +45,7 @@ public struct MemoryPlan: Sendable, Equatable {
                 .sorted { offsets[$0] < offsets[$1] }
             var offset = 0
             for neighbour in neighbours {
-                if offset + sizes[index] <= offsets[neighbour] { break }
+                if offsets[neighbour] - offset >= sizes[index] { break }
                 offset = max(offset, offsets[neighbour] + sizes[neighbour])
             }
             let (last, overflow) = offset.addingReportingOverflow(sizes[index])

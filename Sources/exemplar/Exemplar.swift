@@ -1,6 +1,7 @@
 import ExemplarServer
 import FoundationEssentials
 import Glibc
+import JSONRPC
 
 /// The command line: finds the subcommand in the table, parses its arguments, runs it, explains what went wrong.
 @main
@@ -23,13 +24,11 @@ struct Exemplar {
             guard let first = arguments.first else { throw CommandError.usage("no command") }
             switch first {
             case "--help", "-h", "help":
-                guard arguments.count > 1, first == "help" else {
-                    try writeOutput(overview)
-                    return 0
-                }
-                try writeOutput(command(arguments[1]).help)
+                guard arguments.count <= 2 else { throw CommandError.usage("\(first) takes one command") }
+                try writeOutput(arguments.count == 1 ? overview : command(arguments[1]).help)
                 return 0
             case "--version":
+                guard arguments.count == 1 else { throw CommandError.usage("--version takes no arguments") }
                 try writeOutput("exemplar \(version)\n")
                 return 0
             default: break
@@ -45,7 +44,7 @@ struct Exemplar {
                 try ParsedArguments(
                     rest, options: command.options, operands: command.operands, environment: environment))
         } catch {
-            writeError("\(name): \(error.message)")
+            writeError("\(name): \(error.message.printable)")
             if error.isMisuse { writeError("See `\(name) --help`.") }
             return error.status
         }

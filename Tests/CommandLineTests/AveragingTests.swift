@@ -67,6 +67,7 @@ import Transformations
         // s² = 6.5, the standard error √1.3, Student's t with 4 degrees of freedom 2.776, expanded to within 2 %.
         #expect(abs(interval.halfWidth / (2.776 * 1.3.squareRoot()) - 1) < 0.02)
         #expect(abs(MeanInterval.quantile(9) - 2.262) < 0.005)
+        #expect(abs(MeanInterval([1, 3]).halfWidth - 12.706) < 0.001 && abs(MeanInterval.quantile(3) - 3.182) < 0.001)
         #expect(abs(MeanInterval.quantile(511) - 1.9646) < 1e-4)
         #expect(MeanInterval([0.1, 0.1, 0.1]) == MeanInterval([0.1, 0.1]))
         #expect(MeanInterval([5]).halfWidth == .infinity)

@@ -152,6 +152,14 @@ let isOptimized: Bool = {
         try extra.add("x", shape: [1], [1])
         #expect(try refusal { try $0.write("golden.safetensors", extra.bytes) }.contains("`patches`"))
         #expect(throws: ModelError.self) { try Model.load(folder: "/nowhere") }
+        // A link that leads nowhere is no missing file.
+        for name in ["golden.safetensors", "labels.txt"] {
+            let dangling = try refusal { folder in
+                unlink(folder.path + "/" + name)
+                #expect(symlink("nowhere", folder.path + "/" + name) == 0)
+            }
+            #expect(dangling.contains(name) && dangling.contains("cannot be opened"), "\(dangling)")
+        }
     }
 
     @Test func metadataAreShownAsFarAsTheyAreShort() throws {

@@ -261,6 +261,24 @@ import Testing
         #expect(try first.isQuiet())
     }
 
+    /// Nor do strangers keep anybody out by taking all descriptors, of which there are fewer than places.
+    @Test func strangersWhoTakeAllDescriptorsMakeWay() throws {
+        let oracle = Oracle.tiny()
+        let model = try TemporaryModel(oracle)
+        let token = try TemporaryFile("correct horse\n")
+        let server = try ServerProcess(
+            model: model.path, ["--token-file", token.path, "--auth-timeout", "0"], descriptors: 40)
+        #expect(server.log.contains("too few for --max-connections"))
+        let silent = try (0..<80).map { _ in try server.connect() }
+        for _ in 0..<3 {
+            let friend = try server.connect()
+            #expect(try friend.ask(AccessTests.auth("correct horse")).result?["status"] == "ok")
+            #expect(try friend.ask(oracle.embedLine()).embeddings.count == 1)
+        }
+        #expect(try silent[0].reply().code == -32009)
+        withExtendedLifetime(silent) {}
+    }
+
     @Test func aLogThatNobodyReads() throws {
         let model = try TemporaryModel(.tiny())
         let server = try ServerProcess(model: model.path, ["--idle-timeout", "0.2", "--log-level", "debug"])

@@ -57,6 +57,56 @@ import Testing
         #expect(images.submit(try order(3)) == .admitted)
     }
 
+    /// What the network has no room for is not decoded first: an order is refused as soon as that is sure, when it
+    /// comes or by the sizes in its headers.
+    @Test func imagesAreRefusedBeforeTheyAreDecoded() throws {
+        let oracle = Oracle.tiny(transformations: .everyStep)
+        let folder = try TemporaryModel(oracle)
+        let memory = MemoryBudget(chosen: nil)
+        let served = try ServedModel(
+            folder: folder.path, options: ModelOptions(), threads: 1, maxBatch: 1,
+            memory: ModelMemory(budget: memory, passes: ImagePasses(budget: memory) {}))
+        let image = base64(try oracle.file(1))
+        func outcome(_ parameters: String, _ isFull: @escaping @Sendable (Bool) -> Bool) throws
+            -> RequestHandler.Outcome
+        {
+            let handler = RequestHandler(
+                configuration: ServerConfiguration(models: .single(folder.path)), threads: 1, memory: memory,
+                refusal: { _, inPieces in isFull(inPieces) ? .seconds(1) : nil }, token: nil)
+            let line =
+                #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"images":["\#(image)"]\#(parameters)}}"#
+            var parser = RequestParser()
+            return try Array(line.utf8).withUnsafeBytes { bytes in
+                guard case .single(let incoming) = parser.parse(bytes) else { throw TestFailure("a batch: \(line)") }
+                return handler.outcome(
+                    of: try incoming.request.get(), models: ModelSet(models: ["tiny": served], defaultName: "tiny"),
+                    isDraining: false, readiness: { .ready }, isAuthorized: true,
+                    address: ReplyAddress(loop: 0, connection: ConnectionID(1), id: RequestID(1), batch: nil),
+                    arrival: .now, statistics: { ByteBuffer() })
+            }
+        }
+        func isRefused(_ parameters: String, _ isFull: @escaping @Sendable (Bool) -> Bool) throws -> Bool {
+            guard case .failure(let error) = try outcome(parameters, isFull) else { return false }
+            #expect(error.code == .overloaded)
+            return true
+        }
+        #expect(try isRefused("", { _ in true }))
+        let sample = #","transform":{"mode":"sample"}"#
+        #expect(try isRefused(sample, { !$0 }))
+        // It may be larger than the patch, or not: its header will tell.
+        for isLarger in [true, false] {
+            guard case .images(let order) = try outcome("", { $0 == isLarger }) else {
+                Issue.record("refused, and may have room")
+                continue
+            }
+            let result = Result { () throws(ResponseError) in try order.task() }
+            switch result {
+            case .success: #expect(isLarger)
+            case .failure(let error): #expect(!isLarger && error.code == .overloaded)
+            }
+        }
+    }
+
     @Test func deadlinesOfWaitingRequests() throws {
         let oracle = Oracle.wide()
         let model = try TemporaryModel(oracle)

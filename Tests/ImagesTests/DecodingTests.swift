@@ -77,19 +77,21 @@ import Testing
     /// The header alone says what decoding takes: nothing behind it need be there.
     @Test func aHeaderTellsSizesAndMemory() throws {
         let area = Fixture.height * Fixture.width
+        // Two rows and one of a PNG; coefficients of a JPEG whose sides are less than 32.
+        #expect(max(Fixture.height, Fixture.width) <= 32)
         let files: [(ImageFormat, [UInt8], Int)] = [
-            (.png, try Fixture.raster.png(), 3), (.jpeg, Fixture.progressiveJPEG, 9),
+            (.png, try Fixture.raster.png(), 19 * Fixture.width), (.jpeg, Fixture.progressiveJPEG, 32 * 32 * 6),
         ]
-        for (format, file, bytesPerPixel) in files {
+        for (format, file, working) in files {
             let header = try ImageHeader(of: file, maximumPixels: area)
             #expect((header.format, header.height, header.width) == (format, Fixture.height, Fixture.width))
-            #expect(header.decodingByteCount(as: .rgb) == area * bytesPerPixel)
-            #expect(header.decodingByteCount(as: .grey) == area * (bytesPerPixel + 1))
+            #expect(header.decodingByteCount(as: .rgb) == area * 3 + working)
+            #expect(header.decodingByteCount(as: .grey) == area * 4 + working)
             #expect(throws: ImageError.self) { try ImageHeader(of: file, maximumPixels: area - 1) }
         }
         let headerAlone = PNGBuilder(width: 30_000, height: 20_000)
         let header = try ImageHeader(of: headerAlone.bytes, maximumPixels: .max)
-        #expect(header.decodingByteCount(as: .rgb) == 30_000 * 20_000 * 3)
+        #expect(header.decodingByteCount(as: .rgb) == 30_000 * (20_000 * 3 + 19))
         #expect(throws: ImageError.unknownFormat) { try ImageHeader(of: [1, 2, 3], maximumPixels: .max) }
     }
 
@@ -104,11 +106,21 @@ import Testing
         }
     }
 
-    @Test func whatIsNotReadIsSaid() {
+    @Test func whatIsNotReadIsSaid() throws {
         let cmyk = #expect(throws: ImageError.self) {
             try Raster(decoding: Fixture.cmykJPEG, as: .rgb, maximumPixels: 100)
         }
         #expect(cmyk?.description == "The JPEG is in CMYK, for printing: convert it to RGB.")
+        // Behind the mark of the frame header: length, precision, sides, three components; then the first one's own.
+        var unusual = Fixture.baselineJPEG
+        let header = try #require(unusual.indices.dropLast().first { unusual[$0] == 0xFF && unusual[$0 + 1] == 0xC0 })
+        unusual[header + 11] = 0x31
+        let subsampling = #expect(throws: ImageError.self) {
+            try Raster(decoding: unusual, as: .rgb, maximumPixels: 1000)
+        }
+        #expect(
+            subsampling?.description
+                == "The JPEG is of an unusual chroma subsampling: save it in 4:4:4 or 4:2:0.")
         let animated = #expect(throws: ImageError.self) {
             try Raster(decoding: Fixture.animatedWebP, as: .rgb, maximumPixels: 100)
         }

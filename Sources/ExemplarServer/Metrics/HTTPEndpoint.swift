@@ -10,7 +10,7 @@ final class HTTPEndpoint: Sendable {
     /// A reply.
     struct Answer: Sendable {
         var status: UInt32
-        var contentType = "text/plain; charset=utf-8"
+        var contentType: String
         var body: ByteBuffer
 
         init(status: UInt32, contentType: String = "text/plain; charset=utf-8", body: ByteBuffer) {

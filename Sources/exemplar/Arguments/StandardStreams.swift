@@ -29,6 +29,21 @@ func writeOutput(_ bytes: UnsafeRawBufferPointer, to path: String?) throws(Comma
     }
 }
 
+/// Says early that `path` cannot be written, where that is sure already: what is computed for it may take minutes.
+func checkOutput(_ path: String?) throws(CommandError) {
+    guard let path else { return }
+    var status = stat()
+    var failure: Int32 = 0
+    if stat(path, &status) == 0 {
+        failure = status.st_mode & S_IFMT == S_IFDIR ? EISDIR : access(path, W_OK) == 0 ? 0 : errno
+    } else {
+        let end = path.utf8.lastIndex(of: UInt8(ascii: "/"))
+        let folder = end.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        failure = access(folder, W_OK | X_OK) == 0 ? 0 : errno
+    }
+    guard failure == 0 else { throw .failure("\(path) cannot be written: \(systemMessage(failure)).") }
+}
+
 /// Writes all of an array, as `writeOutput` of a buffer does.
 func writeOutput(_ bytes: [UInt8], to path: String?) throws(CommandError) {
     let result = bytes.withUnsafeBytes { bytes in

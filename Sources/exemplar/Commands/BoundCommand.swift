@@ -13,7 +13,7 @@ extension Command {
         options: [
             Option("draws", "COUNT", default: "64", help: "Transformations of each exemplar"),
             Option("count", "COUNT", default: "1024", help: "Of the exemplars, the first so many"),
-        ] + Study.options,
+        ] + Study.options(takesPhotographs: false),
         examples: ["exemplar bound", "exemplar bound --model models/small --draws 16 --json --plot bound.svg"],
         run: runBound)
 }
@@ -22,6 +22,7 @@ private func runBound(_ arguments: ParsedArguments) throws(CommandError) -> Int3
     let draws = try arguments.integer("draws", in: 2...65_536) ?? 64
     let writesJSON = try arguments.isOn("json")
     let count = try arguments.integer("count", in: 2...1_000_000) ?? 1024
+    try checkOutput(arguments.value("plot"))
     let study = try Study(arguments, count: count)
     let report = BoundReport(
         model: study.model.configuration.name, seed: study.seed, measurement: try study.bound(draws: draws),

@@ -12,7 +12,8 @@ extension Command {
             pixels from the left and Y from the top, as the file stores them: an orientation in EXIF is not applied. \
             Without --patch, a FILE must be one patch in size.
 
-            A running server computes them, or, with --model, this process; the numbers are the same.
+            A running server computes them, or, with --model, this process; by the same --isa, --accuracy and \
+            --optimize the numbers are the same.
 
             --format json writes one line, {"model", "layers", "dim", "patches": [{"file", "x", "y"}], "embeddings"}; \
             --format npy writes a NumPy file of float32, shape (patches, dim).
@@ -57,6 +58,7 @@ private func runEmbed(_ arguments: ParsedArguments) throws(CommandError) -> Int3
         throw .usage("--format npy is binary: give -o FILE, or send standard output to a file")
     }
 
+    try checkOutput(output)
     let source = try ModelChoice(arguments).source(arguments)
     var origins: [EmbeddingTable.Origin] = []
     var patches: [[UInt8]] = []

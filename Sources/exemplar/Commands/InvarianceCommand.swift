@@ -12,7 +12,7 @@ extension Command {
             """,
         options: [
             Option("count", "COUNT", default: "128", help: "How many patches, at most")
-        ] + Study.options,
+        ] + Study.options(takesPhotographs: true),
         examples: [
             "exemplar invariance", "exemplar invariance --exemplars photographs --json --plot invariance.svg",
         ],
@@ -22,6 +22,7 @@ extension Command {
 private func runInvariance(_ arguments: ParsedArguments) throws(CommandError) -> Int32 {
     let count = try arguments.integer("count", in: 2...1_000_000) ?? 128
     let writesJSON = try arguments.isOn("json")
+    try checkOutput(arguments.value("plot"))
     let study = try Study(arguments, count: count)
     let report = InvarianceReport(
         model: study.model.configuration.name, seed: study.seed,

@@ -16,7 +16,7 @@ extension Command {
             and by definition for one patch, and the share of time that the planner expects.
             """,
         options: [
-            Option("json", help: "Write one line of JSON, as the server's method model answers"),
+            Option("json", help: "Write one line of JSON, as the method model answers, without what is the server's"),
             Option("plan", help: "With --model: show how each layer runs"),
         ] + ModelChoice.options + ServerAddress.options(),
         examples: ["exemplar model", "exemplar model --model models/small --json"],
@@ -78,7 +78,7 @@ func modelTable(_ model: JSONValue) -> String {
     }
     add("self-test", selfTest)
     if case .object(let metadata) = model["metadata"] {
-        for member in metadata { add("metadata", printable("\(member.key): \(text(member.value))")) }
+        for member in metadata { add("metadata", "\(member.key): \(text(member.value))".printable) }
     }
 
     var layers = [["layer", "type", "output"]]
@@ -110,11 +110,6 @@ private func planTable(_ plan: [JSONValue]) -> String {
 
 /// A number that is not negative, with one decimal, two where it is small.
 private func decimal(_ number: Double) -> String { fixed(number, number < 1 ? 2 : 1) }
-
-/// Without characters by which a file could command the terminal.
-private func printable(_ text: String) -> String {
-    String(String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? "�" : $0 }))
-}
 
 /// A value in a cell; lists are shapes.
 private func text(_ value: JSONValue?) -> String {

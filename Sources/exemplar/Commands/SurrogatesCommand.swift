@@ -50,6 +50,7 @@ private func runSurrogates(_ arguments: ParsedArguments) throws(CommandError) ->
         throw .usage("a PNG is binary: give -o FILE, or send standard output to a file")
     }
 
+    try checkOutput(output)
     let model = try LocalNetwork(folder: arguments.value("model") ?? "models/small").network
     let shape = model.configuration.input
     let sampler = try model.study(steps)

@@ -36,23 +36,25 @@ struct RemoteNetwork: EmbeddingSource {
         case .named(let names): options.append(.init("layers", .array(names.map(JSONValue.string))))
         }
         if normalized { options.append(.init("normalize", "l2")) }
-        var table: EmbeddingTable?
+        var embeddings: Embeddings?
         var rest = patches[...]
         while !rest.isEmpty {
             let pixels = Array(rest.prefix(Self.patchesPerCall).joined())
             rest = rest.dropFirst(Self.patchesPerCall)
-            let rows = try explained { () throws(ClientError) in
-                try server.client.embed(patches: pixels, patchByteCount: patchShape.count, options: options)
-            }
-            if table == nil {
-                table = EmbeddingTable(
-                    model: rows.model, layers: rows.layers, dimension: rows.dimension, values: rows.values)
-            } else {
-                table?.values += rows.values
+            try explained { () throws(ClientError) in
+                let rows = try server.client.embed(
+                    patches: pixels, patchByteCount: patchShape.count, options: options)
+                if embeddings == nil {
+                    embeddings = rows
+                } else if embeddings?.append(rows) != true {
+                    throw .modelChanged(server.address)
+                }
             }
             progress(patches.count - rest.count)
         }
-        guard let table else { throw .failure("There are no patches to embed.") }
-        return table
+        guard let embeddings else { throw .failure("There are no patches to embed.") }
+        return EmbeddingTable(
+            model: embeddings.model, layers: embeddings.layers, dimension: embeddings.dimension,
+            values: embeddings.values)
     }
 }

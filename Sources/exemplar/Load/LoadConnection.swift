@@ -11,7 +11,6 @@ final class LoadConnection {
     }
 
     private let socket: Socket
-    private let address: ServerAddress
     private var outgoing = ByteBuffer()
     private var framer = LineFramer(maxLineBytes: 256 << 20)
     private var pending: [Int: Pending] = [:]
@@ -24,7 +23,6 @@ final class LoadConnection {
     init(
         to address: ServerAddress, token: String?, timeout: Duration, through chunk: UnsafeMutableRawBufferPointer
     ) throws(ClientError) {
-        self.address = address
         socket = try Socket(connectingTo: address, timeout: timeout)
         guard let token else { return }
         OutgoingRequest(id: RequestID(0), method: "auth", params: [.init("token", .string(token))])

@@ -47,7 +47,7 @@ struct LoadTally {
 struct LoadReport {
     var plan: LoadPlan
     var tally: LoadTally
-    /// From the end of the warm-up to the last reply that counts.
+    /// From the end of the warm-up to the end of the measurement, or to the last reply that counts if that came later.
     var elapsed: Duration
 
     /// Patches a second whose replies came while the run was measured: under overload those are of requests that were

@@ -23,8 +23,10 @@ struct MeanInterval: Sendable, Equatable {
     }
 
     /// The 97.5 % quantile of Student's t, by the expansion of Fisher and Cornish (1960) around the normal one: within
-    /// 2 % from 4 degrees of freedom, 0.1 % from 12.
+    /// 2 % from 4 degrees of freedom, 0.1 % from 12. Those of fewer are from a table.
     static func quantile(_ freedom: Double) -> Double {
+        let least = [12.706_205, 4.302_653, 3.182_446]
+        if freedom >= 1, freedom <= 3, let exact = Int(exactly: freedom) { return least[exact - 1] }
         let z = 1.959_963_984_540_054
         let (z3, z5) = (z * z * z, z * z * z * z * z)
         return z + (z3 + z) / (4 * freedom) + (5 * z5 + 16 * z3 + 3 * z) / (96 * freedom * freedom)

@@ -10,19 +10,26 @@ struct Study: Sendable {
     var seed: UInt64
     var threads: Int
 
-    static let options = [
-        Option("model", "FOLDER", default: "models/small", help: "The model folder"),
-        Option(
-            "exemplars", "PATH",
-            help: "Patches: a file like a model's exemplars.safetensors, or a folder of photographs; without it, the "
-                + "model's own"),
-        Option("seed", "NUMBER", default: "1", help: "Chooses the draws"),
-        Option(
-            "threads", "COUNT", environment: "EXEMPLAR_THREADS",
-            help: "Threads; without it, one for each core that this process may use. The numbers are the same"),
-        Option("json", help: "Write one line of JSON"),
-        Option("plot", "FILE", help: "Also draw the result, as an SVG"),
-    ]
+    /// - Parameter takesPhotographs: whether patches may be of photographs, which are no exemplars of the model.
+    static func options(takesPhotographs: Bool) -> [Option] {
+        let photographs = takesPhotographs ? ", or a folder of photographs" : ""
+        return [
+            Option("model", "FOLDER", default: "models/small", help: "The model folder"),
+            Option(
+                "exemplars", "PATH",
+                help: "Patches: a file like a model's exemplars.safetensors\(photographs); without it, the "
+                    + "model's own"),
+            Option("seed", "NUMBER", default: "1", help: "Chooses the draws"),
+            Option(
+                "threads", "COUNT", environment: "EXEMPLAR_THREADS",
+                help: "Threads; without it, one for each core that this process may use. The numbers are the same"),
+            Option("json", help: "Write one line of JSON"),
+            Option("plot", "FILE", help: "Also draw the result, as an SVG"),
+        ]
+    }
+
+    /// Patches that a thread embeds at a time: enough that the linear layers are matrix products.
+    private static let batch = 16
 }
 
 extension Study {
@@ -34,6 +41,20 @@ extension Study {
         model = try LocalNetwork(folder: folder).network
         sampler = try model.study()
         exemplars = try ExemplarSet(arguments.value("exemplars"), model: model, folder: folder, count: count)
+        try checkMemory()
+    }
+
+    /// Each thread's maps are asked for by themselves: this is whether all have room.
+    private func checkMemory() throws(CommandError) {
+        let patch = model.configuration.input
+        do throws(ModelError) {
+            let maps = try model.embedderByteCount(maximumBatch: Self.batch, height: patch.height, width: patch.width)
+            var limit = MemoryLimit.current()
+            limit.taken = model.weightByteCount
+            try limit.check(threads * maps, for: "The maps of \(threads) threads", advice: "give fewer --threads")
+        } catch {
+            throw .failure(error.description)
+        }
     }
 }
 
@@ -68,8 +89,7 @@ extension Study {
         try parallelMap(exemplars.contexts.count, threads: threads, unit: unit) {
             [model] () throws(CommandError) in
             do throws(ModelError) {
-                // Enough patches at a time that the linear layers are matrix products.
-                return try model.makeEmbedder(maximumBatch: 16)
+                return try model.makeEmbedder(maximumBatch: Self.batch)
             } catch {
                 throw CommandError.failure(error.description)
             }
