@@ -13,6 +13,10 @@ extension Command {
             measures the greatest throughput, and latency at that throughput.
 
             Latencies are those of successful requests. Exits with 1 when nothing succeeded.
+
+            --json writes the settings and elapsed_seconds; the requests that were ok, overloaded, other_errors, \
+            unanswered and unsent, and errors by code; lost_connections; patches_per_second; latency_ms and \
+            refusal_ms, each with p50, p90, p99, p999, max and mean.
             """,
         options: [
             Option("rate", "NUMBER", help: "An open loop of so many requests a second, over all connections"),
