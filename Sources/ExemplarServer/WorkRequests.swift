@@ -202,9 +202,9 @@ extension RequestHandler {
                     + "for all: send less at a time, or give the server more memory.")
         }
         if let lease = memory.take(byteCount) { return lease }
-        throw ResponseError(
-            .overloaded, "Requests and replies take all the memory that they may; try again in 100 ms.",
-            data: [.init("retry_after_ms", 100)])
+        throw .overloaded(.milliseconds(100)) {
+            "Requests and replies take all the memory that they may; try again in \($0) ms."
+        }
     }
 
     /// The shape of every entry of `patches`.
@@ -274,10 +274,9 @@ extension RequestHandler {
         guard byteCount > memory.capacities.passes else { return byteCount }
         let capacity = memory.settledCapacities.passes
         guard byteCount > capacity else {
-            throw ResponseError(
-                .overloaded,
-                "While models are being replaced there is no memory for this image; try again in a second.",
-                data: [.init("retry_after_ms", 1000)])
+            throw .overloaded(.seconds(1)) {
+                "While models are being replaced there is no memory for this image; try again in \($0) ms."
+            }
         }
         throw .invalidParameter(
             parameter,

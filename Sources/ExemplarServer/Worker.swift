@@ -173,10 +173,7 @@ final class Worker: Sendable {
             }
             return progress.isWanted ? batch.patchCount : 0
         } catch {
-            task.fail(
-                ResponseError(
-                    .overloaded, "\(error) Try again in a second, or send smaller images.",
-                    data: [.init("retry_after_ms", 1000)]))
+            task.fail(.overloaded(.seconds(1)) { "\(error) Try again in \($0) ms, or send smaller images." })
             return 0
         }
     }
