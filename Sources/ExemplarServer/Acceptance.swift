@@ -27,7 +27,10 @@ extension Server {
                 } else {
                     candidates.append(Candidate(descriptor: descriptor, id: id))
                 }
-            case .none: break accepting
+            case .none:
+                // Nobody waits: the next time is another.
+                exhaustions = LogLimit()
+                break accepting
             case .exhausted(let code):
                 // Candidates have descriptors, and leave some in a moment.
                 guard candidates.isEmpty else { break accepting }

@@ -174,7 +174,8 @@ public final class Server {
                 .init("max_batch", .int(configuration.maxBatch)), .init("queue", .int(configuration.queue)),
             ])
         if let metrics { log.info("metrics on \(metrics.name)") }
-        let needed = configuration.maxConnections + ServerConfiguration.ownDescriptors
+        let needed =
+            configuration.maxConnections + 2 * shared.loops.count + ServerConfiguration.ownDescriptors
         if let descriptorLimit, descriptorLimit < needed {
             log.warning(
                 "the process may open \(descriptorLimit) files, too few for --max-connections: raise that limit to "

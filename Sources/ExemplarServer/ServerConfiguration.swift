@@ -90,7 +90,7 @@ public struct ServerConfiguration: Sendable {
     static let maxPendingOutput = 16 << 20
     /// Bytes of the longest reply that the event loop writes itself.
     static let briefReply = 64 << 10
-    /// Files and sockets that the server has open beside its connections, with some to spare.
+    /// Files and sockets that the server has open beside its connections and its loops' own, with some to spare.
     static let ownDescriptors = 100
     /// Bytes of replies that any connection may have waiting while those of all together hold `crowdedOutput`; and of a
     /// line that has begun, whatever others hold.

@@ -36,13 +36,14 @@ struct RemoteNetwork: EmbeddingSource {
         case .named(let names): options.append(.init("layers", .array(names.map(JSONValue.string))))
         }
         if normalized { options.append(.init("normalize", "l2")) }
+        let client = try explained(server.connect)
         var embeddings: Embeddings?
         var rest = patches[...]
         while !rest.isEmpty {
             let pixels = Array(rest.prefix(Self.patchesPerCall).joined())
             rest = rest.dropFirst(Self.patchesPerCall)
             try explained { () throws(ClientError) in
-                let rows = try server.client.embed(
+                let rows = try client.embed(
                     patches: pixels, patchByteCount: patchShape.count, options: options)
                 if embeddings == nil {
                     embeddings = rows

@@ -92,7 +92,9 @@ extension ExemplarSet {
     /// Patches from a grid over each photograph, at most 64 of each.
     private init(photographs path: String, model: Model, count most: Int) throws(CommandError) {
         let shape = model.configuration.input
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+        guard let names = try? FileManager.default.contentsOfDirectory(atPath: path) else {
+            throw .failure("\(path) cannot be read: give a folder that this user may list.")
+        }
         let images = names.sorted().filter { name in
             [".png", ".jpg", ".jpeg", ".webp"].contains { name.lowercased().hasSuffix($0) }
         }
