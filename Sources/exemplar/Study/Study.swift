@@ -51,7 +51,9 @@ extension Study {
             let maps = try model.embedderByteCount(maximumBatch: Self.batch, height: patch.height, width: patch.width)
             var limit = MemoryLimit.current()
             limit.taken = model.weightByteCount
-            try limit.check(threads * maps, for: "The maps of \(threads) threads", advice: "give fewer --threads")
+            // No more than there is work for.
+            let count = min(threads, exemplars.contexts.count)
+            try limit.check(count * maps, for: "The maps of \(count) threads", advice: "give fewer --threads")
         } catch {
             throw .failure(error.description)
         }
