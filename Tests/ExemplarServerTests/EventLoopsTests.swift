@@ -31,12 +31,7 @@ import Transformations
         // The old models are freed: no loop that rests keeps them.
         server.send(SIGHUP)
         try server.waitForLog("info reloaded", skip: 1)
-        var held = Int.max
-        for _ in 0..<Patience.seconds * 20 where held != loaded {
-            usleep(50_000)
-            held = try #require(int(clients[0].ask(LifeCycleTests.call("stats")).result?["memory"]?["models"]))
-        }
-        #expect(held == loaded)
+        try clients[0].waitForMemory { $0.models == loaded }
     }
 
     /// Pipelined requests on connections of all loops, which the batcher puts into the same batches: each reply comes
@@ -118,9 +113,7 @@ import Transformations
         var clients = try (0..<4).map { _ in try server.connect() }
         for client in clients { #expect(try client.isQuiet()) }
         for round in 0..<200 {
-            // Said at once: closing alone is not heard while a child that another test has forked, and that has not
-            // begun its program, has a copy of the descriptor.
-            clients.remove(at: round % 4).finishSending()
+            clients.remove(at: round % 4)
             clients.insert(try server.connect(), at: round % 4)
             #expect(try clients[round % 4].isQuiet(), "round \(round)")
         }

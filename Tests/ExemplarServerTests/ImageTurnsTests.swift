@@ -122,13 +122,11 @@ import Transformations
             flooding.resetOnClose()
         }
         let quiet = try server.connect()
-        for attempt in 0... {
+        try waitUntil("the connection stays") {
             let stats = try quiet.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
-            if stats?["connections"]?["open"] == 1 {
-                #expect(try Self.done(stats) < Self.count)
-                break
-            }
-            guard attempt < 1000 else { throw TestFailure("the connection stays") }
+            guard stats?["connections"]?["open"] == 1 else { return false }
+            #expect(try Self.done(stats) < Self.count)
+            return true
         }
         #expect(try quiet.ask(Self.line(id: 2, smallImage(oracle))).embeddings.count == 1)
     }

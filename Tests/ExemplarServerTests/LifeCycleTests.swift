@@ -133,11 +133,9 @@ import Transformations
         let client = try server.connect(receiveBuffer: 4096)
         try client.send(line: oracle.embedLine([1], #","layers":["conv1"]"#))
         let other = try server.connect()
-        for attempt in 0... {
+        try waitUntil("no reply") {
             let stats = try other.ask(Self.call("stats")).result
-            if stats?["patches"] == 1, stats?["queue"]?["in_flight"] == 0 { break }
-            guard attempt < 2000 else { throw TestFailure("no reply") }
-            usleep(10_000)
+            return stats?["patches"] == 1 && stats?["queue"]?["in_flight"] == 0
         }
         server.send(SIGTERM)
         try server.waitForLog("draining after SIGTERM")

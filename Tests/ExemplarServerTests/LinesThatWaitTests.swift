@@ -53,12 +53,10 @@ import Testing
         /// Lets the reload that is held up come to its end: the new models are refused.
         func endReload() throws {
             var file: Int32 = -1
-            for attempt in 0... {
+            try waitUntil("nobody reads the pipe: \(errno)") {
                 // There is no such end of a pipe until somebody reads the other.
                 file = open(models.b.path + "/config.json", O_WRONLY | O_NONBLOCK | O_CLOEXEC)
-                if file >= 0 { break }
-                guard attempt < 100 * Patience.seconds else { throw TestFailure("nobody reads the pipe: \(errno)") }
-                usleep(10_000)
+                return file >= 0
             }
             defer { close(file) }
             try #require(write(file, "{}", 2) == 2)

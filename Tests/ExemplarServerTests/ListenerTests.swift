@@ -8,12 +8,13 @@ import Testing
 /// Sockets as the system has them: which address is listened on, and what becomes of clients that vanish.
 @Suite struct ListenerTests {
     private func accept(_ listener: Listener) throws -> Int32 {
-        for attempt in 0... {
-            if case .connection(let descriptor) = listener.accept() { return descriptor }
-            guard attempt < 1000 * Patience.seconds else { break }
-            usleep(1000)
+        var accepted: Int32 = -1
+        try waitUntil("nobody comes") {
+            guard case .connection(let descriptor) = listener.accept() else { return false }
+            accepted = descriptor
+            return true
         }
-        throw TestFailure("nobody comes")
+        return accepted
     }
 
     private func port(of listener: Listener) throws -> UInt16 {

@@ -191,12 +191,10 @@ import Transformations
         let line = "[\(stats)]"
         for client in clients { try client.send(line: line) }
         var most = 0
-        for attempt in 0... {
+        try waitUntil("the lines are not read") {
             most = max(most, try good.memory().replies)
             let bytes = try good.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result?["bytes"]
-            if try #require(int(bytes?["received"])) >= clients.count * line.utf8.count { break }
-            guard attempt < 100 * Patience.seconds else { throw TestFailure("the lines are not read") }
-            usleep(10_000)
+            return try #require(int(bytes?["received"])) >= clients.count * line.utf8.count
         }
         #expect(most <= Self.capacity * 3 / 2, "\(most >> 20) MiB of replies")
         var (answered, refused) = (0, 0)

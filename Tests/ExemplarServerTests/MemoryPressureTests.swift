@@ -119,14 +119,13 @@ import Testing
             isOver.withLock { $0 = true }
             thread?.join()
             let stats = try server.connect()
-            for attempt in 0... {
+            var count = 0
+            try waitUntil("no reload ends:\n\(server.log)") {
                 let reloads = try stats.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result?["reloads"]
-                let count = (int(reloads?["succeeded"]) ?? 0) + (int(reloads?["failed"]) ?? 0)
-                if count > 0 { return count }
-                guard attempt < 100 * Patience.seconds else { throw TestFailure("no reload ends:\n\(server.log)") }
-                usleep(10_000)
+                count = (int(reloads?["succeeded"]) ?? 0) + (int(reloads?["failed"]) ?? 0)
+                return count > 0
             }
-            return 0
+            return count
         }
     }
 }

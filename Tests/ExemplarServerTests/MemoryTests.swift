@@ -133,20 +133,14 @@ import Testing
             let image = try client.ask(oracle.imageLine(32, 40))
             #expect(image.embeddings.count == 1 || image.code == -32000, "\(image.line)")
             // The one before is freed by a thread of its own, soon: a refusal until then is right.
-            for attempt in 0... {
+            try waitUntil("never given back:\n\(server.log)") {
                 server.send(SIGHUP)
                 let line = try server.waitForLog(of: ["info reloaded", "the old ones go on"], skip: outcomes)
                 outcomes += 1
-                if line.contains("info reloaded") { break }
-                guard attempt < 500 else { throw TestFailure("never given back:\n\(server.log)") }
-                usleep(20_000)
+                return line.contains("info reloaded")
             }
         }
-        for attempt in 0... {
-            if try client.ask(oracle.imageLine(32, 40)).code == nil { break }
-            guard attempt < 500 else { throw TestFailure("never given back:\n\(server.log)") }
-            usleep(20_000)
-        }
+        try waitUntil("never given back:\n\(server.log)") { try client.ask(oracle.imageLine(32, 40)).code == nil }
     }
 
     @Test func anImageWhoseMapsNeverFit() throws {
@@ -185,10 +179,7 @@ import Testing
         let loaded = try Model.load(folder: model.path)
         let size = try loaded.embedderByteCount(maximumBatch: 1, height: 400, width: 400, members: 2)
         #expect(try #require(try allocated()) - before > size / 2, "it is kept for the next image")
-        for attempt in 0... {
-            if try #require(try allocated()) - before < size / 2 { break }
-            guard attempt < 200 else { throw TestFailure("never given back") }
-        }
+        try waitUntil("never given back") { try #require(try allocated()) - before < size / 2 }
     }
 
     /// Room for one pass at a time: whoever comes second waits, and embedders kept for another size make way.

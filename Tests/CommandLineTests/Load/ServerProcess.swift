@@ -1,5 +1,5 @@
 import Glibc
-import Testing
+import TestSupport
 
 /// `exemplar serve` as a process of its own, on ports of its own; ended when the last reference goes.
 final class ServerProcess {
@@ -12,7 +12,7 @@ final class ServerProcess {
         guard let port = Self.readPort(process.log) else {
             kill(process.identifier, SIGKILL)
             _ = process.wait()
-            throw BinaryProcess.DidNotStart(reason: "no line `listening on`")
+            throw ChildProcess.DidNotStart(reason: "no line `listening on`")
         }
         self.process = process
         self.port = port

@@ -9,6 +9,7 @@ final class LineSocket {
     private let server: ServerProcess?
     private var received: [UInt8] = []
     private var consumed = 0
+    private var resets = false
 
     /// Connects to a port of 127.0.0.1. A small `receiveBuffer` makes the server wait early.
     init(port: UInt16, of server: ServerProcess? = nil, receiveBuffer: Int32? = nil) throws {
@@ -38,7 +39,19 @@ final class LineSocket {
         setTimeout()
     }
 
-    deinit { close(descriptor) }
+    /// The server hears of it at once, although a child that another test has forked, and that has not begun its
+    /// program, may hold the descriptor for a while.
+    deinit {
+        if resets {
+            // A connection without an address is reset (connect(2)).
+            var nowhere = sockaddr()
+            nowhere.sa_family = sa_family_t(AF_UNSPEC)
+            Glibc.connect(descriptor, &nowhere, socklen_t(MemoryLayout<sockaddr>.size))
+        } else {
+            shutdown(descriptor, Int32(SHUT_RDWR))
+        }
+        close(descriptor)
+    }
 
     /// How long sending and receiving may rest before they count as hanging.
     func setTimeout(seconds: Int = Patience.seconds) {
@@ -77,11 +90,8 @@ final class LineSocket {
     /// Closes the sending side: nothing more comes, replies are welcome.
     func finishSending() { shutdown(descriptor, Int32(SHUT_WR)) }
 
-    /// Makes closing this socket reset the connection.
-    func resetOnClose() {
-        var option = linger(l_onoff: 1, l_linger: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
-    }
+    /// Makes closing this socket, which is one of TCP, reset the connection.
+    func resetOnClose() { resets = true }
 
     // MARK: Receiving
 
@@ -218,11 +228,6 @@ extension LineSocket {
 
     /// Asks until the server's memory is as `isSettled` wants it: whoever has just answered may still hold a request.
     func waitForMemory(_ isSettled: (TestMemory) throws -> Bool) throws {
-        for attempt in 0... {
-            let memory = try memory()
-            if try isSettled(memory) { return }
-            guard attempt < 100 * Patience.seconds else { throw TestFailure("the memory stays: \(memory)") }
-            usleep(10_000)
-        }
+        try waitUntil("the memory stays") { try isSettled(memory()) }
     }
 }

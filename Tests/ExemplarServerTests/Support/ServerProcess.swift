@@ -49,7 +49,7 @@ final class ServerProcess {
     /// - Parameter variables: of its environment.
     init(launching arguments: [String], descriptors: Int? = nil, variables: [String: String] = [:]) throws {
         let limit = descriptors.map { "ulimit -n \($0); " } ?? ""
-        let words = ["/bin/sh", "-c", limit + "exec \"$0\" \"$@\"", try Self.binary()] + arguments
+        let words = ["/bin/sh", "-c", limit + "exec \"$0\" \"$@\"", try ChildProcess.exemplar()] + arguments
         // Variables of whoever runs the tests must not change what is tested.
         let kept: [String] = ["PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "TSAN_OPTIONS"]
         let environment = kept.compactMap { name -> String? in
@@ -58,35 +58,8 @@ final class ServerProcess {
             guard name == "TSAN_OPTIONS" else { return value.map { name + "=" + $0 } }
             return name + "=" + (value.map { $0 + ":" } ?? "") + "halt_on_error=1"
         }
-        (identifier, standardError) = try Self.spawning.withLock { _ in
-            try Self.spawn(words, environment + variables.map { $0 + "=" + $1 })
-        }
-    }
-
-    /// One at a time, or a child would hold the pipe of another, which then never ends.
-    private static let spawning = Monitor(())
-
-    private static func spawn(_ words: [String], _ environment: [String]) throws -> (pid_t, Int32) {
-        var ends: [Int32] = [0, 0]
-        guard pipe(&ends) == 0 else { throw TestFailure("no pipe: \(errno)") }
-        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-        defer { close(ends[1]) }
-        var arguments = words.map { strdup($0) } + [nil]
-        var variables = environment.map { strdup($0) } + [nil]
-        defer { for pointer in arguments + variables { free(pointer) } }
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO)
-        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
-        var child: pid_t = 0
-        let code = posix_spawn(&child, words[0], &actions, nil, &arguments, &variables)
-        guard code == 0 else {
-            close(ends[0])
-            throw TestFailure("cannot start \(words[0]): \(String(cString: strerror(code)))")
-        }
-        return (child, ends[0])
+        let child = try ChildProcess(words, environment: environment + variables.map { $0 + "=" + $1 })
+        (identifier, standardError) = (child.identifier, child.standardError)
     }
 
     deinit {
@@ -96,18 +69,6 @@ final class ServerProcess {
             waitpid(identifier, &ignored, 0)
         }
         close(standardError)
-    }
-
-    /// The program beside the test bundle.
-    private static func binary() throws -> String {
-        var path = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let count = readlink("/proc/self/exe", &path, path.count)
-        let own = String(decoding: path.prefix(max(count, 0)).map(UInt8.init(bitPattern:)), as: UTF8.self)
-        let binary =
-            own.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
-            + "/exemplar"
-        guard access(binary, X_OK) == 0 else { throw TestFailure("\(binary) is not built") }
-        return binary
     }
 
     func send(_ signal: Int32) { kill(identifier, signal) }
@@ -189,6 +150,17 @@ enum Patience {
     /// Sanitizers make debug builds ten times slower, and the suites run side by side.
     static let seconds = isInstrumented ? 180 : 30
     static let milliseconds = Int32(seconds * 1000)
+}
+
+/// Asks every 10 ms whether it is so.
+///
+/// - Parameter complaint: what is wrong where it never is.
+func waitUntil(_ complaint: @autoclosure () -> String, _ isSo: () throws -> Bool) throws {
+    for attempt in 0... {
+        if try isSo() { return }
+        guard attempt < 100 * Patience.seconds else { throw TestFailure(complaint()) }
+        usleep(10_000)
+    }
 }
 
 struct TestFailure: Error, CustomStringConvertible {
