@@ -134,7 +134,7 @@ let package = Package(
             name: "CommandLineTests",
             dependencies: [
                 "TestSupport", "exemplar", "ExemplarClient", "ExemplarNetwork", "ExemplarServer", "Images", "JSONRPC",
-                "KernelInterface", "Safetensors", "Transformations",
+                "KernelInterface", "Platform", "Safetensors", "Transformations",
             ],
             swiftSettings: rules),
     ] + kernelTargets

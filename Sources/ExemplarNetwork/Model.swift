@@ -76,14 +76,16 @@ public final class Model: Sendable {
         let files = try ModelFolder(path: folder)
         let (network, sha256, metadata) = try packed(files, options, kernels, from: memory)
         var selfTestError: Double?
-        if let golden = try files.golden(from: memory ?? network.ownLimit) {
-            do {
+        let golden = try files.golden(from: memory ?? network.ownLimit)
+        do {
+            if let golden {
                 selfTestError = try SelfTest.run(
                     network, golden: golden, input: files.configuration.input, accuracy: options.accuracy,
                     memory: memory)
-            } catch {
-                throw ModelError("\(folder): \(error)")
             }
+            if selfTestError == nil { try SelfTest.checkFinite(network, memory: memory) }
+        } catch {
+            throw ModelError("\(folder): \(error)")
         }
         return Model(files, network, options, sha256: sha256, metadata: metadata, selfTestError: selfTestError)
     }

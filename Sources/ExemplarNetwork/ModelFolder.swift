@@ -1,5 +1,6 @@
 import CNettle
 import Glibc
+import Platform
 public import Safetensors
 
 /// The files of a model folder, read and checked, each error beginning with the file's path. What holds tensors is read
@@ -129,28 +130,15 @@ struct ModelFolder {
 
     /// A whole file of at most `limit` bytes.
     ///
-    /// - Parameter advice: for one that cannot be opened.
+    /// - Parameter advice: for one that cannot be read.
     private static func contents(of path: String, limit: Int, advice: String = "") throws(ModelError) -> [UInt8] {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else {
-            throw ModelError("\(path): cannot be opened: \(String(cString: strerror(errno)))\(advice)")
+        guard let bytes = fileBytes(path, limit: limit + 1) else {
+            throw ModelError("\(path): cannot be read: \(errorText())\(advice)")
         }
-        defer { close(file) }
-        var bytes: [UInt8] = []
-        while bytes.count <= limit {
-            var failure: Int32 = 0
-            let chunk = [UInt8](unsafeUninitializedCapacity: 1 << 16) { buffer, count in
-                let received = read(file, buffer.baseAddress, buffer.count)
-                failure = received < 0 ? errno : 0
-                count = max(received, 0)
-            }
-            guard failure == 0 || failure == EINTR else {
-                throw ModelError("\(path): cannot be read: \(String(cString: strerror(failure)))")
-            }
-            if chunk.isEmpty, failure == 0 { return bytes }
-            bytes += chunk
+        guard bytes.count <= limit else {
+            throw ModelError("\(path): is longer than \(limit) bytes, which is the most that is read")
         }
-        throw ModelError("\(path): is longer than \(limit) bytes, which is the most that is read")
+        return bytes
     }
 
     static func sha256(of bytes: UnsafeRawBufferPointer) -> String {

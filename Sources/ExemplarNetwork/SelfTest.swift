@@ -53,6 +53,42 @@ enum SelfTest {
         return largest
     }
 
+    /// Where there is nothing to compare with: whether outputs are numbers at all. Weights may be finite and so large
+    /// that sums of their products are not, and every reply would be nulls.
+    ///
+    /// - Throws: `ModelError` naming the first layer whose outputs for a black, a white or a noisy patch are not
+    ///   finite.
+    static func checkFinite(_ network: Network, memory: (any MemorySource)? = nil) throws(ModelError) {
+        let embedder = try Embedder(network: network, maximumBatch: 1, from: memory)
+        let shape = embedder.inputShape
+        let layers = network.layers.indices.filter { network.layers[$0].isSelectable }
+        // Knuth's multiplicative hash: each pixel from its place alone.
+        let patches: [(name: String, pixel: (Int) -> UInt8)] = [
+            ("black", { _ in 0 }), ("white", { _ in 255 }),
+            ("noisy", { UInt8(truncatingIfNeeded: UInt32(truncatingIfNeeded: $0) &* 2_654_435_761 >> 24) }),
+        ]
+        for patch in patches {
+            let infinite = (0..<shape.count).map(patch.pixel).withUnsafeBytes { pixels -> Int? in
+                guard let base = pixels.baseAddress else { return nil }
+                let input = EmbedderInput(
+                    pixels: PatchPixels(address: base, format: .uint8), height: shape.height, width: shape.width)
+                let row = withUnsafePointer(to: input) { input in
+                    embedder.embed(UnsafeBufferPointer(start: input, count: 1), LayerSelection(indices: layers))[0]
+                }
+                var start = 0
+                return layers.first { index in
+                    defer { start += network.layers[index].output.count }
+                    return !row[start..<start + network.layers[index].output.count].allSatisfy(\.isFinite)
+                }
+            }
+            guard let infinite else { continue }
+            throw ModelError(
+                "The weights are so large that the outputs of \(network.layers[infinite].configuration.name) for a "
+                    + "\(patch.name) patch are no finite numbers: the file is damaged, or its preprocessing is not "
+                    + "that of config.json.")
+        }
+    }
+
     /// Values of the reference that are read at a time.
     private static let readCount = 1024
 

@@ -1,5 +1,6 @@
 import CPlatform
 import Glibc
+import Platform
 
 /// A listening socket, TCP or Unix.
 final class Listener {

@@ -1,5 +1,6 @@
 import CPlatform
 import Glibc
+import Platform
 
 /// A descriptor that another thread makes readable: how workers wake the event loop.
 final class WakeUp: Sendable {
@@ -28,6 +29,3 @@ final class WakeUp: Sendable {
 func cannotMake(_ part: String) -> String {
     "Cannot make \(part): \(errorText()). Raise the limit on open files (ulimit -n), or give fewer --event-loops."
 }
-
-/// What `errno` means, in words.
-func errorText(_ code: Int32 = errno) -> String { String(cString: strerror(code)) }

@@ -7,7 +7,7 @@ import Glibc
 public func accessToken(inFile path: String) throws(TokenFileError) -> String {
     let limit = 4096
     guard let bytes = fileBytes(path, limit: limit + 1) else {
-        throw TokenFileError("\(path): the token cannot be read: \(String(cString: strerror(errno))).")
+        throw TokenFileError("\(path): the token cannot be read: \(errorText()).")
     }
     let line = bytes.prefix { $0 != UInt8(ascii: "\n") }
     guard line.count <= limit else {

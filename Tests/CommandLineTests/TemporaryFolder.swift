@@ -1,15 +1,14 @@
 import Glibc
+import Platform
 
 @testable import exemplar
 
 /// The bytes of a file of at most 1 MiB.
 func contents(_ path: String) throws -> [UInt8] {
-    let descriptor = open(path, O_RDONLY)
-    guard descriptor >= 0 else { throw CommandError.failure("\(path): \(systemMessage(errno))") }
-    defer { close(descriptor) }
-    var bytes = [UInt8](repeating: 0, count: 1 << 20)
-    let count = read(descriptor, &bytes, bytes.count)
-    return Array(bytes.prefix(max(count, 0)))
+    guard let bytes = fileBytes(path, limit: 1 << 20) else {
+        throw CommandError.failure("\(path): \(errorText())")
+    }
+    return bytes
 }
 
 /// A folder that goes, with what is in it, when the last reference does.
@@ -19,7 +18,7 @@ final class TemporaryFolder {
 
     init() throws {
         var template = Array("/tmp/exemplar-test-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw CommandError.failure(systemMessage(errno)) }
+        guard mkdtemp(&template) != nil else { throw CommandError.failure(errorText()) }
         path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 

@@ -1,6 +1,7 @@
 import CMicrohttpd
 import Glibc
 import JSONRPC
+import Platform
 
 /// Answers `GET` on a few paths over HTTP/1.1, from a thread of its own, so that it answers however busy the rest is.
 ///

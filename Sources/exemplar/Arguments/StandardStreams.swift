@@ -1,5 +1,6 @@
 import Glibc
 import JSONRPC
+import Platform
 
 /// Writes a line to standard error. Where that fails there is nobody left to tell.
 func writeError(_ line: String, terminator: String = "\n") {
@@ -11,7 +12,7 @@ func writeError(_ line: String, terminator: String = "\n") {
 func writeOutput(_ text: String) throws(CommandError) {
     var text = text
     let failure: Int32 = text.withUTF8 { writeAll(UnsafeRawBufferPointer($0), to: STDOUT_FILENO) }
-    guard failure == 0 else { throw .failure("Standard output cannot be written: \(systemMessage(failure)).") }
+    guard failure == 0 else { throw .failure("Standard output cannot be written: \(errorText(failure)).") }
 }
 
 /// Writes all of `bytes` to `path`, or to standard output where it is nil.
@@ -19,13 +20,13 @@ func writeOutput(_ bytes: UnsafeRawBufferPointer, to path: String?) throws(Comma
     var descriptor = STDOUT_FILENO
     if let path {
         descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else { throw .failure("\(path) cannot be written: \(systemMessage(errno)).") }
+        guard descriptor >= 0 else { throw .failure("\(path) cannot be written: \(errorText(errno)).") }
     }
     var failure = writeAll(bytes, to: descriptor)
     // A full disk may be reported only now.
     if path != nil, close(descriptor) != 0, failure == 0 { failure = errno }
     guard failure == 0 else {
-        throw .failure("\(path ?? "Standard output") cannot be written: \(systemMessage(failure)).")
+        throw .failure("\(path ?? "Standard output") cannot be written: \(errorText(failure)).")
     }
 }
 
@@ -41,7 +42,7 @@ func checkOutput(_ path: String?) throws(CommandError) {
         let folder = end.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
         failure = access(folder, W_OK | X_OK) == 0 ? 0 : errno
     }
-    guard failure == 0 else { throw .failure("\(path) cannot be written: \(systemMessage(failure)).") }
+    guard failure == 0 else { throw .failure("\(path) cannot be written: \(errorText(failure)).") }
 }
 
 /// Writes all of an array, as `writeOutput` of a buffer does.
@@ -76,6 +77,3 @@ private func writeAll(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> 
 
 /// Whether standard output is a terminal.
 var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
-
-/// The system's words for an error number.
-func systemMessage(_ number: Int32) -> String { String(cString: strerror(number)) }

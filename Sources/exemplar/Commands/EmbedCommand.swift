@@ -60,19 +60,29 @@ private func runEmbed(_ arguments: ParsedArguments) throws(CommandError) -> Int3
 
     try checkOutput(output)
     let source = try ModelChoice(arguments).source(arguments)
-    var origins: [EmbeddingTable.Origin] = []
-    var patches: [[UInt8]] = []
-    for file in arguments.operands {
-        let photograph = try Photograph(file: file, channels: source.patchShape.channels)
-        for patch in try photograph.patches(at: positions, shape: source.patchShape) {
-            origins.append(.init(file: file, position: patch.position))
-            patches.append(patch.pixels)
-        }
-    }
+    let (origins, patches) = try readPatches(of: arguments.operands, at: positions, shape: source.patchShape)
     let table = try embedded(patches, by: source, layers: layers, normalized: normalization == .l2)
     let bytes = format == .json ? table.json(origins: origins) : table.npy()
     try bytes.withUnsafeBytes { bytes throws(CommandError) in try writeOutput(bytes, to: output) }
     return 0
+}
+
+/// The patches of photographs, with a progress bar where reading them takes long.
+private func readPatches(
+    of files: [String], at positions: [PatchPosition], shape: NetworkConfiguration.PatchShape
+) throws(CommandError) -> (origins: [EmbeddingTable.Origin], patches: [[UInt8]]) {
+    var bar = ProgressBar(total: files.count, unit: "photographs")
+    defer { bar.clear() }
+    var origins: [EmbeddingTable.Origin] = []
+    var patches: [[UInt8]] = []
+    for (index, file) in files.enumerated() {
+        for patch in try Photograph(file: file, channels: shape.channels).patches(at: positions, shape: shape) {
+            origins.append(.init(file: file, position: patch.position))
+            patches.append(patch.pixels)
+        }
+        bar.advance(to: index + 1)
+    }
+    return (origins, patches)
 }
 
 /// Rows for `patches`, with a progress bar where they take long.

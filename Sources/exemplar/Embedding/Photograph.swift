@@ -1,6 +1,6 @@
 import ExemplarNetwork
-import Glibc
 import Images
+import Platform
 
 /// The pixels of one file, to cut patches from.
 struct Photograph {
@@ -52,34 +52,17 @@ extension Photograph {
                 "The network reads patches of \(channels) channels; photographs have 3, or 1 in grey. Send it raw "
                     + "pixels, with the Python client for example.")
         }
-        let bytes = try readFile(file)
+        guard let bytes = fileBytes(file, limit: Photograph.maximumBytes + 1) else {
+            throw .failure("\(file) cannot be read: \(errorText()).")
+        }
+        guard bytes.count <= Photograph.maximumBytes else {
+            throw .failure("\(file) is larger than 1 GiB, the most that is read: choose a smaller file.")
+        }
         do throws(ImageError) {
             raster = try Raster(decoding: bytes, as: wanted, maximumPixels: Photograph.maximumPixels)
         } catch {
             throw .failure("\(file): \(error)")
         }
         name = file
-    }
-}
-
-/// The bytes of a file, or of whatever else can be read by that name.
-private func readFile(_ path: String) throws(CommandError) -> [UInt8] {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw .failure("\(path) cannot be read: \(systemMessage(errno)).") }
-    defer { close(descriptor) }
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 1 << 16)
-    while true {
-        let count = read(descriptor, &chunk, chunk.count)
-        if count > 0 {
-            bytes += chunk[..<count]
-            guard bytes.count <= Photograph.maximumBytes else {
-                throw .failure("\(path) is larger than 1 GiB, the most that is read: choose a smaller file.")
-            }
-        } else if count == 0 {
-            return bytes
-        } else if errno != EINTR {
-            throw .failure("\(path) cannot be read: \(systemMessage(errno)).")
-        }
     }
 }

@@ -81,7 +81,7 @@ struct LoadRun {
     }
 
     private static var cannotWatch: CommandError {
-        .failure("Cannot watch the connections: \(systemMessage(errno)). Give fewer --connections.")
+        .failure("Cannot watch the connections: \(errorText()). Give fewer --connections.")
     }
 
     /// Puts what is due into the outputs, as far as the pipelines have room.

@@ -37,7 +37,7 @@ final class Team: @unchecked Sendable {
         for member in 1..<max(count, 1) {
             let start = Start(team: self, member: member)
             guard let thread = JoinableThread({ start.run() }) else {
-                throw CommandError("A thread cannot be started: \(String(cString: strerror(errno)))")
+                throw CommandError("A thread cannot be started: \(errorText())")
             }
             threads.append(thread)
         }
