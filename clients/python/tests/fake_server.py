@@ -181,7 +181,7 @@ def work(request: dict) -> dict:
             if "seed" in transform:
                 value["transform"]["seed"] = transform["seed"]
             if transform.get("standard_errors"):
-                value["transform"]["standard_errors"] = [text_of(row) for row in errors]
+                value["transform"]["standard_errors"] = [None if count == 1 else text_of(row) for row in errors]
         return value
     if request["method"] == "classify":
         classes = []

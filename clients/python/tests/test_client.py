@@ -259,7 +259,39 @@ def test_replies_to_nobody_are_passed_over():
         assert not client._replies
 
 
-def test_closing_twice_is_fine(server):
+def test_lines_that_are_too_long_fail_no_later_call():
+    def answer(request, server):
+        if request["method"] == "embed":
+            return failure(None, -32007, "The line is too long.")
+        return fake_server.standard_answer(request, server)
+
+    with FakeServer(answer) as server, Client(port=server.port, timeout=10) as client:
+        for _ in range(2):
+            with pytest.raises(ExemplarError) as caught:
+                client.embed(patches(2000))
+            assert caught.value.code == -32007
+            assert client.live() == client.live() == {"status": "ok"}
+        assert not client._unwanted and not client._replies and not client._awaited
+
+
+def test_a_refusal_that_ends_the_connection_is_raised():
+    """It has no id, so that it is no refusal of one request, which might be sent again."""
+    with FakeServer(lambda request, server: failure(None, -32000, "There is no room."), close_after=1) as server:
+        with Client(port=server.port, timeout=10) as client:
+            with pytest.raises(ExemplarError, match="no room"):
+                client.embed(patches(1))
+
+
+def test_layers_may_be_any_sequence(client, server):
+    names = np.array(["conv1", "conv3"])
+    np.testing.assert_array_equal(client.embed(patches(2), layers=names), expected(patches(2)))
+    assert server.requests[-1]["params"]["layers"] == ["conv1", "conv3"]
+
+
+def test_a_client_that_is_closed_says_so(server):
     client = Client(port=server.port, timeout=10)
     client.close()
     client.close()
+    with pytest.raises(ConnectionFailed, match="closed"):
+        client.live()
+    assert not client._awaited

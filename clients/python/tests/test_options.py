@@ -6,7 +6,7 @@ import fake_server
 import numpy as np
 import pytest
 from exemplar_client import Class, Client, ExemplarError, ProtocolError
-from fake_server import DIMENSION, LABEL_BYTES, PATCH_SHAPE, FakeServer, result
+from fake_server import DIMENSION, LABEL_BYTES, PATCH_SHAPE, FakeServer, failure, result
 
 SEED = 22
 
@@ -43,6 +43,9 @@ def test_a_sample_is_one_draw(client, server):
     assert found.samples.tolist() == [1, 1, 1]
     assert found.standard_error.dtype == np.float64 and np.isnan(found.standard_error).all()
     assert found.standard_errors is None
+    detailed = client.embed_with_info(patches(3), sample=2, seed=7, standard_errors=True)
+    np.testing.assert_array_equal(detailed.embeddings, found.embeddings)
+    assert detailed.standard_errors.shape == (3, DIMENSION) and np.isnan(detailed.standard_errors).all()
 
 
 def test_a_mean_comes_with_its_standard_error(client, server):
@@ -167,6 +170,42 @@ def test_many_images_go_out_in_lines_below_the_limit(tmp_path):
             path.write_bytes(patch.tobytes())
         np.testing.assert_array_equal(client.embed(paths, images=True), expected(array))
         assert len(server.requests) > 1 and max(server.line_lengths) <= 4096
+
+
+def test_images_that_are_too_much_together_go_out_apart():
+    def answer(request, server):
+        if len(request["params"].get("images", [])) > 3:
+            return failure(request, -32602, "This is too much work.", param="images")
+        return fake_server.standard_answer(request, server)
+
+    files = [patch.tobytes() for patch in patches(60)]
+    with FakeServer(answer) as server, Client(port=server.port, timeout=10) as client:
+        np.testing.assert_array_equal(client.embed(files, images=True), expected(patches(60)))
+        assert not client._awaited and not client._replies
+
+
+def test_an_image_that_is_none_is_named_by_its_place_among_all():
+    def answer(request, server):
+        entries = request["params"].get("images", [])
+        if "AAAA" in entries:
+            index = entries.index("AAAA")
+            return failure(request, -32006, f"Entry {index} of `images`: no image.", index=index)
+        return fake_server.standard_answer(request, server)
+
+    files = [patch.tobytes() for patch in patches(600)]
+    files[300] = bytes(3)
+    with FakeServer(answer) as server, Client(port=server.port, timeout=10) as client:
+        with pytest.raises(ExemplarError, match="entry 300 of all") as caught:
+            client.embed(files, images=True)
+        assert caught.value.data == {"index": 300}
+
+
+def test_a_probability_of_zero_has_the_logarithm_that_json_lacks():
+    classes = [[{"index": 0, "probability": 1, "log_probability": 0},
+                {"index": 1, "probability": 0, "log_probability": None}]]
+    with FakeServer(lambda request, server: result(request, {"classes": classes})) as server:
+        with Client(port=server.port, timeout=10) as client:
+            assert client.classify(patches(1))[0][1] == Class(1, 0.0, -math.inf)
 
 
 def test_images_that_are_none(client, tmp_path):

@@ -30,7 +30,8 @@ def test_a_mean_is_that_of_its_samples(client, contexts):
     assert_close(found.standard_errors, errors, 1e-3)
     assert_close(found.standard_error, np.sqrt(np.mean(errors**2, axis=1)), 1e-3)
     assert found.samples.tolist() == [count] * 3 and found.seed == 11
-    assert np.isnan(client.embed_with_info(array, sample=0).standard_error).all()
+    single = client.embed_with_info(array, sample=0, standard_errors=True)
+    assert np.isnan(single.standard_error).all() and np.isnan(single.standard_errors).all()
 
 
 def test_the_same_seed_gives_the_same_bits_however_the_input_is_split(real_server, client, contexts):

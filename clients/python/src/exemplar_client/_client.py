@@ -11,12 +11,14 @@ import numpy as np
 
 from . import _inputs, _limits, _messages, _results
 from ._connection import LineConnection
-from ._errors import ExemplarError
+from ._errors import ExemplarError, UnaddressedError
 from ._results import Class, Embeddings, Transformed
 from ._transformations import passes, specification
 
 OVERLOADED = -32000
 """The server's code for a full queue."""
+
+BAD_PARAMETER, LINE_TOO_LONG = -32602, -32007
 
 
 class Client:
@@ -62,6 +64,8 @@ class Client:
         self._next_id = 1
         self._awaited: set[int] = set()
         self._replies: dict[int, dict] = {}
+        #: Replies still to come for which nobody waits.
+        self._unwanted = 0
         self._models: dict[str | None, dict[str, Any]] = {}
         self._connection = LineConnection(host, port, unix, timeout)
         if token is not None:
@@ -279,9 +283,9 @@ class Client:
         """The results of the requests that ``inputs`` take, at most ``most`` entries each, and their entries."""
         options = {**inputs.options, **options}
         parts = inputs.parts(max(1, most), self._max_line_bytes - 256 - len(_messages.line(options)))
-        results: list[Any] = [None] * len(parts)
-        waiting = list(range(len(parts)))[::-1]
-        in_flight: list[tuple[int, int]] = []
+        results: dict[range, Any] = {}
+        waiting = parts[::-1]
+        in_flight: list[tuple[int, range]] = []
         patience = options.get("deadline_ms", math.inf) / 1000
         if self._timeout is not None:
             patience = min(patience, self._timeout)
@@ -289,31 +293,39 @@ class Client:
         try:
             while waiting or in_flight:
                 while waiting and len(in_flight) < self._requests_in_flight:
-                    index = waiting.pop()
-                    request = self._send(method, {inputs.parameter: inputs.texts(parts[index]), **options})
-                    in_flight.append((request, index))
-                request, index = in_flight.pop(0)
+                    part = waiting.pop()
+                    request = self._send(method, {inputs.parameter: inputs.texts(part), **options})
+                    in_flight.append((request, part))
+                request, part = in_flight.pop(0)
                 try:
-                    results[index] = self._receive(request)
+                    results[part] = self._receive(request)
                     progress = time.monotonic()
+                except UnaddressedError:
+                    raise
                 except ExemplarError as error:
-                    if error.code != OVERLOADED or time.monotonic() - progress > patience:
-                        raise
-                    waiting.append(index)
-                    time.sleep(min(max(error.data.get("retry_after_ms", 10), 1) / 1000, 1.0))
+                    if error.code == OVERLOADED and time.monotonic() - progress <= patience:
+                        waiting.append(part)
+                        time.sleep(min(max(error.data.get("retry_after_ms", 10), 1) / 1000, 1.0))
+                    elif error.code == BAD_PARAMETER and error.data.get("param") == inputs.parameter and len(part) > 1:
+                        # Together they are too much; what images are the server knows, who has read their headers.
+                        middle = (part.start + part.stop) // 2
+                        waiting += [range(middle, part.stop), range(part.start, middle)]
+                    else:
+                        raise _among_all(error, part) from None
         finally:
             # After an error the replies still to come are of no use to anyone.
-            self._awaited.difference_update(request for request, _ in in_flight)
             for request, _ in in_flight:
-                self._replies.pop(request, None)
-        return results, [len(part) for part in parts]
+                self._awaited.discard(request)
+                self._unwanted += self._replies.pop(request, None) is None
+        ordered = sorted(results, key=lambda part: part.start)
+        return [results[part] for part in ordered], [len(part) for part in ordered]
 
     def _send(self, method: str, params: dict[str, Any]) -> int:
         request = self._next_id
         line = _messages.line({"jsonrpc": "2.0", "id": request, "method": method, "params": params})
         self._next_id += 1
-        self._awaited.add(request)
         self._connection.send(line)
+        self._awaited.add(request)
         return request
 
     def _receive(self, request: int) -> Any:
@@ -331,10 +343,25 @@ class Client:
         reply = _messages.reply(line, self._connection.name)
         request = reply.get("id")
         if request is None and "error" in reply:
-            # The server speaks of the connection: too many of them, or a line too long to have an id.
-            raise _messages.error(reply["error"])
+            # The server speaks of the connection, as one too many, or of a line that was too long to have an id.
+            error = _messages.error(reply["error"], UnaddressedError)
+            if self._unwanted and isinstance(error, ExemplarError) and error.code == LINE_TOO_LONG:
+                self._unwanted -= 1
+                return
+            raise error
         if isinstance(request, int) and request in self._awaited:
             self._replies[request] = reply
+        elif self._unwanted:
+            self._unwanted -= 1
+
+
+def _among_all(error: ExemplarError, part: range) -> ExemplarError:
+    """An error of an entry of one request, by its place among all."""
+    index = error.data.get("index")
+    if not isinstance(index, int) or part.start == 0:
+        return error
+    index += part.start
+    return ExemplarError(error.code, f"{error.message} It is entry {index} of all.", {**error.data, "index": index})
 
 
 def _given(**options: Any) -> dict[str, Any]:

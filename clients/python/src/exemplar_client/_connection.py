@@ -19,6 +19,7 @@ class LineConnection:
         self._outgoing: deque[memoryview] = deque()
         self._incoming = bytearray()
         self._searched = 0
+        self._is_closed = False
         try:
             if unix is not None:
                 self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -49,11 +50,14 @@ class LineConnection:
 
     def close(self) -> None:
         """Closes the connection; a second time does nothing."""
+        self._is_closed = True
         self._selector.close()
         self._socket.close()
 
     def send(self, line: bytes) -> None:
         """Queues ``line``, which ends in a line feed; `receive` sends what the socket does not take now."""
+        if self._is_closed:
+            raise ConnectionFailed(f"This client of {self.name} is closed: make another.")
         self._outgoing.append(memoryview(line))
         try:
             self._flush()

@@ -22,6 +22,11 @@ class ExemplarError(Exception):
         return type(self), (self.code, self.message, self.data)
 
 
+class UnaddressedError(ExemplarError):
+    """One that answers no request that the server could tell: it speaks of the connection, or of a line that it did not
+    read."""
+
+
 class ConnectionFailed(ConnectionError):
     """There is no server at the address, or the connection to it ended before the reply."""
 

@@ -47,7 +47,7 @@ def embedding_values(description: dict[str, Any], layers: Sequence[str] | str | 
         return sum(
             math.prod(layer["shape"] if cells is None else [layer["shape"][0], cells])
             for layer in description["layers"]
-            if wanted == "all" or layer["name"] in wanted
+            if isinstance(wanted, str) or layer["name"] in wanted
         )
 
     return _results.documented("model", count)

@@ -39,9 +39,9 @@ def reply(text: bytes, server: str) -> dict[str, Any]:
     return found
 
 
-def error(member: Any) -> Exception:
+def error(member: Any, kind: type[ExemplarError] = ExemplarError) -> Exception:
     """What to raise for a reply's ``error``."""
     try:
-        return ExemplarError(int(member["code"]), str(member["message"]), member.get("data"))
+        return kind(int(member["code"]), str(member["message"]), member.get("data"))
     except (KeyError, TypeError, ValueError, AttributeError):
         return ProtocolError("The server sent an error that is not the documented one.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -25,7 +26,8 @@ class Embeddings:
         seed: of the draws; None without draws. The same seed gives the same bits again.
         samples: int64 [n], how many draws or parameters each was averaged over; None without a transformation.
         standard_error: float64 [n], √(tr Σ̂ / (K·D)) over the K draws, NaN where K = 1; None without a transformation.
-        standard_errors: float32 [n, D], that of each dimension; None where it was not asked for.
+        standard_errors: float32 [n, D], that of each dimension, NaN where K = 1; None where it was not asked for.
+            Both are those of the mean before ``normalize``.
     """
 
     embeddings: np.ndarray
@@ -85,9 +87,12 @@ def _embeddings(results: Sequence[Any], counts: Sequence[int]) -> Embeddings:
         **common, seed=parts[0].get("seed"), samples=samples, standard_error=errors, standard_errors=details)
 
 
-def _vectors(texts: Sequence[str], count: int, dimension: int) -> np.ndarray:
-    """float32 [count, dimension] from base64."""
-    vectors = np.stack([np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4") for text in texts])
+def _vectors(texts: Sequence[str | None], count: int, dimension: int) -> np.ndarray:
+    """float32 [count, dimension] from base64, NaN where there is null: a single draw has no standard errors."""
+    unknown = np.full(dimension, np.nan, "<f4")
+    vectors = np.stack([
+        unknown if text is None else np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4") for text in texts
+    ])
     if vectors.shape != (count, dimension):
         raise ValueError("wrong shape")
     return vectors.astype(np.float32, copy=False)
@@ -101,11 +106,16 @@ def classes(results: Sequence[Any], counts: Sequence[int]) -> list[list[Class]]:
         if len(rows) != sum(counts):
             raise ValueError("wrong count")
         return [
-            [Class(int(c["index"]), float(c["probability"]), float(c["log_probability"]), c.get("label")) for c in row]
+            [Class(int(c["index"]), float(c["probability"]), _logarithm(c["log_probability"]), c.get("label")) for c in row]
             for row in rows
         ]
 
     return documented("classify", parse)
+
+
+def _logarithm(value: float | None) -> float:
+    """Of a probability: JSON has no −∞, which is null."""
+    return -math.inf if value is None else float(value)
 
 
 def transformed(results: Sequence[Any], counts: Sequence[int], patch_shape: Sequence[int]) -> Transformed:

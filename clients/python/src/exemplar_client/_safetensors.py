@@ -14,7 +14,8 @@ FORMATS = ("F32", "F16", "BF16")
 
 
 def encode(values: np.ndarray, dtype: str) -> np.ndarray:
-    """Values as little-endian ``dtype``, rounded to the nearest, ties to even; BF16 as the upper halves of float32.
+    """Values as little-endian ``dtype``, rounded to float32 first, then to the nearest, ties to even; BF16 as the upper
+    halves of float32.
 
     Raises:
         ValueError: a value is not finite, or too large for it.
