@@ -13,7 +13,7 @@ WINDOW = exemplars.CONTEXT
 """Of a transformed photograph, around each query: what every draw of ĝ may read."""
 
 SOURCE = 150
-"""The surroundings that a window needs at the most: 36.5 · √2 · √2 · (cos 20° + sin 20°) + 8 < 75, twice."""
+"""The surroundings that a window needs at the most: 36.5 · √2 · (cos 20° + sin 20°) + 8 < 75, twice."""
 
 TILES = (-1, 0, 1)
 """Windows are put together from patches of the server's, 3 × 3 of them: the window may have 96 pixels."""

@@ -63,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
             if not weights.exists():
                 raise train.CheckpointError(f"{weights} is missing: export first")
             data = train.Data.load(configuration)
+            export.check_exemplars(data, output)
             figures = {
                 "trained": evaluate.surrogate(export.load(configuration, weights), data, configuration),
                 "random": evaluate.surrogate(evaluate.untrained(configuration), data, configuration, draws=4),

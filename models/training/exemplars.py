@@ -9,7 +9,7 @@ import numpy as np
 from . import photographs
 
 PATCH = 32
-CONTEXT = 74  # Holds every draw around a patch: 16 · √2 · (cos 20° + sin 20°) + 8 < 37.
+CONTEXT = 74  # Holds every draw around a patch: 15.5 · √2 · (cos 20° + sin 20°) + 8 < 36.5.
 SIDES = (32.0, 40.0, 50.0, 62.5)  # In source pixels, resampled to PATCH.
 
 

@@ -58,6 +58,16 @@ def write(configuration: train.Configuration, folder: Path, output: Path) -> Non
     print(f"wrote {output}", file=sys.stderr)
 
 
+def check_exemplars(data: train.Data, output: Path) -> None:
+    """That the exemplars which a model folder keeps are those of ``data``: figures would be of other classes."""
+    kept = load_file(output / "exemplars.safetensors")
+    index = kept["index"].long()
+    if index.max() >= len(data.contexts) or not torch.equal(data.contexts[index].permute(0, 2, 3, 1), kept["patches"]):
+        raise train.CheckpointError(
+            f"{output} was trained on other exemplars: give the --exemplars, --distance and --seed of its training"
+        )
+
+
 def stored(configuration: train.Configuration, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The state dict as model.safetensors holds it: F32, F16 for the wide layers of the larger networks."""
     half = HALF_PRECISION.get(configuration.model, ())

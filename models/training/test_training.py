@@ -167,6 +167,11 @@ def test_the_exported_folder_loads_back(tmp_path, monkeypatch, model, dimensions
         assert error <= 2e-5 * golden[name].square().mean().sqrt()
     kept = load_file(tmp_path / model / "exemplars.safetensors")
     assert kept["patches"].shape == (12, 74, 74, 3) and kept["index"].dtype == torch.int32
+    export.check_exemplars(train.Data.load(configuration), tmp_path / model)
+    for other in ({"seed": 4}, {"exemplars": 11}):
+        with pytest.raises(train.CheckpointError, match="other exemplars"):
+            export.check_exemplars(
+                train.Data.load(dataclasses.replace(configuration, **other)), tmp_path / model)
     written = (tmp_path / model / "README.md").read_text()
     assert all(len(line) <= 120 for line in written.splitlines() if not line.startswith("|"))
     written = " ".join(written.split())
