@@ -108,23 +108,27 @@ public final class Client {
         let byLength = (Self.maxRequestBytes - 4096) / (Base64.encodedCount(max(patchByteCount, 1)) + 3)
         let most = max(1, min(byLength, Self.patchesPerRequest))
         var dimension = lastDimension.flatMap { $0.options == options ? $0.dimension : nil }
-        var waiting: [RequestID] = []
+        var waiting: [(id: RequestID, patchCount: Int)] = []
         // After an error nobody asks for the other replies.
-        defer { for id in waiting { forget(id) } }
+        defer { for request in waiting { forget(request.id) } }
         var result: Embeddings?
         var start = 0
         // An empty or ragged input goes through once, for `sendPatches` to refuse.
         repeat {
             let count = dimension.map { min(most, patchesPerReply($0, options)) } ?? 1
             let end = min(start + count * max(patchByteCount, 1), patches.count)
-            waiting.append(
-                try sendPatches(
-                    UnsafeRawBufferPointer(rebasing: patches[start..<end]), patchByteCount: patchByteCount,
-                    options: options))
+            let id = try sendPatches(
+                UnsafeRawBufferPointer(rebasing: patches[start..<end]), patchByteCount: patchByteCount,
+                options: options)
+            waiting.append((id, (end - start) / patchByteCount))
             start = end
             let inFlight = dimension == nil ? 1 : Self.requestsInFlight
-            while waiting.count >= inFlight || start == patches.count, !waiting.isEmpty {
-                let part = try receiveEmbeddings(waiting.removeFirst())
+            while waiting.count >= inFlight || start == patches.count, let request = waiting.first {
+                let part = try receiveEmbeddings(request.id)
+                waiting.removeFirst()
+                guard part.values.count == request.patchCount * part.dimension else {
+                    throw .notThisProtocol(address, reason: "it did not answer with an embedding for each patch")
+                }
                 dimension = part.dimension
                 lastDimension = (options, part.dimension)
                 if result == nil {

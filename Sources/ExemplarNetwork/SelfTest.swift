@@ -65,7 +65,7 @@ enum SelfTest {
         // Knuth's multiplicative hash: each pixel from its place alone.
         let patches: [(name: String, pixel: (Int) -> UInt8)] = [
             ("black", { _ in 0 }), ("white", { _ in 255 }),
-            ("noisy", { UInt8(truncatingIfNeeded: UInt32(truncatingIfNeeded: $0) &* 2_654_435_761 >> 24) }),
+            ("noisy", { UInt8((UInt32(truncatingIfNeeded: $0) &* 2_654_435_761) >> 24) }),
         ]
         for patch in patches {
             let infinite = (0..<shape.count).map(patch.pixel).withUnsafeBytes { pixels -> Int? in

@@ -28,14 +28,17 @@ extension Server {
                     candidates.append(Candidate(descriptor: descriptor, id: id))
                 }
             case .none:
-                // Nobody waits: the next time is another.
+                // Nobody waits: the next time is another, and there are ten in a second at most.
                 exhaustions = LogLimit()
                 break accepting
             case .exhausted(let code):
                 // Candidates have descriptors, and leave some in a moment.
                 guard candidates.isEmpty else { break accepting }
-                // Who has not shown the token makes way here, too; but not who came in this turn.
-                if let stranger = loop.oldestStranger(), stranger.id.rawValue <= lastBefore, loop.makeWay() {
+                // Who has not shown the token makes way here, too, where that gives a descriptor of this process's; but
+                // not who came in this turn.
+                if code == EMFILE, let stranger = loop.oldestStranger(), stranger.id.rawValue <= lastBefore,
+                    loop.makeWay()
+                {
                     shared.statistics.update { $0.connectionsRefused += 1 }
                     continue
                 }

@@ -37,8 +37,9 @@ extension EventLoop {
             }
         }
         advance(connection)
-        // What is left are lines that have not ended, or wait for their turn.
-        if connections[token] != nil, connection.accountedInput > ServerConfiguration.fairOutput,
+        // What is left are lines that have not ended, or wait for their turn, or for other loops to make room.
+        if connections[token] != nil, !connection.waitsForMemory,
+            connection.accountedInput > ServerConfiguration.fairOutput,
             shared.memory.roomForLines() == .none
         {
             makeRoom(for: connection)

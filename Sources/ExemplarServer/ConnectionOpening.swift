@@ -71,9 +71,14 @@ extension EventLoop {
         count(code)
         Response(id: .null, content: .failure(ResponseError(code, reason))).writeLine(to: &connection.output)
         // One attempt: the buffer of a socket that has taken next to nothing has room for a line.
-        _ = connection.flush()
+        let sent = connection.flush() ?? 0
         // Unread bytes would turn the end into a reset, and the line might be lost.
-        _ = connection.receive(through: chunk)
+        var received = 0
+        if case .bytes(let count) = connection.receive(through: chunk) { received = count }
+        shared.statistics.update {
+            $0.bytesSent += UInt64(sent)
+            $0.bytesReceived += UInt64(received)
+        }
         shutdown(connection.descriptor, Int32(SHUT_WR))
     }
 

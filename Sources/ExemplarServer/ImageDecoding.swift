@@ -63,7 +63,9 @@ final class ImageDecoding: Sendable {
 
     private func run() {
         while let batch = queue.next() {
-            let results = batch.slices.map { slice in Result { () throws(ResponseError) in try slice.job.task() } }
+            let results = batch.slices.map { slice in
+                Result { () throws(ResponseError) in try slice.job.task { queue.progress(batch) } }
+            }
             let finished = queue.finish(batch)
             leave(finished.completed + finished.expired)
             // A batch is one order, which has left unless it expired or its connection went meanwhile.

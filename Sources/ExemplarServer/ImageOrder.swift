@@ -41,16 +41,19 @@ struct ImageOrder: Sendable {
     }
 
     /// Reads every file's header, takes the memory, and decodes.
-    func task() throws(ResponseError) -> InferenceTask {
+    ///
+    /// - Parameter isWanted: asked before each file; what nobody waits for any more is left, for files may be thousands.
+    func task(isWanted: () -> Bool) throws(ResponseError) -> InferenceTask {
         let patch = model.configuration.input
         guard let channels = Raster.Channels(rawValue: patch.channels) else {
             throw ResponseError(
                 .notSupported,
                 "\(model.configuration.name) takes \(patch.channels) channels, which image files do not have.")
         }
-        let sizes = try sizes(channels)
+        let sizes = try sizes(channels, isWanted)
         let makeTask = try prepare(sizes)
         let block = try InputBlock(sizes.entries, channels: channels) { index throws(ResponseError) in
+            guard isWanted() else { throw .deadlineExceeded }
             do throws(ImageError) {
                 return try Raster(decoding: files[index], as: channels, maximumPixels: maximumPixels)
             } catch {
@@ -61,11 +64,12 @@ struct ImageOrder: Sendable {
     }
 
     /// What the headers say.
-    private func sizes(_ channels: Raster.Channels) throws(ResponseError) -> Sizes {
+    private func sizes(_ channels: Raster.Channels, _ isWanted: () -> Bool) throws(ResponseError) -> Sizes {
         let patch = model.configuration.input
         var sizes = Sizes()
         var total = 0
         for (index, file) in files.enumerated() {
+            guard isWanted() else { throw .deadlineExceeded }
             let header: ImageHeader
             do {
                 header = try ImageHeader(of: file, maximumPixels: maximumPixels)

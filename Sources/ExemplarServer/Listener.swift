@@ -192,10 +192,18 @@ final class Listener {
             switch errno {
             // One that went away again is no reason to stop.
             case EINTR, ECONNABORTED, EPROTO, EPERM: continue
-            case EMFILE, ENFILE, ENOBUFS, ENOMEM: return .exhausted(errno)
+            case EMFILE, ENFILE, ENOBUFS, ENOMEM:
+                let code = errno
+                return isAwaited ? .exhausted(code) : .none
             default: return .none
             }
         }
+    }
+
+    /// Whether somebody waits to be accepted: the system looks for a descriptor before it looks for a client.
+    private var isAwaited: Bool {
+        var watched = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return poll(&watched, 1, 0) > 0
     }
 }
 

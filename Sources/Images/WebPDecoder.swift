@@ -21,37 +21,41 @@ final class WebPDecoder: ImageDecoder {
     /// Of a lossless image, or of the alpha of one that is not: ARGB, its parts in blocks and the alpha, 6 bytes a
     /// pixel; 17 rows on their way; the tables of its prefix codes.
     var workingByteCount: Int {
-        let tables = streams.map { stream in
-            WebPPrefixCodes(width: width, height: height, stream: stream).byteCount(fileByteCount: bytes.count)
+        func tables(_ stream: UnsafeRawBufferPointer?) -> Int {
+            guard let stream else { return 0 }
+            return WebPPrefixCodes(width: width, height: height, stream: stream).byteCount(fileByteCount: bytes.count)
         }
-        return 6 * width * height + 17 * 4 * width + (tables.max() ?? 0)
+        let streams = Self.streams(bytes)
+        return 6 * width * height + 17 * 4 * width + max(tables(streams.alpha), tables(streams.lossless))
     }
 
     /// The lossless bitstreams of the file that libwebp may read, each to the end of the file: no chunk's length is
-    /// relied on more than it is there.
-    private var streams: [UnsafeRawBufferPointer] {
+    /// relied on more than it is there. Of several alphas libwebp reads the last before the image.
+    private static func streams(
+        _ bytes: UnsafeRawBufferPointer
+    ) -> (alpha: UnsafeRawBufferPointer?, lossless: UnsafeRawBufferPointer?) {
         func tag(_ start: Int) -> String { String(decoding: bytes[start..<start + 4], as: UTF8.self) }
         func rest(_ start: Int) -> UnsafeRawBufferPointer {
             UnsafeRawBufferPointer(rebasing: bytes[min(start, bytes.count)...])
         }
-        var streams: [UnsafeRawBufferPointer] = []
+        var alpha: UnsafeRawBufferPointer?
         var start = 12
         let isExtended = bytes.count >= start + 8 && tag(start) == "VP8X"
         while bytes.count - start >= 8 {
             // Behind a VP8L's tag and length are its signature and size.
             switch tag(start) {
-            case "VP8 ": return streams
-            case "VP8L": return streams + [rest(start + 8 + 5)]
+            case "VP8 ": return (alpha, nil)
+            case "VP8L": return (alpha, rest(start + 8 + 5))
             // libwebp reads a bitstream without tag and length, too.
-            case _ where !isExtended: return [rest(start + 5)]
-            // Of an alpha that is compressed, behind one byte that says how.
-            case "ALPH" where bytes.count > start + 8 && bytes[start + 8] & 3 == 1: streams.append(rest(start + 8 + 1))
+            case _ where !isExtended: return (nil, rest(start + 5))
+            // Behind one byte that says how, where it is compressed.
+            case "ALPH": alpha = bytes.count > start + 8 && bytes[start + 8] & 3 == 1 ? rest(start + 8 + 1) : nil
             default: break
             }
             let length = bytes.loadUnaligned(fromByteOffset: start + 4, as: UInt32.self)
             start += (8 + Int(UInt32(littleEndian: length)) + 1) & ~1
         }
-        return streams
+        return (alpha, nil)
     }
 
     func decodeRGB(into output: UnsafeMutableBufferPointer<UInt8>) throws(ImageError) {

@@ -106,6 +106,7 @@ private struct WebPStreamReader {
         let distance = try code(40)
         var left = pixelCount
         while left > 0 {
+            let (before, start) = (left, position)
             let value = try symbol(of: green)
             left -= 1
             if value < 256 {
@@ -114,6 +115,8 @@ private struct WebPStreamReader {
                 left -= try prefixed(value - 256)
                 _ = try prefixed(symbol(of: distance))
             }
+            // What takes no bits is followed by the like of it: a few bytes must not cost a turn for each pixel.
+            if position == start { left %= before - left }
         }
         guard left == 0 else { throw Failure() }
     }

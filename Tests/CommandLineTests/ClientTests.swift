@@ -31,4 +31,37 @@ import Testing
         let embeddings = try client.embed(patches: patches, patchByteCount: patchByteCount)
         #expect(embeddings.dimension != whole.dimension && embeddings.values.count == count * embeddings.dimension)
     }
+
+    /// A result of embeddings of two zeros each.
+    private func embeddings(_ count: Int, of layer: String = "fc") -> String {
+        let rows = Array(repeating: "\"AAAAAAAAAAA=\"", count: count).joined(separator: ",")
+        return #"{"model":"m","layers":["\#(layer)"],"dim":2,"encoding":"base64","embeddings":[\#(rows)]}"#
+    }
+
+    private func answer(_ results: [String]) throws -> Result<Embeddings, ClientError> {
+        let server = try ScriptedServer(results: results)
+        let client = try Client(connectingTo: .tcp(host: "127.0.0.1", port: server.port))
+        return Result { () throws(ClientError) in
+            try client.embed(patches: [1, 2, 3, 4, 5, 6], patchByteCount: 2)
+        }
+    }
+
+    /// The first request is of one patch, the second of two.
+    @Test func eachPatchHasItsRow() throws {
+        #expect(try answer([embeddings(1), embeddings(2)]).get().values == [0, 0, 0, 0, 0, 0])
+        for counts in [[0, 2], [2, 1], [1, 1], [1, 3]] {
+            guard case .failure(.notThisProtocol(_, let reason)) = try answer(counts.map { embeddings($0) }) else {
+                Issue.record("\(counts) rows were taken for three patches'")
+                continue
+            }
+            #expect(reason.contains("each patch"))
+        }
+    }
+
+    @Test func aModelThatChangesIsNoTable() throws {
+        guard case .failure(.modelChanged) = try answer([embeddings(1), embeddings(2, of: "conv1")]) else {
+            Issue.record("two models' rows were taken for one's")
+            return
+        }
+    }
 }

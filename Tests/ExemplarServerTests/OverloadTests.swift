@@ -67,14 +67,15 @@ import Testing
             folder: folder.path, options: ModelOptions(), threads: 1, maxBatch: 1,
             memory: ModelMemory(budget: memory, passes: ImagePasses(budget: memory) {}))
         let image = base64(try oracle.file(1))
-        func outcome(_ parameters: String, _ isFull: @escaping @Sendable (Bool) -> Bool) throws
-            -> RequestHandler.Outcome
-        {
+        func outcome(
+            _ parameters: String, images: Int = 1, _ isFull: @escaping @Sendable (Bool) -> Bool
+        ) throws -> RequestHandler.Outcome {
+            let images = Array(repeating: "\"\(image)\"", count: images).joined(separator: ",")
             let handler = RequestHandler(
                 configuration: ServerConfiguration(models: .single(folder.path)), threads: 1, memory: memory,
                 refusal: { _, inPieces in isFull(inPieces) ? .seconds(1) : nil }, token: nil)
             let line =
-                #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"images":["\#(image)"]\#(parameters)}}"#
+                #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"images":[\#(images)]\#(parameters)}}"#
             var parser = RequestParser()
             return try Array(line.utf8).withUnsafeBytes { bytes in
                 guard case .single(let incoming) = parser.parse(bytes) else { throw TestFailure("a batch: \(line)") }
@@ -99,10 +100,28 @@ import Testing
                 Issue.record("refused, and may have room")
                 continue
             }
-            let result = Result { () throws(ResponseError) in try order.task() }
+            let result = Result { () throws(ResponseError) in try order.task { true } }
             switch result {
             case .success: #expect(isLarger)
             case .failure(let error): #expect(!isLarger && error.code == .overloaded)
+            }
+        }
+        // Nor is decoded what nobody waits for any more: each file is asked for before its header and its pixels.
+        for wanted in 0...6 {
+            guard case .images(let order) = try outcome("", images: 3, { _ in false }) else {
+                Issue.record("refused, and there is room")
+                continue
+            }
+            var asked = 0
+            let result = Result { () throws(ResponseError) in
+                try order.task {
+                    asked += 1
+                    return asked <= wanted
+                }
+            }
+            switch result {
+            case .success: #expect(wanted == 6 && asked == 6)
+            case .failure(let error): #expect(error.code == .deadlineExceeded && asked == wanted + 1)
             }
         }
     }

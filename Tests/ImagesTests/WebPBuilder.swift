@@ -7,14 +7,15 @@ struct WebPBuilder {
     /// - Parameters:
     ///   - blockBits: the logarithm of the side of the blocks that have a group each, 2 to 9.
     ///   - cacheBits: of the colour cache, 1 to 11, or 0 for none.
-    ///   - transform: whether a table of predictors, of blocks of 512 × 512, comes first.
-    init(side: Int, blockBits: Int, cacheBits: Int, transform: Bool = false) {
+    ///   - transform: whether a table of predictors comes first.
+    ///   - transformBits: the logarithm of the side of its blocks.
+    init(side: Int, blockBits: Int, cacheBits: Int, transform: Bool = false, transformBits: Int = 9) {
         append(0x2F, 8)
         for _ in 0..<2 { append(side - 1, 14) }
         append(0, 4)
         if transform {
             append(0b001, 3)
-            append(7, 3)
+            append(transformBits - 2, 3)
             append(0, 1)
             for _ in 0..<5 { appendCode() }
         }

@@ -44,6 +44,36 @@ import Testing
         #expect(header.decodingByteCount(as: .grey) == header.decodingByteCount(as: .rgb) + area)
     }
 
+    /// An alpha that nobody reads costs nothing, however many there are: libwebp takes the last before the image. A
+    /// table of predictors for each block whose codes take no bits is not walked through: 20,000 alphas of it would
+    /// take minutes.
+    @Test func ofManyAlphasTheLastCounts() throws {
+        func chunk(_ tag: String, _ data: [UInt8]) -> [UInt8] {
+            Array(tag.utf8) + (0..<4).map { UInt8(truncatingIfNeeded: data.count >> (8 * $0)) } + data
+                + [UInt8](repeating: 0, count: data.count & 1)
+        }
+        func file(_ chunks: [UInt8]) -> [UInt8] {
+            let body = Array("WEBP".utf8) + chunk("VP8X", [0x10, 0, 0, 0, 0xFF, 3, 0, 0xFF, 3, 0]) + chunks
+            return Array("RIFF".utf8) + (0..<4).map { UInt8(truncatingIfNeeded: body.count >> (8 * $0)) } + body
+        }
+        // Behind the signature and the size of a VP8L its bits are those of an alpha.
+        func alpha(blockBits: Int, transformBits: Int = 9) -> [UInt8] {
+            let lossless = WebPBuilder(
+                side: 1024, blockBits: blockBits, cacheBits: 0, transform: true, transformBits: transformBits)
+            return chunk("ALPH", [1] + lossless.bytes[25...])
+        }
+        let (large, small) = (alpha(blockBits: 2), alpha(blockBits: 9))
+        let plain = try decodingByteCount(file(small))
+        #expect(try decodingByteCount(file(large)) > plain + (1 << 16) * 5 * 256 * 4)
+        #expect(try decodingByteCount(file(large + small)) <= plain + 2280 * large.count)
+        #expect(try decodingByteCount(file(small + large)) > plain + (1 << 16) * 5 * 256 * 4)
+        let raw = chunk("ALPH", [0, 1, 2, 3])
+        #expect(try decodingByteCount(file(large + raw)) < plain)
+        let dear = alpha(blockBits: 9, transformBits: 2)
+        let many = file((0..<20_000).flatMap { _ in dear })
+        #expect(try decodingByteCount(many) <= plain + 2280 * many.count)
+    }
+
     /// Where the number of groups cannot be read, it may be any.
     @Test func aStreamThatEndsEarlyCountsAsTheWorst() throws {
         let file = WebPBuilder(side: 1024, blockBits: 9, cacheBits: 0, transform: true).bytes

@@ -78,7 +78,7 @@ func modelTable(_ model: JSONValue) -> String {
     }
     add("self-test", selfTest)
     if case .object(let metadata) = model["metadata"] {
-        for member in metadata { add("metadata", "\(member.key): \(text(member.value))".printable) }
+        for member in metadata { add("metadata", "\(member.key.printable): \(text(member.value))") }
     }
 
     var layers = [["layer", "type", "output"]]
@@ -114,7 +114,7 @@ private func decimal(_ number: Double) -> String { fixed(number, number < 1 ? 2 
 /// A value in a cell; lists are shapes.
 private func text(_ value: JSONValue?) -> String {
     switch value {
-    case .string(let text): text
+    case .string(let text): text.printable
     case .int(let number): String(number)
     case .double(let number): String(number)
     case .bool(let flag): flag ? "yes" : "no"
