@@ -105,17 +105,17 @@ def classes(results: Sequence[Any], counts: Sequence[int]) -> list[list[Class]]:
         rows = [row for result in results for row in result["classes"]]
         if len(rows) != sum(counts):
             raise ValueError("wrong count")
-        return [
-            [Class(int(c["index"]), float(c["probability"]), _logarithm(c["log_probability"]), c.get("label")) for c in row]
-            for row in rows
-        ]
+        return [[_class(entry) for entry in row] for row in rows]
 
     return documented("classify", parse)
 
 
-def _logarithm(value: float | None) -> float:
-    """Of a probability: JSON has no −∞, which is null."""
-    return -math.inf if value is None else float(value)
+def _class(entry: dict[str, Any]) -> Class:
+    logarithm = entry["log_probability"]
+    # JSON has no −∞, which is null.
+    return Class(
+        int(entry["index"]), float(entry["probability"]), -math.inf if logarithm is None else float(logarithm),
+        entry.get("label"))
 
 
 def transformed(results: Sequence[Any], counts: Sequence[int], patch_shape: Sequence[int]) -> Transformed:
