@@ -215,7 +215,7 @@ private struct DirectoryLock: ~Copyable {
     init(around path: String) {
         let name = path.lastIndex(of: "/").map { path[...$0] } ?? "."
         descriptor = open(String(name), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        for _ in 0..<100 {
+        for _ in 0..<1000 {
             guard flock(descriptor, LOCK_EX | LOCK_NB) != 0, errno == EWOULDBLOCK else { return }
             usleep(10_000)
         }

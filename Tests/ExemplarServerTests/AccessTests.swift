@@ -100,7 +100,8 @@ import Testing
     /// Whoever does not show the token in time is told so and loses the connection; who has shown it may rest.
     @Test func theTokenMustComeInTime() throws {
         let token = try TemporaryFile("correct horse\n")
-        let server = try ServerProcess(model: model.path, ["--token-file", token.path, "--auth-timeout", "3"])
+        let server = try ServerProcess(
+            model: model.path, ["--token-file", token.path, "--auth-timeout", isInstrumented ? "15" : "3"])
         let client = try server.connect()
         #expect(try client.ask(Self.auth("correct horse")).result?["status"] == "ok")
         let stranger = try server.connect()
@@ -287,7 +288,8 @@ import Testing
             rmdir(folder)
         }
         while true {
-            let client = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
+            let client = socket(
+                AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
             descriptors.append(client)
             if exemplar_connect_unix(client, busy) != 0 { break }
         }

@@ -92,7 +92,9 @@ import Transformations
             clients.remove(at: index)
             // The server hears of it some time later.
             let observer = clients[0]
-            while try observer.ask(LifeCycleTests.call("stats")).result?["connections"]?["open"] != 4 {}
+            try waitUntil("it stays") {
+                try observer.ask(LifeCycleTests.call("stats")).result?["connections"]?["open"] == 4
+            }
             clients.insert(try server.connect(), at: index)
             #expect(try clients[index].ask(oracle.embedLine()).code == nil)
         }

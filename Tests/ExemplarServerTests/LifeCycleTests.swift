@@ -28,7 +28,7 @@ import Transformations
         let oracle = Oracle.wide()
         let model = try TemporaryModel(oracle)
         let server = try ServerProcess(
-            model: model.path, ["--drain-timeout", "60", "--queue", "100000", "--event-loops", "\(loops)"])
+            model: model.path, ["--drain-timeout", "600", "--queue", "100000", "--event-loops", "\(loops)"])
         let clients = try (0..<4).map { _ in try server.connect() }
         let count = isInstrumented ? 25 : 100
         let writers = clients.map { client in
@@ -129,7 +129,14 @@ import Transformations
     @Test func aReplyOnItsWayOutlivesALaterRequest() throws {
         let oracle = Oracle.wide()
         let model = try TemporaryModel(oracle)
-        let server = try ServerProcess(model: model.path, ["--drain-timeout", "20"])
+        for _ in 0..<20 { if try replyOutlivesALaterRequest(oracle, model) { return } }
+        throw TestFailure("this machine never gets as far in time")
+    }
+
+    /// False where the test was too late to show anything: the server waits for half a second for what its clients have
+    /// still to say.
+    private func replyOutlivesALaterRequest(_ oracle: Oracle, _ model: TemporaryModel) throws -> Bool {
+        let server = try ServerProcess(model: model.path)
         let client = try server.connect(receiveBuffer: 4096)
         try client.send(line: oracle.embedLine([1], #","layers":["conv1"]"#))
         let other = try server.connect()
@@ -137,13 +144,16 @@ import Transformations
             let stats = try other.ask(Self.call("stats")).result
             return stats?["patches"] == 1 && stats?["queue"]?["in_flight"] == 0
         }
+        let start = ContinuousClock.now
         server.send(SIGTERM)
         try server.waitForLog("draining after SIGTERM")
         usleep(200_000)
         client.trySend(Array((Self.call("ready") + "\n").utf8))
+        guard start.duration(to: .now) < .milliseconds(400) else { return false }
         #expect(try client.reply().embeddings.count == 1)
         client.finishSending()
         #expect(try server.waitForExit() == 0)
+        return true
     }
 
     @Test func whileLoading() throws {
@@ -238,11 +248,13 @@ import Transformations
         let server = try ServerProcess(
             model: model.path, ["--memory-limit", "\(byteCount * 5 / 2)", "--read-timeout", "600"])
         let client = try server.connect()
-        let samples = isInstrumented ? 200 : 2000
+        let samples = isInstrumented ? 50 : 2000
         try client.send(
             line: oracle.embedLine([1], #","transform":{"mode":"mean","samples":\#(samples),"seed":1}"#))
         let other = try server.connect()
-        while try other.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result?["queue"]?["in_flight"] == 0 {}
+        try waitUntil("it is not admitted") {
+            try other.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result?["queue"]?["in_flight"] == 1
+        }
         for reload in 0..<2 {
             server.send(SIGHUP)
             try server.waitForLog(of: ["info reloaded", "not reloaded"], skip: reload)

@@ -66,7 +66,7 @@ import Transformations
         let image = Raster(
             height: 100, width: 100, channels: .rgb, pixels: [UInt8](repeating: 9, count: 100 * 100 * 3))
         let file = "\"\(base64(try #require(image).png()))\""
-        let files = Array(repeating: file, count: 12).joined(separator: ",")
+        let files = Array(repeating: file, count: isInstrumented ? 2 : 12).joined(separator: ",")
         let slow = #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"images":[\#(files)],"pool":"max"}}"#
         let client = try server.connect()
         try client.send(line: "[" + (small + [slow]).joined(separator: ",") + "]")
@@ -139,6 +139,7 @@ import Transformations
         let server = try Self.server(.tiny(), model, ["--read-timeout", "600"])
         let good = try server.connect()
         let clients = try (0..<8).map { _ in try server.connect() }
+        let start = ContinuousClock.now
         for client in clients { client.trySend(String(repeating: " ", count: 3_000_000).utf8) }
         let warning = "the lines that clients have begun take too much memory"
         try server.waitForLog(warning)
@@ -155,8 +156,9 @@ import Transformations
             #expect(int(reply.data?["retry_after_ms"]) ?? 0 > 0)
             #expect(try client.isClosedByServer())
         }
-        // Whoever opens connections writes no log with them.
-        #expect(server.log.split(separator: "\n").count { $0.contains(warning) } == 1)
+        // Whoever opens connections writes no log with them: once in ten seconds it may be written.
+        let warnings = server.log.split(separator: "\n").count { $0.contains(warning) }
+        #expect(warnings <= 1 + Int(start.duration(to: .now) / .seconds(10)), "\(warnings)")
         // Buffers double: two or three lines of this length fit.
         #expect((1..<clients.count).contains(served), "\(served) of \(clients.count) had room")
         #expect(try server.connect().isQuiet())

@@ -23,12 +23,16 @@ final class ServerProcess {
     convenience init(_ arguments: [String], threads: Int = 2, descriptors: Int? = nil) throws {
         try self.init(
             launching: ["serve", "--port", "0", "--threads", "\(threads)"] + arguments, descriptors: descriptors,
-            variables: Self.eventLoops)
+            variables: Self.variables)
         try waitUntilItListens()
     }
 
-    /// Several, unless the arguments say how many, where a sanitizer looks for races between them.
-    private static let eventLoops = isInstrumented ? ["EXEMPLAR_EVENT_LOOPS": "3"] : [:]
+    /// What arguments may say otherwise: clocks that stop no client of a test that is itself kept from its core; and
+    /// several event loops where a sanitizer looks for races between them.
+    private static let variables: [String: String] = {
+        let clocks = ["READ", "LINE", "WRITE", "AUTH", "DRAIN"].map { ("EXEMPLAR_\($0)_TIMEOUT", "600") }
+        return Dictionary(uniqueKeysWithValues: clocks + (isInstrumented ? [("EXEMPLAR_EVENT_LOOPS", "3")] : []))
+    }()
 
     /// Reads the log up to the line that has the port.
     func waitUntilItListens() throws {
