@@ -1,5 +1,5 @@
 # Two stages: the toolchain stays in the first. docs/container.md says how to build and run this.
-FROM swift:6.3-bookworm AS build
+FROM docker.io/library/swift:6.3-bookworm AS build
 WORKDIR /source
 COPY .ci/install-dependencies .ci/
 RUN .ci/install-dependencies build
@@ -10,7 +10,7 @@ COPY Tests Tests
 RUN swift build --configuration release --static-swift-stdlib --product exemplar \
     && strip -o /exemplar .build/release/exemplar
 
-FROM debian:bookworm-slim
+FROM docker.io/library/debian:bookworm-slim
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends \
         libjemalloc2 libmicrohttpd12 libnettle8 libspng0 libstdc++6 libturbojpeg0 libwebp7 \

@@ -56,7 +56,7 @@ test-python: build $(VENV)/ready ## Run the Python client's tests, and the docum
 test-replicas: build ## Kill and drain one of two servers behind HAProxy under load; skipped where there is no haproxy
 	@EXEMPLAR_BINARY=$(abspath $(BINARY)) python3 -m unittest discover --start-directory Tests/Replicas
 
-$(VENV)/ready: clients/python/pyproject.toml
+$(VENV)/ready: clients/python/pyproject.toml | toolchain
 	@.ci/install-dependencies test
 	@python3 -m venv --clear $(VENV)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable 'clients/python[test]'
@@ -68,19 +68,23 @@ fuzz: toolchain ## Fuzz what reads bytes of strangers, SECONDS=60 for each targe
 
 .PHONY: soak
 soak: faults ## Load the release server with good and bad clients for MINUTES=30 and judge its memory
+	@.ci/install-dependencies test
 	@python3 -m unittest discover --start-directory Tests/Soak
 	@python3 Tests/Soak/soak.py --binary $(BINARY) --model $(MODELS)/$(MODEL) --minutes $(MINUTES) $(ARGS)
 
 .PHONY: faults
 faults: build ## Make system calls of the release server fail, one kind after the other, and see that it goes on
+	@.ci/install-dependencies test
 	@python3 Tests/Soak/faults.py --binary $(BINARY) --model $(MODELS)/medium
 
 .PHONY: bench
 bench: toolchain ## Measure kernels and networks against the peak and against peers; QUICK=1: two minutes; ARGS=--help
+	@.ci/install-dependencies test
 	@benchmarks/run $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: bench-serving
 bench-serving: build ## Measure the server beside mosec, and what it promises; QUICK=1: 90 seconds; ARGS=--help
+	@.ci/install-dependencies test
 	@benchmarks/serving $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: train
@@ -97,7 +101,7 @@ $(TRAINING_VENV)/ready: models/training/requirements.txt
 gallery: build $(EVALUATION_VENV)/ready ## Write models/evaluation/gallery.html: filters, surrogates, neighbours, plots
 	@cd models && exec $(abspath $(EVALUATION_VENV))/bin/python -m evaluation.gallery $(ARGS)
 
-$(EVALUATION_VENV)/ready: models/evaluation/requirements.txt clients/python/pyproject.toml
+$(EVALUATION_VENV)/ready: models/evaluation/requirements.txt clients/python/pyproject.toml | toolchain
 	@.ci/install-dependencies test
 	@python3 -m venv --clear $(EVALUATION_VENV)
 	@$(EVALUATION_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
@@ -115,11 +119,11 @@ lint: ## Say where the Swift sources are not in the house's format, and which li
 
 .PHONY: container
 container: ## Build the container image; IMAGE=exemplar names it, CONTAINER_ARGS passes flags on
-	@if docker info >/dev/null 2>&1; then builder=docker; \
-	elif command -v podman >/dev/null; then builder=podman; \
-	elif command -v buildah >/dev/null; then builder=buildah; \
+	@if docker info >/dev/null 2>&1; then builder=docker format=; \
+	elif command -v podman >/dev/null; then builder=podman format='--format docker'; \
+	elif command -v buildah >/dev/null; then builder=buildah format='--format docker'; \
 	else echo "Building the image needs docker (with its engine running), podman or buildah." >&2; exit 1; fi; \
-	exec $$builder build $(CONTAINER_ARGS) --tag $(IMAGE) .
+	exec $$builder build $$format $(CONTAINER_ARGS) --tag $(IMAGE) .
 
 .PHONY: clean
 clean: ## Remove everything that was built

@@ -42,7 +42,7 @@ struct ImageOrder: Sendable {
 
     /// Reads every file's header, takes the memory, and decodes.
     ///
-    /// - Parameter isWanted: asked before each file, for files may be thousands: what nobody waits for any more is left.
+    /// - Parameter isWanted: asked before each file: of thousands, what nobody waits for any more is left.
     func task(isWanted: () -> Bool) throws(ResponseError) -> InferenceTask {
         let patch = model.configuration.input
         guard let channels = Raster.Channels(rawValue: patch.channels) else {

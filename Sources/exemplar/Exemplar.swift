@@ -70,7 +70,8 @@ struct Exemplar {
             Options:
             \(HelpText.table([("--help, -h", "Show this, or a command's own help after its name"),
                               ("--version", "Show the version")]))
-            Most options can also be given in the environment, as EXEMPLAR_ and the option's name: EXEMPLAR_PORT=7351.
+            Options whose help names a variable, those of serve above all, can be given in the environment, too:
+            EXEMPLAR_PORT=7351.
             Exit status: 0, or 1 when something failed, or 64 when the command line was wrong.
 
             """

@@ -11,6 +11,7 @@ import json
 import os
 import random
 import re
+import select
 import shutil
 import signal
 import socket
@@ -220,6 +221,29 @@ class ReplicasTests(unittest.TestCase):
         self.assertEqual(clients.failures, [])
         name = signal.Signals(number).name
         print(f"{name}: {clients.answered} answers, all right; {clients.repeated} requests repeated; seed {SEED}")
+
+    def test_a_slow_drain_is_not_cut_off(self):
+        """A replica is marked as down long before it has answered what it was given: the proxy leaves its connections."""
+        first, _ = self.replicas
+        # The one with fewest connections gets the next: one each.
+        clients = [socket.create_connection(("127.0.0.1", self.front), timeout=30) for _ in self.replicas]
+        for client in clients:
+            self.addCleanup(client.close)
+            client.sendall(request(1, self.patches[0]))
+            self.assertTrue(client.makefile("rb").readline().endswith(b"\n"))
+        first.process.send_signal(signal.SIGSTOP)
+        for client in clients:
+            client.sendall(request(2, self.patches[1]))
+        waiting = [client for client in clients if not select.select([client], [], [], 5)[0]]
+        self.assertEqual(len(waiting), 1, "each replica has one of the connections")
+        first.process.send_signal(signal.SIGTERM)
+        time.sleep(5)
+        self.assertTrue(self.reaches(), "the other replica serves")
+        first.process.send_signal(signal.SIGCONT)
+        reply = waiting[0].makefile("rb").readline()
+        self.assertTrue(reply.endswith(b"\n"), "the connection was cut off")
+        self.assertIn(json.loads(reply).get("error", {}).get("code"), (None, -32001))
+        self.assertEqual(first.process.wait(timeout=30), 0)
 
     def test_killed(self):
         self.survive(signal.SIGKILL)

@@ -42,18 +42,21 @@ def _install(python: Path, lines: list[str], is_needed: bool) -> None:
     lines = [line for line in lines if line not in known]
     if not lines:
         return
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(FOLDER)], check=True)
+    if not (FOLDER / "bin" / "pip").exists():
+        # One that was begun where there is no ensurepip has a Python and nothing else.
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(FOLDER)], check=True)
     size = ", about 1.4 GB" if any(_package(line) == "torch" for line in lines) else ""
     print(f"Installing into {FOLDER.relative_to(REPOSITORY)}, once{size}: {', '.join(lines)}", file=sys.stderr)
     for line in lines:
-        if not any(_pip(python, choice.strip()) for choice in line.split("||")):
-            if is_needed:
-                sys.exit(f"{line} could not be installed, and without it there is no report. Is there a network?")
+        if any(_pip(python, choice.strip()) for choice in line.split("||")):
+            known.append(line)
+            installed.write_text("\n".join(known) + "\n")
+        elif is_needed:
+            sys.exit(f"{line} could not be installed, and without it there is no report.")
+        else:
             print(f"{line} could not be installed: that peer is left out.", file=sys.stderr)
-    installed.write_text("\n".join([*known, *lines]) + "\n")
 
 
 def _pip(python: Path, requirement: str) -> bool:
     command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement]
-    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    return subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0

@@ -229,7 +229,8 @@ def _averaging(results: dict) -> Section:
     return Section(
         "Draws of ĝ",
         "µs of one core for a plain patch and for a draw T_α of one with all steps, α drawn anew in the time: batches "
-        "of 64 rows, as of two patches averaged over K = 32 draws, with the shipped weights.",
+        "of 64 rows, as of two patches averaged over K = 32 draws, with the shipped weights. The ratio is the median "
+        "of the rounds' own.",
         ["network", "a plain patch", "a draw", "draw ÷ plain"],
         [
             [entry["network"], number(entry["plain"]), number(entry["drawn"]), f"{entry['ratio']:.2f}"]

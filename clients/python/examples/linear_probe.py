@@ -1,6 +1,6 @@
 """Recognises handwritten digits by a linear classifier on the features of a running server.
 
-    python linear_probe.py [PORT]        pip install 'exemplar-client[sklearn]'
+    python linear_probe.py [PORT]        pip install './clients/python[sklearn]'
 """
 
 import sys

@@ -127,7 +127,7 @@ def test_without_scikit_learn_the_package_is_imported_and_the_class_says_what_is
         timeout=60, check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "pip install 'exemplar-client[sklearn]'" in done.stdout
+    assert "pip install './clients/python[sklearn]'" in done.stdout
 
 
 def test_the_example_is_short():

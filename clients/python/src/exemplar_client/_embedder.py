@@ -12,7 +12,7 @@ from ._client import Client
 try:
     from sklearn.base import BaseEstimator, TransformerMixin
 except ImportError as error:
-    raise ImportError("ExemplarEmbedder needs scikit-learn: pip install 'exemplar-client[sklearn]'") from error
+    raise ImportError("ExemplarEmbedder needs scikit-learn: pip install './clients/python[sklearn]'") from error
 
 
 class ExemplarEmbedder(TransformerMixin, BaseEstimator):
