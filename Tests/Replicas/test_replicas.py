@@ -223,7 +223,7 @@ class ReplicasTests(unittest.TestCase):
         print(f"{name}: {clients.answered} answers, all right; {clients.repeated} requests repeated; seed {SEED}")
 
     def test_a_slow_drain_is_not_cut_off(self):
-        """A replica is marked as down long before it has answered what it was given: the proxy leaves its connections."""
+        """A replica is marked as down long before it has answered all: the proxy leaves its connections."""
         first, _ = self.replicas
         # The one with fewest connections gets the next: one each.
         clients = [socket.create_connection(("127.0.0.1", self.front), timeout=30) for _ in self.replicas]
