@@ -56,7 +56,7 @@ private func runLoad(_ arguments: ParsedArguments) throws(CommandError) -> Int32
     }
     let server = try RemoteServer(arguments, model: model)
     let shape = try RemoteNetwork(server).patchShape
-    let template = RequestTemplate(plan, patchByteCount: shape.count, model: model)
+    let template = try RequestTemplate(plan, patchByteCount: shape.count, model: model)
     let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 64)
     defer { chunk.deallocate() }
     var run = try explained { () throws(ClientError) in

@@ -10,7 +10,14 @@ struct RequestTemplate {
     /// - Parameters:
     ///   - patchByteCount: of one patch, as seeded noise.
     ///   - model: its name, nil for the server's default.
-    init(_ plan: LoadPlan, patchByteCount: Int, model: String?) {
+    /// - Throws: `CommandError` where a request would be longer than any server reads.
+    init(_ plan: LoadPlan, patchByteCount: Int, model: String?) throws(CommandError) {
+        let byteCount = plan.patches * patchByteCount
+        guard byteCount <= Self.maximumByteCount else {
+            throw .failure(
+                "A request would have \(byteCount >> 20) MiB of pixels, more than the "
+                    + "\(Self.maximumByteCount >> 20) that are sent: give fewer --patches.")
+        }
         var params: [JSONValue.Member] = [.init("encoding", .string(plan.encoding))]
         if let model { params.append(.init("model", .string(model))) }
         switch plan.layers {
@@ -29,8 +36,10 @@ struct RequestTemplate {
         var line = ByteBuffer()
         line.append(utf8: "{\"jsonrpc\":\"2.0\"," + mark)
         head = line
-        tails = (0..<Self.variants).map { _ in
-            let pixels = (0..<plan.patches * patchByteCount).map { _ in UInt8.random(in: 0...255, using: &random) }
+        // Fewer of long ones: together they take memory, and noise takes time.
+        let variants = max(1, min(Self.variants, Self.variantsByteCount / max(1, byteCount)))
+        tails = (0..<variants).map { _ in
+            let pixels = (0..<byteCount).map { _ in UInt8.random(in: 0...255, using: &random) }
             var whole = ByteBuffer()
             let request = OutgoingRequest(id: .null, method: "embed", params: params)
             pixels.withUnsafeBytes { request.writeLine(withPatches: $0, patchByteCount: patchByteCount, to: &whole) }
@@ -41,6 +50,8 @@ struct RequestTemplate {
     }
 
     private static let variants = 8
+    private static let variantsByteCount = 64 << 20
+    private static let maximumByteCount = 256 << 20
 
     /// Appends request number `id`.
     func write(_ id: Int, to buffer: inout ByteBuffer) {

@@ -95,10 +95,19 @@ import Testing
         #expect(error?.message.contains(arguments[0]) == true || arguments.count == 4)
     }
 
+    /// Whatever patches a server says that its model takes.
+    @Test func requestsAreNotLongerThanCanBeSent() throws {
+        let plan = try plan(["--patches", "4096"])
+        let error = #expect(throws: CommandError.self) {
+            try RequestTemplate(plan, patchByteCount: 512 * 512 * 4096, model: nil)
+        }
+        #expect(error?.message.contains("4194304 MiB") == true && error?.message.contains("--patches") == true)
+    }
+
     @Test func requestsAreValidAndDifferByIdAlone() throws {
         var plan = try plan(["--patches", "3", "--samples", "4", "--layers", "conv1,fc", "--encoding", "float"])
         plan.seed = 5
-        let template = RequestTemplate(plan, patchByteCount: 12, model: "odd")
+        let template = try RequestTemplate(plan, patchByteCount: 12, model: "odd")
         var parser = RequestParser()
         var lines: [[UInt8]] = []
         for id in [7, 15, 8] {

@@ -11,7 +11,7 @@ import Testing
     func report(_ plan: LoadPlan, port: Int) throws -> LoadReport {
         let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 64)
         defer { chunk.deallocate() }
-        let template = RequestTemplate(plan, patchByteCount: 11 * 9 * 3, model: nil)
+        let template = try RequestTemplate(plan, patchByteCount: 11 * 9 * 3, model: nil)
         var run = try LoadRun(
             plan, template: template, address: .tcp(host: "127.0.0.1", port: port), token: nil, through: chunk)
         return try run.run { _ in }
@@ -24,7 +24,8 @@ import Testing
         plan.pipeline = 4
         plan.patches = 2
         plan.duration = .milliseconds(400)
-        plan.warmUp = .milliseconds(100)
+        // In a closed loop the first requests count, so that a machine that stands still for half a second has some.
+        plan.warmUp = if case .open = loop { .milliseconds(100) } else { .zero }
         return plan
     }
 
@@ -36,9 +37,8 @@ import Testing
         #expect(closed.tally.otherErrors == 0)
         #expect(closed.tally.unanswered == 0)
         #expect(closed.tally.latency.count == closed.tally.succeeded)
-        // Replies after the end are answers, but no throughput; each connection has four requests in flight then, and
-        // at the beginning four that do not count.
-        #expect(closed.tally.succeededInWindow <= closed.tally.succeeded + 12)
+        // Replies after the end are answers, but no throughput; each connection has four requests in flight then.
+        #expect(closed.tally.succeededInWindow <= closed.tally.succeeded)
         #expect(closed.tally.succeededInWindow + 12 >= closed.tally.succeeded)
 
         let open = try report(plan(.open(.fixed, rate: 100)), port: server.port)
@@ -83,7 +83,7 @@ import Testing
         long.duration = .seconds(3600)
         let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 64)
         defer { chunk.deallocate() }
-        let template = RequestTemplate(long, patchByteCount: 11 * 9 * 3, model: nil)
+        let template = try RequestTemplate(long, patchByteCount: 11 * 9 * 3, model: nil)
         var run = try LoadRun(
             long, template: template, address: .tcp(host: "127.0.0.1", port: server.port), token: nil, through: chunk)
         var status: Int32?
