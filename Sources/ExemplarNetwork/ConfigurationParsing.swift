@@ -39,11 +39,16 @@ extension NetworkConfiguration {
             throw ModelError("config.preprocessing leads to values that float32 does not hold: is a std too small?")
         }
         var layers: [LayerConfiguration] = []
-        for (index, value) in try root.array("layers").enumerated() {
+        var names: Set<String> = []
+        let values = try root.array("layers")
+        guard values.count <= maximumLayers else {
+            throw ModelError("config.layers has \(values.count) layers; \(maximumLayers) are the most")
+        }
+        for (index, value) in values.enumerated() {
             var object = try ConfigurationObject(value, path: "config.layers[\(index)]")
             layers.append(try layer(&object))
             try object.finish()
-            guard layers.dropLast().allSatisfy({ $0.name != layers[index].name }) else {
+            guard names.insert(layers[index].name).inserted else {
                 throw ModelError("config.layers[\(index)].name: two layers are called \(layers[index].name)")
             }
         }
@@ -59,6 +64,9 @@ extension NetworkConfiguration {
         _ = try PlannedLayer.sequence(configuration)
         return configuration
     }
+
+    /// Of a network: each plan looks at all that live at a time.
+    private static let maximumLayers = 1024
 
     /// Of a model: it is shown, and never a part of anything else.
     private static func isModelName(_ name: String) -> Bool {

@@ -12,6 +12,8 @@ extension PlannedLayer {
     /// Floats of the weights of one layer, and of one map, at most: 4 GiB of either is beyond any network served here,
     /// and products of checked extents stay far from overflow.
     private static let maximumCount = 1 << 30
+    /// Pixels of a window: those of the largest patch four times over.
+    private static let maximumWindow = 1 << 20
 
     /// The network's layers with their shapes for one patch.
     ///
@@ -93,6 +95,12 @@ extension PlannedLayer {
             throw ModelError(
                 "The layer \(configuration.name) leaves nothing of its input of \(input.height) × \(input.width): "
                     + "make its kernel smaller or its padding larger.")
+        }
+        // Where its channels are no whole vectors, the plan has an entry for each pixel of a window.
+        guard window.height * window.width <= Self.maximumWindow else {
+            throw ModelError(
+                "The layer \(configuration.name) reads \(window.height) × \(window.width) pixels, more than "
+                    + "\(Self.maximumWindow): pool its input first.")
         }
         guard self.output.count <= Self.maximumCount, weightCount <= Self.maximumCount else {
             let what = weightCount > Self.maximumCount ? "weights" : "outputs"

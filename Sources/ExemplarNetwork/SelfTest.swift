@@ -53,8 +53,8 @@ enum SelfTest {
         return largest
     }
 
-    /// Where there is nothing to compare with: whether outputs are numbers at all. Weights may be finite and so large
-    /// that sums of their products are not, and every reply would be nulls.
+    /// Whether outputs are numbers at all. Weights may be finite and so large that sums of their products are not, and
+    /// every reply would be nulls.
     ///
     /// - Throws: `ModelError` naming the first layer whose outputs for a black, a white or a noisy patch are not
     ///   finite.

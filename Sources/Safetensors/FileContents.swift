@@ -8,7 +8,7 @@ public struct OpenedFile: ~Copyable {
     fileprivate let descriptor: Int32
     fileprivate let version: Version
 
-    /// What no writer leaves as it was.
+    /// What a writer changes; but one through a shared mapping may not, until the kernel writes its pages.
     fileprivate struct Version: Equatable {
         let size: Int
         let seconds: Int
@@ -45,13 +45,15 @@ public struct OpenedFile: ~Copyable {
 
     deinit { close(descriptor) }
 
-    /// The bytes to ask for before a safetensors file is read: its own, and those of its header once more, whose texts
-    /// are copied, where it is of a size to matter.
+    /// The bytes to ask for before a safetensors file is read: its own, and those of its header twice more, whose texts
+    /// are copied once and again, where it is of a size to matter.
     public var safetensorsByteCount: Int {
         var length: UInt64 = 0
         guard pread(descriptor, &length, 8, 0) == 8 else { return byteCount }
         let header = min(UInt64(littleEndian: length), UInt64(SafetensorsFile.maximumHeaderLength))
-        return byteCount + (header > 1 << 20 ? Int(header) : 0)
+        // A sparse file may be as long as there are numbers.
+        let (sum, overflows) = byteCount.addingReportingOverflow(header > 1 << 20 ? 2 * Int(header) : 0)
+        return overflows ? .max : sum
     }
 
     fileprivate var isUnchanged: Bool {

@@ -155,5 +155,9 @@ public enum ElementType: String, Sendable, CaseIterable {
 public struct SafetensorsError: Error, Sendable, Equatable, CustomStringConvertible {
     public let description: String
 
-    init(_ description: String) { self.description = description }
+    /// A text of the file's that it quotes may be megabytes.
+    init(_ description: String) {
+        let most = 4096
+        self.description = description.utf8.count <= most ? description : description.prefix(most / 4) + "…"
+    }
 }

@@ -27,6 +27,32 @@ import Transformations
         #expect(configuration.transformations?.border == .reflect)
     }
 
+    /// Padding makes maps grow without weights: a linear layer over one of a billion pixels would have a plan as long.
+    @Test func aWindowHasABound() throws {
+        func layers(_ pools: Int) throws -> [PlannedLayer] {
+            let pools = (0..<pools).map {
+                LayerConfiguration.maxPool("pool\($0)", kernel: 11, stride: 1, padding: 10)
+            }
+            return try PlannedLayer.sequence(
+                .sequence(pools + [.linear("fc", 1)], height: 512, width: 512, channels: 1))
+        }
+        // Each pool adds ten to a side: 1,022 and 1,032.
+        #expect(try layers(51).last?.window == Extent(1022, 1022))
+        let error = #expect(throws: ModelError.self) { try layers(52) }
+        #expect(
+            error?.description.contains("fc reads 1032 × 1032 pixels, more than 1048576") == true,
+            "\(String(describing: error))")
+    }
+
+    @Test func aNetworkHasAThousandLayers() throws {
+        let pools = (0..<1100).map { #"{"type": "max_pool", "name": "p\#($0)", "kernel": 1, "stride": 1}"# }
+        var text = Self.good
+        let start = try #require(text.firstRange(of: "\"layers\": [")?.upperBound)
+        text.insert(contentsOf: pools.joined(separator: ",") + ",", at: start)
+        let error = #expect(throws: ModelError.self) { try Self.parse(text) }
+        #expect(error?.description.contains("1024 are the most") == true, "\(String(describing: error))")
+    }
+
     @Test(arguments: [
         ("exemplar-network/1", "exemplar-network/2", "config.format"),
         ("\"name\": \"tiny\"", "\"name\": \"\"", "config.name"),

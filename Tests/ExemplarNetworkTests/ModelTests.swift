@@ -138,6 +138,40 @@ let isOptimized: Bool = {
         #expect(text.hasPrefix("\(folder.path): ") && text.contains("the outputs of fc2 for a white patch"), "\(text)")
     }
 
+    /// As where a layer before that is right.
+    @Test func goldenOutputsOfSomeLayersAreNotEnough() throws {
+        let folder = try TemporaryModel(Self.oracle, golden: 1) { writer, name, shape, values in
+            try writer.add(name, shape: shape, name == "fc.weight" ? values.map { $0 < 0 ? -3e38 : 3e38 } : values)
+        }
+        let whole = try SafetensorsFile(path: folder.path + "/golden.safetensors")
+        var writer = SafetensorsWriter()
+        for name in ["patches", "conv1"] {
+            let tensor = try #require(whole.tensors[name])
+            try writer.add(name, tensor.type, shape: tensor.shape, bytes: Array(whole.bytes(of: tensor)))
+        }
+        try folder.write("golden.safetensors", writer.bytes)
+        let error = #expect(throws: ModelError.self) { try Model.load(folder: folder.path) }
+        #expect(error?.description.contains("the outputs of fc for a") == true, "\(String(describing: error))")
+    }
+
+    /// A sparse file of more bytes than there are numbers for them and for what its header says.
+    @Test func aFileOfTheLargestSizeIsRefused() throws {
+        let folder = try TemporaryModel(Self.oracle, golden: 0)
+        let path = "/dev/shm/exemplar-largest-\(getpid())"
+        let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        defer {
+            close(file)
+            unlink(path)
+        }
+        // Not every file system has files so large.
+        guard file >= 0, ftruncate(file, .max) == 0 else { return }
+        #expect(pwrite(file, [0, 0, 0x20, 0, 1, 0, 0, 0] as [UInt8], 8, 0) == 8)
+        unlink(folder.path + "/model.safetensors")
+        #expect(symlink(path, folder.path + "/model.safetensors") == 0)
+        let error = #expect(throws: ModelError.self) { try Model.load(folder: folder.path) }
+        #expect(error?.description.contains("more than the") == true, "\(String(describing: error))")
+    }
+
     @Test func otherWeightsThanTheGoldenOnesAreFound() throws {
         let folder = try TemporaryModel(Self.oracle)
         var changed = Self.oracle
