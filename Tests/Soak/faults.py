@@ -20,7 +20,7 @@ import time
 
 import preload
 import soak
-from load import Client, Failure, Load
+from load import Client, Closed, Failure, Load
 
 
 class Faults:
@@ -119,7 +119,7 @@ class Bench:
                 try:
                     with Client(self.port) as client:
                         self.works(client, 3)
-                except (Failure, ConnectionError):
+                except (Closed, ConnectionError):
                     lost += 1
         if not 0 < lost < 40:
             raise Failure(f"{lost} of 40 connections were lost")

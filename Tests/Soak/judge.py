@@ -5,8 +5,9 @@ import statistics
 # The first third of a run warms up: buffers, caches and the allocator's arenas reach their sizes.
 WARM_UP = 1 / 3
 
-# Bytes that the active memory may grow over the judged part of a run.
+# Bytes that the active memory may grow over the judged part of a run, evenly and in one step.
 TOLERANCE = 500_000
+STEP = 2_000_000
 
 
 def growth(series):
@@ -15,10 +16,7 @@ def growth(series):
     The slope is the median of the slopes of all pairs (Theil 1950, Sen 1968): a few samples that caught the server in
     the middle of something do not move it.
     """
-    start, end = series[0][0], series[-1][0]
-    judged = [point for point in series if point[0] >= start + WARM_UP * (end - start)]
-    if len(judged) < 8:
-        raise ValueError(f"{len(judged)} samples after the warm-up are too few to judge; run it for longer")
+    judged = after_warm_up(series)
     slopes = [
         (later[1] - earlier[1]) / (later[0] - earlier[0])
         for index, earlier in enumerate(judged)
@@ -28,6 +26,28 @@ def growth(series):
     return statistics.median(slopes) * (judged[-1][0] - judged[0][0])
 
 
-def leaks(series):
-    """Whether `series` grows by more than the tolerance."""
-    return growth(series) > TOLERANCE
+def after_warm_up(series):
+    start, end = series[0][0], series[-1][0]
+    judged = [point for point in series if point[0] >= start + WARM_UP * (end - start)]
+    if len(judged) < 8:
+        raise ValueError(f"{len(judged)} samples after the warm-up are too few to judge; run it for longer")
+    return judged
+
+
+def step(series):
+    """How many bytes more the last sixth of the samples has than the first after the warm-up: what is lost once and for
+    all moves no slope of most pairs."""
+    values = [value for _, value in after_warm_up(series)]
+    count = max(3, len(values) // 6)
+    return statistics.median(values[-count:]) - statistics.median(values[:count])
+
+
+def leaks(series, tolerance=TOLERANCE, most=STEP):
+    """Whether `series` grows by more than the tolerance, or by more than `most` in a step."""
+    return growth(series) > tolerance or step(series) > most
+
+
+def lasts(series):
+    """Whether counts, of descriptors or threads, end above all that the warm-up had."""
+    counts = [value for _, value in series]
+    return min(counts[-3:]) > max(counts[: max(1, len(counts) - len(after_warm_up(series)))])

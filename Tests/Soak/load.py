@@ -18,6 +18,10 @@ class Failure(Exception):
     """The server did something that it must not."""
 
 
+class Closed(Failure):
+    """It closed a connection that behaved."""
+
+
 class Client:
     """A plain socket with lines."""
 
@@ -42,7 +46,7 @@ class Client:
     def reply(self):
         line = self.file.readline()
         if not line.endswith(b"\n"):
-            raise Failure("the server closed a connection that behaved")
+            raise Closed("the server closed a connection that behaved")
         return json.loads(line)
 
     def call(self, method, **params):
@@ -115,7 +119,7 @@ class Load:
         try:
             while time.monotonic() < end and not self.failures:
                 kind(draw, end)
-        except (OSError, Failure, ValueError) as error:
+        except Exception as error:  # A reply that is none is one of many kinds.
             self.failures.append(f"{kind.__name__}: {error!r}")
 
     def count(self, name, number=1):
@@ -152,6 +156,8 @@ class Load:
                     number += 1
                 if waiting:
                     reply = client.reply()
+                    if reply["id"] not in waiting:
+                        raise Failure(f"a reply to a request that is not in flight: {reply}")
                     self.check(reply, waiting.pop(reply["id"]), self.answers)
 
     def churn(self, draw, _):
@@ -159,7 +165,13 @@ class Load:
             client.call("ready")
             chosen, line = self.embed(draw, 1)
             client.send(line)
-            self.check(client.reply(), chosen, self.answers)
+            self.check(self.reply_to(1, client), chosen, self.answers)
+
+    def reply_to(self, number, client):
+        reply = client.reply()
+        if reply["id"] != number:
+            raise Failure(f"a reply to another request than {number}: {reply}")
+        return reply
 
     def average(self, draw, _):
         """ĝ of a few patches at a time."""
@@ -168,7 +180,7 @@ class Load:
                 chosen = [draw.randrange(len(self.means)) for _ in range(draw.choice([1, 2]))]
                 patches = [self.patches[index] for index in chosen]
                 client.send(request(number, "embed", patches=patches, transform=self.MEAN))
-                self.check(client.reply(), chosen, self.means)
+                self.check(self.reply_to(number, client), chosen, self.means)
 
     def picture(self, draw, _):
         """Images of several sizes, some of which break off; their clients wait, or leave."""

@@ -5,7 +5,9 @@
 
 Clients run in rounds; between two rounds all of them are gone and the server rests, so that its figures can be
 compared. In every round it gets one SIGHUP. After the first third of the run, which warms up, the allocator's active
-bytes may grow by 0.5 MB. The exit status is 1 where they grow by more, or an answer was wrong, or the server ended.
+bytes may grow by 0.5 MB, or by 2 MB in one step; memory outside the allocator by 8 MB; descriptors and threads come
+down to what they were. The exit status is 1 where they do not, or an answer was wrong, half of the requests were
+refused, the models were not loaded again, or the server ended.
 
 With --leak faults.c is preloaded and makes the server lose 64 bytes for each request; the run must then be judged as
 leaking, and the exit status is 0 if it is.
@@ -29,6 +31,9 @@ from load import Client, Load
 LEAK = 64
 
 COLUMNS = ["allocated", "active", "resident", "rss"]
+
+# Bytes that the process may gain beside its allocator's, which the kernel gives and takes in larger pieces.
+OUTSIDE = 8_000_000
 
 
 def start(binary, model, log, environment=None):
@@ -65,8 +70,13 @@ def sample(server, port):
         stats = rest(client)
     with open(f"/proc/{server.pid}/statm") as file:
         pages = int(file.read().split()[1])
+    figures = {name: len(os.listdir(f"/proc/{server.pid}/{name}")) for name in ["fd", "task"]}
+    figures |= {"rss": pages * 4096, "reloads": stats["reloads"]["succeeded"]}
     # A build without jemalloc has no figures but the system's.
-    return {**(stats["allocator"] or {}), "rss": pages * 4096}, stats["requests"]
+    if stats["allocator"]:
+        figures |= stats["allocator"]
+        figures["outside"] = figures["rss"] - figures["resident"]
+    return figures
 
 
 def soak(server, port, minutes):
@@ -87,7 +97,7 @@ def soak(server, port, minutes):
             with Client(port) as client:
                 print("closed for want of patience:", client.call("stats")["connections"]["timed_out"])
             sys.exit("\n".join(load.failures))
-        figures, _ = sample(server, port)
+        figures = sample(server, port)
         elapsed = time.monotonic() - begin
         samples.append((elapsed, figures))
         counts = load.counts
@@ -96,6 +106,10 @@ def soak(server, port, minutes):
             + "".join(f"{figures.get(name, 0) / 1e6:9.2f}MB" for name in COLUMNS),
             flush=True,
         )
+    if counts["overloaded"] * 2 > counts["replies"]:
+        sys.exit(f"{counts['overloaded']} of {counts['replies']} were refused: this soaks nothing.")
+    if figures["reloads"] * 2 < len(samples):
+        sys.exit(f"Of {len(samples)} reloads {figures['reloads']} succeeded.")
     return samples
 
 
@@ -120,14 +134,22 @@ def main():
         finally:
             server.kill()
             server.wait()
-    for name in COLUMNS:
+    def series(name):
+        return [(seconds, figures[name]) for seconds, figures in samples]
+
+    for name in [*COLUMNS, "outside"]:
         if all(name in figures for _, figures in samples):
-            grown = judge.growth([(seconds, figures[name]) for seconds, figures in samples])
-            print(f"{name:>10} grew by {grown / 1e6:.2f} MB after the warm-up")
+            grown, step = judge.growth(series(name)) / 1e6, judge.step(series(name)) / 1e6
+            print(f"{name:>10} grew by {grown:.2f} MB after the warm-up, and ended {step:.2f} MB above its beginning")
     judged = "active" if "active" in samples[0][1] else "rss"
-    leaks = judge.leaks([(seconds, figures[judged]) for seconds, figures in samples])
+    leaks = judge.leaks(series(judged))
     print(f"{judged}: " + ("a leak" if leaks else "no leak") + f", at most {judge.TOLERANCE / 1e6} MB are allowed")
-    sys.exit(leaks != arguments.leak)
+    others = {name: judge.lasts(series(name)) for name in ["fd", "task"]}
+    if "outside" in samples[0][1]:
+        others["outside"] = judge.leaks(series("outside"), OUTSIDE, OUTSIDE)
+    for name, has_leaked in others.items():
+        print(f"{name}: " + ("a leak" if has_leaked else "no leak"))
+    sys.exit(any(others.values()) or leaks != arguments.leak)
 
 
 if __name__ == "__main__":

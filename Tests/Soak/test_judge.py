@@ -25,6 +25,19 @@ class JudgeTests(unittest.TestCase):
         for seed in range(20):
             self.assertTrue(judge.leaks(list(series(30, 1_000_000, seed))), seed)
 
+    def test_a_step_is_caught(self):
+        """Whenever it comes, and however quiet the server is otherwise."""
+        for part in [0.4, 0.5, 0.6, 0.8, 0.9]:
+            for noise in [0, 20_000, 300_000]:
+                points = list(series(30, 0, 3, noise=noise))
+                stepped = [(t, value + (4e6 if t >= part * points[-1][0] else 0)) for t, value in points]
+                self.assertTrue(judge.leaks(stepped), (part, noise))
+
+    def test_counts_that_do_not_come_down(self):
+        flat = [(t, 20 + (t == 300)) for t in range(0, 1801, 10)]
+        self.assertFalse(judge.lasts(flat))
+        self.assertTrue(judge.lasts([(t, 20 + (t > 900)) for t in range(0, 1801, 10)]))
+
     def test_growth_is_measured(self):
         for leak in [0, 1e5, 1e6, 1e7]:
             found = judge.growth(list(series(30, leak, 1, noise=0, warm_up=0)))

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .environment import BENCHMARKS
+from .environment import BENCHMARKS, REPOSITORY
+
+SERVER = REPOSITORY / ".build" / "release" / "exemplar"
 
 
 def earlier(source: Path) -> dict | None:
@@ -23,3 +25,8 @@ def build_worker() -> bool:
     """Builds `bench`; False where that fails, as the compiler has said."""
     build = ["swift", "build", "--package-path", str(BENCHMARKS), "--configuration", "release", "--product", "bench"]
     return subprocess.run(build, stdout=sys.stderr).returncode == 0
+
+
+def build_server() -> bool:
+    """Builds `exemplar` as it is shipped, so that what is measured is what the report names."""
+    return subprocess.run(["make", "--no-print-directory", "build"], cwd=REPOSITORY, stdout=sys.stderr).returncode == 0

@@ -32,10 +32,12 @@ def run(arguments: argparse.Namespace) -> int:
     results["settings"] = {"rounds": arguments.rounds, "seconds": arguments.seconds}
     status = 0
     # However the session ends, its workers end with it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="exemplar-bench-") as folder:
             _measure(arguments, results, cores, Path(folder))
+            results["complete"] = arguments.only is None
     except KeyboardInterrupt:
         print("\nInterrupted: reporting what was measured.", file=sys.stderr)
         status = 130
@@ -45,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     if any(contender.get("wrong") for cell in results["cells"] for contender in cell["contenders"]):
         print("A result of ours is wrong: see the report.", file=sys.stderr)
         status = status or 1
+        results["complete"] = False
     return _write(results, arguments) or status if "machine" in results else status or 1
 
 
@@ -98,11 +101,14 @@ def _measure(arguments: argparse.Namespace, results: dict, cores: list[int], fol
 
 
 def _write(results: dict, arguments: argparse.Namespace) -> int:
+    is_published = arguments.summary and results.get("complete")
+    if arguments.summary and not is_published:
+        print(f"Nothing is written to {arguments.summary}: the session was not whole, or was wrong.", file=sys.stderr)
     try:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "results.json").write_text(json.dumps(results, indent=1))
         report.write(results, RESULTS)
-        if arguments.summary:
+        if is_published:
             report.write_summary(results, arguments.summary)
     except OSError as error:
         print(f"The report could not be written: {error}", file=sys.stderr)

@@ -1,4 +1,5 @@
-"""PyTorch: a frozen, optimised TorchScript graph; channels first or last, whichever is faster."""
+"""PyTorch: a frozen, optimised TorchScript graph; channels first or last, on all cores or one graph for each, whichever
+is faster."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import torch
 
 from harness.networks import Convolution, Network, Pool, normalised, random_parameters, random_patches
 
+from .split import Split, is_possible
 from .worker import fastest
 
 
@@ -39,6 +41,13 @@ class Peer:
         inputs = normalised(random_patches(network, batch))
         formats = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
         graphs = {name: Graph(_module(network), inputs, format_) for name, format_ in formats.items()}
+        if is_possible(batch, threads):
+            for name, format_ in formats.items():
+                def make(part: int, format_: torch.memory_format = format_) -> Graph:
+                    return Graph(_module(network), inputs[:part], format_)
+
+                split = Split(make, batch, threads, lambda: torch.set_num_threads(1))
+                graphs[f"{name}, {split.configuration}"] = split
         graph = fastest(list(graphs.values()), inputs)
         self.configuration = next(name for name, value in graphs.items() if value is graph)
         self.bind, self.run, self.outputs = graph.bind, graph.run, graph.outputs

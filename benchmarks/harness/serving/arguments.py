@@ -22,7 +22,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="less than 90 s: shows that everything works")
     parser.add_argument("--rounds", type=int, metavar="N", help="interleaved rounds (default: 5)")
     parser.add_argument("--seconds", type=float, metavar="S", help="of one measurement (default: 2)")
-    parser.add_argument("--binary", type=Path, default=REPOSITORY / ".build" / "release" / "exemplar", metavar="FILE")
+    parser.add_argument("--binary", type=Path, metavar="FILE", help="another server than the one built from here")
     parser.add_argument("--model", type=Path, default=REPOSITORY / "models" / "medium", metavar="FOLDER")
     parser.add_argument("--summary", type=Path, metavar="FILE.md", help="also write the report there, and FILE.svg")
     parser.add_argument("--from", type=Path, dest="source", metavar="serving.json", help="report an earlier run")
@@ -33,7 +33,8 @@ def parse() -> argparse.Namespace:
         parser.error("--rounds must be 1 to 100, --seconds 0.1 to 60")
     if arguments.summary and arguments.summary.suffix != ".md":
         parser.error("--summary wants the name of a Markdown file, FILE.md")
-    if not arguments.source and not arguments.binary.is_file():
-        parser.error(f"there is no {arguments.binary}: `make build` builds it, and `make bench-serving` does so itself")
-    arguments.binary, arguments.model = arguments.binary.resolve(), arguments.model.resolve()
+    if arguments.binary and not arguments.source and not arguments.binary.is_file():
+        parser.error(f"there is no {arguments.binary}")
+    arguments.binary = arguments.binary and arguments.binary.resolve()
+    arguments.model = arguments.model.resolve()
     return arguments

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +20,12 @@ from .servers import Exemplar, Mosec, Server, ServerError
 class Loads:
     """The clients, with the patches that they send."""
 
-    def __init__(self, binary: Path, patches: np.ndarray) -> None:
-        self._binary, self._patches = binary, patches
+    def __init__(self, binary: Path, patches: np.ndarray, notes: list[str]) -> None:
+        """
+        :param notes: gets a sentence where a closed loop had other replies than answers.
+        """
+        self.patches = patches
+        self._binary, self._notes = binary, notes
 
     def measure(
         self,
@@ -37,13 +43,29 @@ class Loads:
         start, used = time.perf_counter(), server.cpu_seconds()
         if isinstance(server, Mosec):
             depth = {} if rate is None else {"rate": rate}
-            found = http_load.run(server.port, self._patches, connections, seconds, warm_up, **depth)
+            found = http_load.run(server.port, self.patches, connections, seconds, warm_up, **depth)
             client = found.pop("cpu_seconds")
         else:
             found, client = self._ours(server, seconds, warm_up, connections, pipeline, patches, rate)
         wall = time.perf_counter() - start
+        kinds = ("overloaded", "other_errors", "unanswered", "lost_connections")
+        failed = ", ".join(f"{found[kind]} {kind.replace('_', ' ')}" for kind in kinds if found.get(kind))
+        if rate is None and failed:
+            self._notes.append(f"{server.name}, {connections} connections in a closed loop: {failed}.")
         server_seconds = server.cpu_seconds() - used
         return found | {"client": client / wall, "server": server_seconds / wall, "server_seconds": server_seconds}
+
+    @contextlib.contextmanager
+    def running(self, server: Exemplar, connections: int) -> Iterator[None]:
+        """A closed loop for as long as the context, whatever becomes of the server."""
+        command = [str(self._binary), "load", "--port", str(server.port), "--connections", str(connections)]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen([*command, "--duration", "60"], **quiet)
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
 
     def _ours(
         self,

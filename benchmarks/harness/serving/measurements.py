@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ..contender import Worker
 from ..progress import Progress
 from .load import Loads, Stage, connections_of
-from .servers import Exemplar, Mosec, Server
+from .servers import Exemplar, Mosec, Server, ServerError
 
 CONNECTIONS = (32, 1)
 BATCH = 64
@@ -128,17 +128,21 @@ class Measurements:
         }
 
     def restarts(self, server: Exemplar, start: Callable[[], Exemplar]) -> None:
-        """Seconds from SIGKILL to the next process's first answer, under load before and after."""
+        """Seconds from SIGKILL, under load, to the first embedding that the next process answers with."""
         self._progress.show("kill and restart")
         times = []
         for _ in range(2 if self._quick else 5):
             self._stage.only(server)
-            self._loads.measure(server, 0.3, 32)
-            begin = time.monotonic()
-            self._stage.kill(server)
+            wanted = server.embed(self._loads.patches[:1])
+            with self._loads.running(server, 32):
+                time.sleep(0.3)
+                begin = time.monotonic()
+                self._stage.kill(server)
             server = start()
             self._stage.only(server)
-            server.call("ready")
+            found = server.embed(self._loads.patches[:1])
             times.append(time.monotonic() - begin)
+            if not (found == wanted).all():
+                raise ServerError("after a restart the same patch got another embedding")
         self._results["restarts"] = {"seconds": times, "median": statistics.median(times)}
         self._progress.advance(4)

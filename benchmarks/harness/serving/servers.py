@@ -44,10 +44,14 @@ class Server:
     def wait_until(self, is_ready: Callable[[], bool], seconds: float = 60, pause: float = 0.005) -> None:
         """:raises ServerError: with the end of its log, where it ends or is not ready in time."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end and self._process.poll() is None:
-            if is_ready():
-                return
-            time.sleep(pause)
+        try:
+            while time.monotonic() < end and self._process.poll() is None:
+                if is_ready():
+                    return
+                time.sleep(pause)
+        except BaseException:  # An interrupt above all: nobody else knows of it yet.
+            self.kill()
+            raise
         self.kill()
         lines = self.log.read_text(errors="replace").strip().splitlines()
         raise ServerError(f"{self.name} does not start: {lines[-1] if lines else 'it says nothing'}")

@@ -25,17 +25,26 @@ RESULTS = BENCHMARKS / "results"
 TOLERANCE = 3e-4
 """Of the relative RMS difference between the two servers' embeddings: both compute in float32, in another order."""
 
-# What mosec is tried with: where batches end, whether one worker has all threads, how long a batch may wait.
-CHOICES = (
-    MosecSettings(2, 1, 16, 1),
-    MosecSettings(1, 2, 32, 1),
-    MosecSettings(2, 1, 8, 1),
-    MosecSettings(2, 1, 16, 5),
-    MosecSettings(1, 2, 16, 1),
-    MosecSettings(1, 2, 8, 1),
-    MosecSettings(2, 1, 1, 1),
-)
-UNBATCHED = (MosecSettings(1, 2, 1, 1), MosecSettings(2, 1, 1, 1))
+
+
+def batching(cores: int) -> tuple[MosecSettings, ...]:
+    """What mosec is tried with: where batches end, whether one worker has all threads, how long a batch may wait."""
+    choices = (
+        MosecSettings(cores, 1, 16, 1),
+        MosecSettings(1, cores, 32, 1),
+        MosecSettings(cores, 1, 8, 1),
+        MosecSettings(cores, 1, 16, 5),
+        MosecSettings(1, cores, 16, 1),
+        MosecSettings(1, cores, 8, 1),
+        MosecSettings(cores, 1, 1, 1),
+    )
+    if cores < 4:
+        return choices
+    return (*choices, MosecSettings(cores // 2, 2, 16, 1), MosecSettings(cores // 4, 4, 16, 1))
+
+
+def unbatched(cores: int) -> tuple[MosecSettings, ...]:
+    return MosecSettings(1, cores, 1, 1), MosecSettings(cores, 1, 1, 1)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -43,22 +52,26 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.source is not None:
         results = beginning.earlier(arguments.source)
         return 1 if results is None else _write(results, arguments)
-    if not beginning.build_worker():
+    if not beginning.build_worker() or not (arguments.binary or beginning.build_server()):
         return 1
+    arguments.binary = arguments.binary or beginning.SERVER
     results = {"quick": arguments.quick, "model": arguments.model.name, "notes": []}
     results["settings"] = {"rounds": arguments.rounds, "seconds": arguments.seconds}
     status, start = 0, time.monotonic()
     # However the session ends, its servers end with it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="exemplar-serving-") as folder:
         session = Session(arguments, results, Path(folder))
         try:
             session.measure()
+            results["complete"] = True
         except KeyboardInterrupt:
             print("\nInterrupted: reporting what was measured.", file=sys.stderr)
             status = 130
-        except (ServerError, WorkerError) as error:
-            print(f"\n{error}", file=sys.stderr)
+        except Exception as error:  # A server that fails may do so in many ways; what was measured is kept.
+            kind = "" if isinstance(error, (ServerError, WorkerError)) else f"{type(error).__name__}: "
+            print(f"\n{kind}{error}", file=sys.stderr)
             status = 1
         finally:
             session.close()
@@ -84,17 +97,19 @@ class Session:
         results["machine"] = machine.card(self._worker.ask("machine")["instruction_sets"])
         model = model_folder.read(arguments.model)
         patches = networks.random_patches(model.network, 64)
-        loads = Loads(arguments.binary, patches)
-        choices = CHOICES[:2] if arguments.quick else CHOICES
+        loads = Loads(arguments.binary, patches, results["notes"])
+        choices = batching(len(cores))
+        choices = choices[:2] if arguments.quick else choices
         progress = Progress(4 * len(choices) + 40 + 40 + 20)
         progress.show("starting the servers")
         exemplar = self._exemplar("exemplar", arguments.model)
         float32 = model_folder.write_float32(arguments.model, self._folder / "F32")
         wide = self._exemplar("exemplar, F32 weights", float32)
         wanted = self._stage.only(exemplar).embed(patches)
+        self._compare(self._stage.only(wide), wanted, patches)
         contenders: dict[str, Server] = {"exemplar": exemplar, "exemplar, F32 weights": wide}
         if find_spec("mosec") and find_spec("onnx") and find_spec("onnxruntime"):
-            self._add_peers(contenders, model, choices, loads, progress, wanted, patches)
+            self._add_peers(contenders, model, choices, len(cores), loads, progress, wanted, patches)
         else:
             results["notes"].append("mosec or ONNX Runtime is not installed: there is no peer to compare with.")
         measure = measurements.Measurements(arguments, results, self._stage, loads, progress)
@@ -109,6 +124,17 @@ class Session:
             measure.restarts(exemplar, lambda: self._exemplar("exemplar", arguments.model))
         progress.end()
 
+    @staticmethod
+    def _compare(server: Server, wanted: np.ndarray, patches: np.ndarray) -> float:
+        """The relative RMS difference from what the first server answered, with the same weights.
+
+        :raises ServerError: it is more than rounding.
+        """
+        off = float(np.linalg.norm(server.embed(patches) - wanted) / np.linalg.norm(wanted))
+        if not off <= TOLERANCE:
+            raise ServerError(f"{server.name} and exemplar do not agree: {off:.1e} apart, more than {TOLERANCE:.0e}")
+        return off
+
     def _exemplar(self, name: str, model: Path) -> Exemplar:
         log = self._folder / f"{model.name}.log"
         return self._stage.add(Exemplar(name, self._arguments.binary, model, log))
@@ -118,6 +144,7 @@ class Session:
         contenders: dict[str, Server],
         model: model_folder.ModelFolder,
         choices: tuple[MosecSettings, ...],
+        cores: int,
         loads: Loads,
         progress: Progress,
         wanted: np.ndarray,
@@ -141,10 +168,7 @@ class Session:
                 except ServerError as error:
                     self._results["notes"].append(f"{error} ({setting}).")
                     continue
-                self._stage.only(server)
-                off = float(np.linalg.norm(server.embed(patches) - wanted) / np.linalg.norm(wanted))
-                if not off <= TOLERANCE:
-                    raise ServerError(f"mosec and exemplar do not agree: {off:.1e} apart, more than {TOLERANCE:.0e}")
+                off = self._compare(self._stage.only(server), wanted, patches)
                 found = loads.measure(server, seconds, connections)
                 tried.append({"settings": str(setting), "connections": connections, "difference": off, **found})
                 progress.advance(4)
@@ -156,10 +180,10 @@ class Session:
                     self._stage.remove(server)
             return kept
 
-        batching = best(choices, 32, lambda found: -found["patches_per_second"])
-        unbatched = best(UNBATCHED[: 1 if self._arguments.quick else 2], 1, lambda found: found["latency_ms"]["p50"])
+        fast = best(choices, 32, lambda found: -found["patches_per_second"])
+        soon = best(unbatched(cores)[: 1 if self._arguments.quick else 2], 1, lambda found: found["latency_ms"]["p50"])
         self._results["tried"] = tried
-        for name, server in (("mosec", batching), ("mosec, no batching", unbatched)):
+        for name, server in (("mosec", fast), ("mosec, no batching", soon)):
             if server is not None:
                 server.name = name
                 contenders[name] = server
@@ -167,11 +191,14 @@ class Session:
 
 
 def _write(results: dict, arguments: argparse.Namespace) -> int:
+    is_published = arguments.summary and results.get("complete")
+    if arguments.summary and not is_published:
+        print(f"Nothing is written to {arguments.summary}: the session did not come to its end.", file=sys.stderr)
     try:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "serving.json").write_text(json.dumps(results, indent=1))
         report.write(results, RESULTS / "serving.md")
-        if arguments.summary:
+        if is_published:
             report.write(results, arguments.summary)
     except OSError as error:
         print(f"The report could not be written: {error}", file=sys.stderr)
