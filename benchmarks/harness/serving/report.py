@@ -98,7 +98,7 @@ def _offered(results: dict, plot: str) -> list[str]:
             rows.append([*row, *latency, number(refused) if refused else ""])
     capacities = ", ".join(f"{name} {number(curve['capacity'])}" for name, curve in results["offered"].items())
     text = (
-        "An open loop: requests come as those of independent clients (exponential gaps), and latency counts from the "
+        "An open loop, once for each point: requests come as those of independent clients (exponential gaps), and latency counts from the "
         "time at which each was due. The load is a part of what each server reaches in a closed loop behind which "
         f"requests always wait, in patches/s: {capacities}. Beyond it latencies grow as long as the "
         "measurement goes on."
