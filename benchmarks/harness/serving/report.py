@@ -98,10 +98,10 @@ def _offered(results: dict, plot: str) -> list[str]:
             rows.append([*row, *latency, number(refused) if refused else ""])
     capacities = ", ".join(f"{name} {number(curve['capacity'])}" for name, curve in results["offered"].items())
     text = (
-        "An open loop, once for each point: requests come as those of independent clients (exponential gaps), and latency counts from the "
-        "time at which each was due. The load is a part of what each server reaches in a closed loop behind which "
-        f"requests always wait, in patches/s: {capacities}. Beyond it latencies grow as long as the "
-        "measurement goes on."
+        "An open loop, once for each point: requests come as those of independent clients (exponential gaps), and "
+        "latency counts from the time at which each was due. The load is a part of what each server reaches in a "
+        f"closed loop behind which requests always wait, in patches/s: {capacities}. Beyond it latencies grow as long "
+        "as the measurement goes on."
     )
     header = ["server", "offered", "requests/s", "answered/s", "p50 ms", "p99 ms", "not answered"]
     return ["## Latency against offered load", text, f"![p50 and p99 against offered load]({plot})"] + [
