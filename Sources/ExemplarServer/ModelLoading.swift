@@ -59,7 +59,8 @@ extension Server {
                     ])
                 if description.selfTest == "none" {
                     shared.log.warning(
-                        "\(served.name) has no golden.safetensors: nothing shows that it computes what it should")
+                        "\(served.name) has no outputs in golden.safetensors: nothing shows that it computes rightly"
+                    )
                 }
             }
             logMemory()
