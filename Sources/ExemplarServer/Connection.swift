@@ -63,6 +63,9 @@ final class Connection {
 
     deinit { close(descriptor) }
 
+    /// How log lines name it.
+    var logged: [JSONValue.Member] { [.init("connection", .int(Int(id.rawValue)))] }
+
     /// Whether the client must take replies before more of its requests are read.
     var isPaused: Bool {
         isThrottled || inFlight >= ServerConfiguration.maxInFlight

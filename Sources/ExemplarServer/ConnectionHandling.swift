@@ -206,6 +206,7 @@ extension EventLoop {
     func remove(_ connection: Connection) {
         guard connections.removeValue(forKey: connection.id.rawValue) != nil else { return }
         poller.remove(connection.descriptor)
+        shared.log.debug("a connection closed", connection.logged)
         forget(connection)
     }
 

@@ -24,9 +24,7 @@ extension EventLoop {
         strangers.removeAll { connections[$0]?.isAuthorized ?? true }
         for connection in connections.values {
             if let end = connection.lingersUntil, end <= now {
-                shared.log.debug(
-                    "closing a connection: its client does not close",
-                    [.init("connection", .int(Int(connection.id.rawValue)))])
+                shared.log.debug("closing a connection: its client does not close", connection.logged)
                 remove(connection)
                 continue
             }
@@ -68,8 +66,7 @@ extension EventLoop {
     }
 
     private func end(_ connection: Connection, _ limit: ConnectionTimeout) {
-        shared.log.debug(
-            "closing a connection: \(limit.reason)", [.init("connection", .int(Int(connection.id.rawValue)))])
+        shared.log.debug("closing a connection: \(limit.reason)", connection.logged)
         shared.statistics.update { $0.timedOut[limit, default: 0] += 1 }
         remove(connection)
     }

@@ -59,7 +59,7 @@ extension Server {
                     ])
                 if description.selfTest == "none" {
                     shared.log.warning(
-                        "\(served.name) has no outputs in golden.safetensors: nothing shows that it computes rightly"
+                        "\(served.name) has no golden.safetensors with outputs: nothing shows that it computes rightly"
                     )
                 }
             }

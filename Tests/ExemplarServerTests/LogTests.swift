@@ -43,6 +43,7 @@ import Testing
         #expect(levels == ["debug", "info", "warning"])
         #expect(messages.first == "starting" && messages.last == "drained", "\(messages)")
         #expect(messages.contains { $0.hasPrefix("listening on 127.0.0.1:") })
+        #expect(messages.contains("a connection opened") && messages.contains("a connection closed"), "\(messages)")
         #expect(try log(["--log-format", "text"]).allSatisfy { !$0.contains("{") })
     }
 
@@ -94,6 +95,7 @@ import Testing
             _ = try client.isClosedByServer()
         }
         #expect(lines.contains { $0.contains("a line stopped half-way") }, "\(lines)")
+        #expect(lines.count { $0.contains("tokens that are wrong") } == 1, "\(lines)")
         for line in lines { #expect(!line.contains(secret) && !line.contains("tokenToken"), "\(line)") }
     }
 }
