@@ -99,6 +99,7 @@ extension EventLoop {
             }
             account(connection)
             if sent > 0 {
+                connection.account(taken: sent)
                 connection.lastSent = .now
                 shared.statistics.update { $0.bytesSent += UInt64(sent) }
             }

@@ -76,7 +76,7 @@ public final class Server {
         // Before anything that takes time, so that SIGTERM ends even a server that is loading.
         let watched = [SIGTERM, SIGINT, SIGHUP]
         signals = watched.withUnsafeBufferPointer { exemplar_signal_descriptor($0.baseAddress, Int32($0.count)) }
-        guard signals >= 0, exemplar_ignore_sigpipe() == 0 else {
+        guard signals >= 0, exemplar_ignore_write_signals() == 0 else {
             throw ServerError("Cannot watch for signals: \(errorText()).")
         }
         descriptorLimit = raiseDescriptorLimit()
