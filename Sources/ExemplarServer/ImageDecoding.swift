@@ -2,7 +2,7 @@ import Batching
 import JSONRPC
 import Platform
 
-/// The thread that decodes images, one request after the other. Connections take turns, as they do for the network.
+/// The thread that decodes images, one file after the other. Connections take turns, as they do for the network.
 final class ImageDecoding: Sendable {
     typealias Queue = Batcher<ImageOrder, ContinuousClock.Instant>
 
@@ -11,10 +11,21 @@ final class ImageDecoding: Sendable {
 
     private let queue: Queue
     private let outbox: Outbox
-    /// Encoded bytes of all orders that have not left.
-    private let waiting = Monitor(0)
+    private let waiting = Monitor(Waiting())
 
-    /// - Parameter queue: the most orders that may wait.
+    /// Encoded bytes of all orders that have not left.
+    private struct Waiting {
+        var total = 0
+        var ofConnection: [ConnectionID: Int] = [:]
+
+        mutating func add(_ byteCount: Int, of connection: ConnectionID) {
+            total += byteCount
+            let own = ofConnection[connection, default: 0] + byteCount
+            ofConnection[connection] = own > 0 ? own : nil
+        }
+    }
+
+    /// - Parameter queue: the most files that may wait.
     init(outbox: Outbox, queue: Int) {
         self.outbox = outbox
         self.queue = Queue(limits: BatchingLimits(maxBatch: 1, queue: queue, workers: 1), now: { .now })
@@ -29,8 +40,10 @@ final class ImageDecoding: Sendable {
     /// Takes an order in, or says why not.
     func submit(_ order: ImageOrder) -> Queue.StateMachine.Admission {
         let hasRoom = waiting.withLock { waiting in
-            guard waiting + order.byteCount <= Self.capacity else { return false }
-            waiting += order.byteCount
+            // One connection has as much as it leaves to all others, so that none of them finds nothing.
+            let own = waiting.ofConnection[order.connection] ?? 0
+            guard own + order.byteCount <= Self.capacity - waiting.total else { return false }
+            waiting.add(order.byteCount, of: order.connection)
             return true
         }
         guard hasRoom else { return .refused(retryAfter: queue.read { $0.timeToCompute() }) }
@@ -58,22 +71,21 @@ final class ImageDecoding: Sendable {
 
     private func leave(_ orders: [ImageOrder]) {
         guard !orders.isEmpty else { return }
-        waiting.withLock { $0 -= orders.reduce(0) { $0 + $1.byteCount } }
+        waiting.withLock { waiting in
+            for order in orders { waiting.add(-order.byteCount, of: order.connection) }
+        }
     }
 
     private func run() {
         while let batch = queue.next() {
-            let results = batch.slices.map { slice in
-                Result { () throws(ResponseError) in try slice.job.task { queue.progress(batch) } }
-            }
+            for slice in batch.slices { slice.job.decode(slice.patches) { queue.progress(batch) } }
             let finished = queue.finish(batch)
             leave(finished.completed + finished.expired)
-            // A batch is one order, which has left unless it expired or its connection went meanwhile.
             for order in finished.expired {
                 outbox.post(.decoded(.failure(.deadlineExceeded), order.address, order.deadline))
             }
-            for (order, result) in zip(finished.completed, results) {
-                outbox.post(.decoded(result, order.address, order.deadline))
+            for order in finished.completed {
+                outbox.post(.decoded(order.result(), order.address, order.deadline))
             }
         }
     }

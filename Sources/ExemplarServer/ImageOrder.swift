@@ -40,10 +40,43 @@ struct ImageOrder: Sendable {
                 + "send fewer at a time, or raise the server's --queue.")
     }
 
-    /// Reads every file's header, takes the memory, and decodes.
+    /// How far the order has got. Unchecked: it belongs to the thread that decodes.
+    private final class Progress: @unchecked Sendable {
+        /// The pixels' place and what becomes of them, once every header is read and there is memory.
+        var pixels: (block: InputBlock, channels: Raster.Channels, makeTask: (InputBlock) -> InferenceTask)?
+        var failure: ResponseError?
+    }
+
+    private let progress = Progress()
+
+    /// Decodes some of the files; before the first, reads every header and takes the memory. Once one has failed,
+    /// nothing is done for the others.
     ///
     /// - Parameter isWanted: asked before each file: of thousands, what nobody waits for any more is left.
-    func task(isWanted: () -> Bool) throws(ResponseError) -> InferenceTask {
+    func decode(_ files: Range<Int>, isWanted: () -> Bool) {
+        guard progress.failure == nil else { return }
+        do throws(ResponseError) {
+            if progress.pixels == nil { try begin(isWanted) }
+            guard let (block, channels, _) = progress.pixels else { return }
+            for index in files {
+                guard isWanted() else { throw .deadlineExceeded }
+                block.put(try image(index, channels), at: index)
+            }
+        } catch {
+            progress.failure = error
+            // The memory is others' while the rest of the order has its turns.
+            progress.pixels = nil
+        }
+    }
+
+    /// What came of it, once every file has had its turn.
+    func result() -> Result<InferenceTask, ResponseError> {
+        if let failure = progress.failure { return .failure(failure) }
+        guard let (block, _, makeTask) = progress.pixels else { return .failure(.deadlineExceeded) }
+        return .success(makeTask(block))
+    }
+
+    private func begin(_ isWanted: () -> Bool) throws(ResponseError) {
         let patch = model.configuration.input
         guard let channels = Raster.Channels(rawValue: patch.channels) else {
             throw ResponseError(
@@ -52,15 +85,15 @@ struct ImageOrder: Sendable {
         }
         let sizes = try sizes(channels, isWanted)
         let makeTask = try prepare(sizes)
-        let block = try InputBlock(sizes.entries, channels: channels) { index throws(ResponseError) in
-            guard isWanted() else { throw .deadlineExceeded }
-            do throws(ImageError) {
-                return try Raster(decoding: files[index], as: channels, maximumPixels: maximumPixels)
-            } catch {
-                throw bad(index, error.description)
-            }
+        progress.pixels = (InputBlock(sizes.entries, channels: channels), channels, makeTask)
+    }
+
+    private func image(_ index: Int, _ channels: Raster.Channels) throws(ResponseError) -> Raster {
+        do throws(ImageError) {
+            return try Raster(decoding: files[index], as: channels, maximumPixels: maximumPixels)
+        } catch {
+            throw bad(index, error.description)
         }
-        return makeTask(block)
     }
 
     /// What the headers say.
@@ -97,7 +130,8 @@ struct ImageOrder: Sendable {
     }
 }
 
-/// Turns are taken by requests: what one holds is bounded by the memory for requests.
+/// Turns are taken by files, since a few kilobytes may take a tenth of a second; an order in which one has failed goes
+/// through the rest of its turns at once.
 extension ImageOrder: BatchJob {
     /// All are decoded alike.
     enum Key: BatchKey {
@@ -108,7 +142,7 @@ extension ImageOrder: BatchJob {
 
     var connection: ConnectionID { address.connection }
     var key: Key { .file }
-    var patchCount: Int { 1 }
+    var patchCount: Int { files.count }
 }
 
 extension ResponseError {

@@ -4,7 +4,7 @@ import JSONRPC
 
 /// The decoded pixels of a request, its entries one after the other.
 ///
-/// Unchecked: written once, by the initializers.
+/// Unchecked: written once, by whoever made it, before anybody else sees it.
 final class InputBlock: @unchecked Sendable {
     struct Entry: Sendable {
         let height: Int
@@ -29,20 +29,19 @@ final class InputBlock: @unchecked Sendable {
         PatchPixels(address: base + entries[entry].offset, format: format)
     }
 
-    /// Images of known sizes, each decoded when its place is there.
-    ///
-    /// - Parameter decode: the image of an entry, in its size.
-    init(
-        _ entries: [Entry], channels: Raster.Channels, decode: (_ entry: Int) throws(ResponseError) -> Raster
-    ) throws(ResponseError) {
+    /// Room for images of known sizes, each of which is to be `put` into its place.
+    init(_ entries: [Entry], channels: Raster.Channels) {
         self.entries = entries
         format = .uint8
         base = .allocate(byteCount: max(Self.byteCount(of: entries, channels), 1), alignment: 16)
-        for (index, entry) in entries.enumerated() {
-            try decode(index).pixels.withUnsafeBytes { pixels in
-                assert(pixels.count == entry.height * entry.width * channels.count, "not the size of its place")
-                UnsafeMutableRawBufferPointer(start: base + entry.offset, count: pixels.count).copyMemory(from: pixels)
-            }
+    }
+
+    /// - Parameter image: of the entry's size.
+    func put(_ image: Raster, at index: Int) {
+        let entry = entries[index]
+        image.pixels.withUnsafeBytes { pixels in
+            assert(pixels.count == entry.height * entry.width * image.channels.count, "not the size of its place")
+            UnsafeMutableRawBufferPointer(start: base + entry.offset, count: pixels.count).copyMemory(from: pixels)
         }
     }
 

@@ -73,6 +73,29 @@ import Transformations
         for _ in answered..<Self.count { #expect(try flooding.reply().embeddings.count == 1) }
     }
 
+    /// One request of many images that take long is not one turn.
+    @Test func aRequestOfManyImagesDelaysOthersByOneOfThem() throws {
+        let oracle = Oracle.wide(transformations: Self.ranges)
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path)
+        let pixels = [UInt8](repeating: 100, count: 1000 * 1000 * 3)
+        let image = base64(try #require(Raster(height: 1000, width: 1000, channels: .rgb, pixels: pixels)).png())
+        let images = Array(repeating: "\"\(image)\"", count: Self.count).joined(separator: ",")
+        let many = try server.connect()
+        try many.send(
+            line: #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"images":[\#(images)],"#
+                + #""transform":{"mode":"sample","seed":1}}}"#)
+        let quiet = try server.connect()
+        func decoding() throws -> Int {
+            let stats = try quiet.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
+            return try #require(int(stats?["queue"]?["decoding"]))
+        }
+        try waitUntil("the images are being decoded") { try decoding() == 1 }
+        #expect(try quiet.ask(Self.line(id: 2, smallImage(oracle))).embeddings.count == 1)
+        #expect(try decoding() == 1, "all \(Self.count) came first")
+        #expect(try many.reply().embeddings.count == Self.count)
+    }
+
     /// Images that fill their queue and take long, on one thread and on two: patches are computed beside them, and are
     /// refused for their own number alone.
     @Test(arguments: [1, 2])

@@ -57,6 +57,29 @@ import Testing
         #expect(images.submit(try order(3)) == .admitted)
     }
 
+    /// Whoever sends the largest files leaves as many bytes to others as it takes, and has the whole where it is alone.
+    @Test func largeImagesThatWaitLeaveRoomForOthers() throws {
+        let model = try TemporaryModel(.tiny())
+        let loaded = try Model.load(folder: model.path)
+        let memory = MemoryBudget(chosen: nil)
+        let images = ImageDecoding(outbox: try Outbox(loops: 1), queue: 1000)
+        func isAdmitted(_ connection: UInt64, _ byteCount: Int) throws -> Bool {
+            let order = ImageOrder(
+                address: ReplyAddress(loop: 0, connection: ConnectionID(connection), id: .null, batch: nil),
+                model: loaded, files: [[]], lease: try #require(memory.take(1)), maximumPixels: 1, totalPixels: 1,
+                deadline: nil, byteCount: byteCount
+            ) { _ throws(ResponseError) in throw .deadlineExceeded }
+            return images.submit(order) == .admitted
+        }
+        let part = ImageDecoding.capacity / 16
+        var count = 0
+        while try isAdmitted(1, part) { count += 1 }
+        #expect(count == 8)
+        #expect(try isAdmitted(2, part) && isAdmitted(3, part))
+        for connection in 1...3 { images.cancel(ConnectionID(UInt64(connection))) }
+        #expect(try isAdmitted(4, ImageDecoding.capacity) && !isAdmitted(5, 1))
+    }
+
     /// What the network has no room for is not decoded first: an order is refused as soon as that is sure, when it
     /// comes or by the sizes in its headers.
     @Test func imagesAreRefusedBeforeTheyAreDecoded() throws {
@@ -100,8 +123,8 @@ import Testing
                 Issue.record("refused, and may have room")
                 continue
             }
-            let result = Result { () throws(ResponseError) in try order.task { true } }
-            switch result {
+            order.decode(order.files.indices) { true }
+            switch order.result() {
             case .success: #expect(isLarger)
             case .failure(let error): #expect(!isLarger && error.code == .overloaded)
             }
@@ -113,13 +136,11 @@ import Testing
                 continue
             }
             var asked = 0
-            let result = Result { () throws(ResponseError) in
-                try order.task {
-                    asked += 1
-                    return asked <= wanted
-                }
+            order.decode(order.files.indices) {
+                asked += 1
+                return asked <= wanted
             }
-            switch result {
+            switch order.result() {
             case .success: #expect(wanted == 6 && asked == 6)
             case .failure(let error): #expect(error.code == .deadlineExceeded && asked == wanted + 1)
             }
