@@ -90,7 +90,7 @@ def _measure(arguments: argparse.Namespace, results: dict, cores: list[int], fol
             try:
                 for cell in cells:
                     results["cells"].append(contest.measure(cell, progress))
-                    if cell.batch == 1 and cell.threads == 1:
+                    if cell.batch == 1:
                         results["bounds"] += contest.bounds(cell, results["cells"][-1])
                     progress.advance(4)
             finally:
