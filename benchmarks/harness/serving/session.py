@@ -7,7 +7,6 @@ import json
 import signal
 import sys
 import tempfile
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,7 +23,6 @@ from .servers import Exemplar, Mosec, MosecSettings, Server, ServerError
 RESULTS = BENCHMARKS / "results"
 TOLERANCE = 3e-4
 """Of the relative RMS difference between the two servers' embeddings: both compute in float32, in another order."""
-
 
 
 def batching(cores: int) -> tuple[MosecSettings, ...]:
@@ -57,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.binary = arguments.binary or beginning.SERVER
     results = {"quick": arguments.quick, "model": arguments.model.name, "notes": []}
     results["settings"] = {"rounds": arguments.rounds, "seconds": arguments.seconds}
-    status, start = 0, time.monotonic()
+    status = 0
     # However the session ends, its servers end with it.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -75,7 +73,6 @@ def run(arguments: argparse.Namespace) -> int:
             status = 1
         finally:
             session.close()
-    results["minutes"] = (time.monotonic() - start) / 60
     return _write(results, arguments) or status
 
 
