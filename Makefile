@@ -1,4 +1,4 @@
-# exemplar: `make serve` builds what is needed and serves models/; `make test` runs every short test; `make` lists more.
+# exemplar: `make serve` builds what is needed and serves models/; `make test` runs the short tests; `make` lists more.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -37,7 +37,7 @@ serve: build ## Build if needed and serve models/ on 127.0.0.1:7350; ARGS='--por
 	@exec $(BINARY) serve --models $(MODELS) $(ARGS)
 
 .PHONY: test
-test: test-swift test-optimized test-python test-replicas ## Run every short test, of the documents' examples, too
+test: test-swift test-optimized test-python test-replicas ## Run the short tests, of the documents' examples, too
 
 .PHONY: test-swift
 test-swift: toolchain ## Run the Swift tests; ARGS='--filter JSONRPC' chooses

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -116,7 +117,10 @@ static inline int exemplar_next_signal(int descriptor) {
     return read(descriptor, &info, sizeof info) == sizeof info ? (int)info.ssi_signo : 0;
 }
 
-static inline int exemplar_ignore_sigpipe(void) { return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -1 : 0; }
+// A client that is gone, and a log that has reached its largest size, are errors of the call that meets them.
+static inline int exemplar_ignore_write_signals(void) {
+    return signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGXFSZ, SIG_IGN) == SIG_ERR ? -1 : 0;
+}
 
 // Writes the stack of the thread that crashed to standard error, then lets the signal do what it does without a
 // handler. Nothing in it but write(2) and backtrace(3), which was called once before, so that it need not load its
@@ -164,6 +168,12 @@ static inline int exemplar_connect_unix(int socket, const char *path) {
     if (length >= sizeof address.sun_path) { errno = ENAMETOOLONG; return -1; }
     memcpy(address.sun_path, path, length + 1);
     return connect(socket, (struct sockaddr *)&address, sizeof address);
+}
+
+// Bytes that were sent to a socket and that its peer has not taken; 0 where the system does not say.
+static inline int exemplar_untaken_bytes(int socket) {
+    int count = 0;
+    return ioctl(socket, TIOCOUTQ, &count) == 0 ? count : 0;
 }
 
 // How many CPUs the calling thread may run on, or 0 if the kernel does not say. The macro CPU_COUNT is glibc's own, and

@@ -53,9 +53,10 @@ struct ConfigurationObject {
             known.append(key)
             return fallback
         }
-        guard let word = Word(rawValue: try string(key)) else {
+        let text = try string(key)
+        guard let word = Word(rawValue: text) else {
             let words = Word.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
-            throw ModelError("\(name(key)) must be one of \(words)")
+            throw ModelError("\(name(key)) is \"\(text)\"; it must be one of \(words)")
         }
         return word
     }

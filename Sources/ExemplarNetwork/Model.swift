@@ -117,8 +117,9 @@ public final class Model: Sendable {
         var left = 64 << 10
         var shown: [String: String] = [:]
         for (key, text) in metadata.sorted(by: { $0.key < $1.key }) {
-            left -= key.utf8.count + text.utf8.count
-            guard left >= 0 else { break }
+            let byteCount = key.utf8.count + text.utf8.count
+            guard byteCount <= left else { continue }
+            left -= byteCount
             shown[key] = text
         }
         return shown

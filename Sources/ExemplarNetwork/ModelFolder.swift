@@ -91,9 +91,10 @@ struct ModelFolder {
                         + "or export the model again")
             }
         }
-        for name in weights.tensors.keys.sorted() where wanted[name] == nil {
+        for (name, tensor) in weights.tensors.sorted(by: { $0.key < $1.key }) where wanted[name] == nil {
             throw ModelError(
-                "\(file): the tensor \(name) belongs to no layer of config.json: remove it or add the layer")
+                "\(file): the tensor \(name) of shape \(tensor.shape) belongs to no layer of config.json: remove it or "
+                    + "add the layer")
         }
     }
 

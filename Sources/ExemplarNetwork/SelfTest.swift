@@ -129,6 +129,7 @@ enum SelfTest {
                 }
             }
         }
-        return total == 0 ? difference.squareRoot() : (difference / total).squareRoot()
+        // A layer whose reference is 0 everywhere must give 0 everywhere.
+        return total == 0 ? (difference == 0 ? 0 : .infinity) : (difference / total).squareRoot()
     }
 }

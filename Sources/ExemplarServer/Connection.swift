@@ -1,4 +1,5 @@
 import Batching
+import CPlatform
 import Glibc
 import JSONRPC
 import Platform
@@ -50,6 +51,11 @@ final class Connection {
     var lastReceived: ContinuousClock.Instant
     var lineStarted: ContinuousClock.Instant?
     var lastSent: ContinuousClock.Instant
+    /// What waited for the client at some time, and how many bytes of that it has still to take; nil where nothing
+    /// waits.
+    private(set) var debt: (since: ContinuousClock.Instant, byteCount: Int)?
+    /// Bytes that the system held for the client when it was last asked.
+    private var lastUntaken = Int.max
 
     init(id: ConnectionID, descriptor: Int32, maxLineBytes: Int, isAuthorized: Bool, now: ContinuousClock.Instant) {
         self.id = id
@@ -62,6 +68,9 @@ final class Connection {
     }
 
     deinit { close(descriptor) }
+
+    /// How log lines name it.
+    var logged: [JSONValue.Member] { [.init("connection", .int(Int(id.rawValue)))] }
 
     /// Whether the client must take replies before more of its requests are read.
     var isPaused: Bool {
@@ -80,15 +89,36 @@ final class Connection {
 
     /// Puts a reply, as its address wrote it, into the output; one of a JSON-RPC batch as soon as all are there.
     func append(_ reply: ByteBuffer, batch: UInt64?) {
-        guard let batch else {
-            output.append(contentsOf: reply)
-            return
-        }
+        guard let batch else { return append(reply) }
         countCollected(of: batch, -1)
         let line = batches[batch]?.add(reply)
         if line != nil { batches[batch] = nil }
         countCollected(of: batch, 1)
-        if let line { output.append(contentsOf: line) }
+        if let line { append(line) }
+    }
+
+    private func append(_ line: ByteBuffer) {
+        if output.isEmpty, line.count > ServerConfiguration.keptOutput {
+            // To copy megabytes would hold up every other connection of the loop.
+            output = line
+        } else {
+            output.append(contentsOf: line)
+        }
+    }
+
+    /// Takes note of replies that wait now, or of bytes that the client has just taken.
+    func account(taken: Int = 0) {
+        guard !output.isEmpty else { return debt = nil }
+        guard let debt, taken < debt.byteCount else { return debt = (.now, output.count) }
+        self.debt = (debt.since, debt.byteCount - taken)
+    }
+
+    /// Whether the system holds bytes for the client, which has taken some since `time`.
+    func hasUntaken(since time: ContinuousClock.Instant) -> Bool {
+        let untaken = Int(exemplar_untaken_bytes(descriptor))
+        if untaken < lastUntaken { lastSent = .now }
+        lastUntaken = untaken
+        return untaken > 0 && lastSent > time
     }
 
     private func countCollected(of batch: UInt64, _ sign: Int) {

@@ -99,6 +99,7 @@ extension EventLoop {
             }
             account(connection)
             if sent > 0 {
+                connection.account(taken: sent)
                 connection.lastSent = .now
                 shared.statistics.update { $0.bytesSent += UInt64(sent) }
             }
@@ -206,6 +207,7 @@ extension EventLoop {
     func remove(_ connection: Connection) {
         guard connections.removeValue(forKey: connection.id.rawValue) != nil else { return }
         poller.remove(connection.descriptor)
+        shared.log.debug("a connection closed", connection.logged)
         forget(connection)
     }
 

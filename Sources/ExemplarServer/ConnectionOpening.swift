@@ -12,6 +12,7 @@ extension EventLoop {
             figures.connections.add(-1)
             return
         }
+        shared.log.debug("a connection opened", connection.logged)
         connection.hasItsLoop = connection.isAuthorized
         if !connection.isAuthorized { strangers.append(id.rawValue) }
         shared.statistics.update {
@@ -69,6 +70,7 @@ extension EventLoop {
     /// Tells a client in one line why its connection is closed. The descriptor closes with the connection.
     func turnAway(_ connection: Connection, _ code: ErrorCode, _ reason: String) {
         count(code)
+        shared.log.debug("turning a connection away: error \(code.rawValue)", connection.logged)
         Response(id: .null, content: .failure(ResponseError(code, reason))).writeLine(to: &connection.output)
         // One attempt: the buffer of a socket that has taken next to nothing has room for a line.
         let sent = connection.flush() ?? 0

@@ -10,7 +10,7 @@ enum ConnectionTimeout: String, CaseIterable {
         switch self {
         case .read: "a line stopped half-way"
         case .line: "a line took too long"
-        case .write: "its client takes no replies"
+        case .write: "its client takes no replies, or too few"
         case .idle: "it was idle"
         case .auth: "no token came"
         }
@@ -24,11 +24,17 @@ extension EventLoop {
         strangers.removeAll { connections[$0]?.isAuthorized ?? true }
         for connection in connections.values {
             if let end = connection.lingersUntil, end <= now {
-                shared.log.debug(
-                    "closing a connection: its client does not close",
-                    [.init("connection", .int(Int(connection.id.rawValue)))])
+                // Closed now, what the client has not taken yet would be lost with whatever it sends next.
+                if connection.hasUntaken(since: now - shared.configuration.writeTimeout) { continue }
+                shared.log.debug("closing a connection: its client does not close", connection.logged)
                 remove(connection)
                 continue
+            }
+            if overdue(connection, now) == .write {
+                // The system tells of room when a third of what it holds is taken: who takes little may have taken
+                // some.
+                advance(connection)
+                guard connections[connection.id.rawValue] != nil else { continue }
             }
             guard let limit = overdue(connection, now) else {
                 if connection.lastReceived.duration(to: now) > ServerConfiguration.storageTimeout {
@@ -68,8 +74,7 @@ extension EventLoop {
     }
 
     private func end(_ connection: Connection, _ limit: ConnectionTimeout) {
-        shared.log.debug(
-            "closing a connection: \(limit.reason)", [.init("connection", .int(Int(connection.id.rawValue)))])
+        shared.log.debug("closing a connection: \(limit.reason)", connection.logged)
         shared.statistics.update { $0.timedOut[limit, default: 0] += 1 }
         remove(connection)
     }
@@ -77,6 +82,12 @@ extension EventLoop {
     private func overdue(_ connection: Connection, _ now: ContinuousClock.Instant) -> ConnectionTimeout? {
         guard connection.lingersUntil == nil else { return nil }
         if !connection.output.isEmpty, connection.lastSent.duration(to: now) > shared.configuration.writeTimeout {
+            return .write
+        }
+        // Few bytes now and then would keep a client for hours in room that others need.
+        if let debt = connection.debt, debt.since.duration(to: now) > shared.configuration.lineTimeout,
+            takesOthersRoom(connection, shared.memory.holdings)
+        {
             return .write
         }
         // While it is not read the delay is the server's.

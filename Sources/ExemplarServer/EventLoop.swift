@@ -54,6 +54,8 @@ final class EventLoop: @unchecked Sendable {
     /// Connections that have had their turn and have more lines.
     var backlog: [UInt64] = []
     var nextSweep: ContinuousClock.Instant?
+    /// Whether the last sweep that was due was left out.
+    private var hasLeftOutSweep = false
     var isDraining = false
     private var isStopped = false
     /// What is received goes through it: the line of some dozens of patches in one call.
@@ -149,7 +151,9 @@ final class EventLoop: @unchecked Sendable {
         if connections.isEmpty {
             nextSweep = nil
         } else if nextSweep.map({ $0 <= now }) ?? true {
-            sweep(now)
+            // A process that stood still, as in a debugger or with its machine, first reads what has come meanwhile.
+            hasLeftOutSweep = !hasLeftOutSweep && nextSweep.map { $0.duration(to: now) > .seconds(1) } ?? false
+            if !hasLeftOutSweep { sweep(now) }
             nextSweep = now + .milliseconds(250)
         }
     }

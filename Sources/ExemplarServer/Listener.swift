@@ -87,7 +87,8 @@ final class Listener {
     }
 
     /// Has the connections of a listening socket, which inherit it, end where nobody is at the other end any more: two
-    /// minutes after the last word of a client whose machine or network went without one.
+    /// minutes after the last word of a client whose machine or network went without one, whether or not something is
+    /// on its way to it. So does one that takes nothing of what the system holds for it.
     private static func detectVanishedPeers(_ descriptor: Int32) {
         var one: Int32 = 1
         setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &one, 4)
@@ -96,6 +97,9 @@ final class Listener {
             var value = Int32(value)
             setsockopt(descriptor, Int32(IPPROTO_TCP), option, &value, 4)
         }
+        // Nobody is asked as long as something is not acknowledged: that alone would take a quarter of an hour.
+        var milliseconds: Int32 = 120_000
+        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, &milliseconds, 4)
     }
 
     /// 127.0.0.0/8, and ::1.
@@ -125,6 +129,8 @@ final class Listener {
     /// Listens on a Unix domain socket that only its owner may use. A file that a server left behind is replaced; one
     /// that a server listens on or may listen on, or that is no socket, is an error.
     static func unix(path: String) throws(ServerError) -> Listener {
+        // To the system that would be a socket without a file, which anybody may use.
+        guard !path.isEmpty else { throw ServerError("--unix has no path; give it one, or leave it out.") }
         // Two servers that find the same file left behind must not take each other's for it.
         let turn = DirectoryLock(around: path)
         defer { withExtendedLifetime(turn) {} }
@@ -177,7 +183,7 @@ final class Listener {
         case connection(Int32)
         /// Nobody waits.
         case none
-        /// The process or the system is out of descriptors or memory: ask again later.
+        /// The process or the system is out of descriptors or memory, or does not allow it: ask again later.
         case exhausted(Int32)
     }
 
@@ -191,8 +197,9 @@ final class Listener {
             }
             switch errno {
             // One that went away again is no reason to stop.
-            case EINTR, ECONNABORTED, EPROTO, EPERM: continue
-            case EMFILE, ENFILE, ENOBUFS, ENOMEM:
+            case EINTR, ECONNABORTED, EPROTO: continue
+            // A rule that forbids to accept forbids the same client again.
+            case EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM:
                 let code = errno
                 return isAwaited ? .exhausted(code) : .none
             default: return .none

@@ -1,3 +1,4 @@
+import CPlatform
 import Glibc
 import JSONRPC
 
@@ -56,22 +57,10 @@ public struct Log: Sendable {
             line.append(json: .object(head + fields))
         }
         line.append(UInt8(ascii: "\n"))
-        line.withUnsafeBytes(Self.writeWhatDoesNotBlock)
+        line.withUnsafeBytes(Self.sink.write)
     }
 
-    /// A log that nobody reads must not hold up the server: what would block is dropped. A pipe that can take anything
-    /// can take 4,096 bytes: nearly every line is one write, so that lines of several threads do not mix.
-    private static func writeWhatDoesNotBlock(_ line: UnsafeRawBufferPointer) {
-        var rest = line[...]
-        while !rest.isEmpty {
-            var ready = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
-            guard poll(&ready, 1, 0) == 1 else { return }
-            let part = UnsafeRawBufferPointer(rebasing: rest.prefix(4096))
-            let count = Glibc.write(STDERR_FILENO, part.baseAddress, part.count)
-            guard count > 0 || errno == EINTR else { return }
-            rest = rest.dropFirst(max(0, count))
-        }
-    }
+    private static let sink = LogSink(STDERR_FILENO)
 
     /// Universal time to the millisecond, in ISO 8601.
     private static func timestamp() -> String {
@@ -86,6 +75,56 @@ public struct Log: Sendable {
         let date = "\(parts.tm_year + 1900)-\(digits(Int(parts.tm_mon) + 1, 2))-\(digits(Int(parts.tm_mday), 2))"
         let time = "\(digits(Int(parts.tm_hour), 2)):\(digits(Int(parts.tm_min), 2)):\(digits(Int(parts.tm_sec), 2))"
         return "\(date)T\(time).\(digits(now.tv_nsec / 1_000_000, 3))Z"
+    }
+}
+
+/// Where the log goes. What nobody reads must not hold up the server: what would block is dropped.
+struct LogSink: Sendable {
+    private enum Kind: Sendable {
+        /// Its calls never block: a file, or a pipe or terminal that was opened anew for that.
+        case ready
+        case socket
+        /// It is asked first, which is not the same: another thread may fill it in between.
+        case other
+    }
+
+    private let descriptor: Int32
+    private let kind: Kind
+
+    /// A pipe or a terminal is the same for every process that has it, and so is whether it blocks: the server opens
+    /// one of its own. Where that is not allowed, or there is no /proc, it makes do with the one that it was given.
+    init(_ descriptor: Int32) {
+        var status = stat()
+        let type = fstat(descriptor, &status) == 0 ? status.st_mode & S_IFMT : 0
+        var own: Int32 = -1
+        if type == S_IFIFO || type == S_IFCHR {
+            own = open("/proc/self/fd/\(descriptor)", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+        }
+        self.descriptor = own >= 0 ? own : descriptor
+        kind = own >= 0 || type == S_IFREG ? .ready : type == S_IFSOCK ? .socket : .other
+    }
+
+    /// Writes a line, or as much of it as there is room for. A pipe that can take anything can take 4,096 bytes: nearly
+    /// every line is one write, so that lines of several threads do not mix.
+    func write(_ line: UnsafeRawBufferPointer) {
+        var rest = line[...]
+        while !rest.isEmpty {
+            let count = write(part: UnsafeRawBufferPointer(rebasing: rest.prefix(4096)))
+            guard count > 0 || count < 0 && errno == EINTR else { return }
+            rest = rest.dropFirst(max(0, count))
+        }
+    }
+
+    private func write(part: UnsafeRawBufferPointer) -> Int {
+        switch kind {
+        case .ready: return Glibc.write(descriptor, part.baseAddress, part.count)
+        case .socket:
+            return send(descriptor, part.baseAddress, part.count, Int32(MSG_DONTWAIT | MSG_NOSIGNAL))
+        case .other:
+            var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+            guard poll(&ready, 1, 0) == 1 else { return 0 }
+            return Glibc.write(descriptor, part.baseAddress, part.count)
+        }
     }
 }
 

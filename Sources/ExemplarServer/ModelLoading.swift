@@ -59,7 +59,8 @@ extension Server {
                     ])
                 if description.selfTest == "none" {
                     shared.log.warning(
-                        "\(served.name) has no golden.safetensors: nothing shows that it computes what it should")
+                        "\(served.name) has no golden.safetensors with outputs: nothing shows that it computes rightly"
+                    )
                 }
             }
             logMemory()
@@ -83,6 +84,9 @@ extension Server {
 
     /// Puts models in the place of those that serve.
     private func serve(_ loaded: ModelSet) {
+        for gone in models?.sorted ?? [] where loaded[gone.name] == nil {
+            shared.log.warning("\(gone.name) is no longer among the models", [.init("model", .string(gone.name))])
+        }
         models = loaded
         let replaced = shared.models.replace(with: loaded)
         order(.refreshModels)

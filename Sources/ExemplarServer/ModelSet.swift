@@ -221,14 +221,24 @@ struct ModelSet: Sendable {
         }
         defer { closedir(directory) }
         var folders: [String] = []
-        while let entry = readdir(directory) {
+        while true {
+            // The end of the list, and an error, are told apart by this alone.
+            errno = 0
+            guard let entry = readdir(directory) else { break }
             let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
                 String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
             }
-            if name != ".", name != "..", access("\(parent)/\(name)/config.json", F_OK) == 0 {
+            // The last is a file system's own, at the root of a volume, and closed to anybody else.
+            guard ![".", "..", "lost+found"].contains(name) else { continue }
+            let file = "\(parent)/\(name)/config.json"
+            if access(file, F_OK) == 0 {
                 folders.append("\(parent)/\(name)")
+            } else if errno != ENOENT, errno != ENOTDIR {
+                // Left out, it would be a model that is not there any more.
+                throw ModelError("\(file): cannot be read: \(errorText())")
             }
         }
+        guard errno == 0 else { throw ModelError("\(parent): cannot be read: \(errorText())") }
         guard !folders.isEmpty else {
             throw ModelError("\(parent): none of its sub-folders has a config.json, so there is no model to serve")
         }

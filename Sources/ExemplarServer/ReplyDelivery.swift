@@ -41,6 +41,7 @@ extension EventLoop {
         // A client that has been owed nothing may have rested for long: its time to take starts now.
         if connection.output.isEmpty { connection.lastSent = .now }
         connection.append(reply, batch: address.batch)
+        connection.account()
         account(connection)
     }
 
@@ -50,8 +51,12 @@ extension EventLoop {
         let held = connection.waitingCapacity
         let holdings = shared.memory.addWaiting(held - connection.accountedOutput)
         connection.accountedOutput = held
-        connection.isThrottled =
-            connection.waitingByteCount > fairOutput(holdings)
+        connection.isThrottled = takesOthersRoom(connection, holdings)
+    }
+
+    /// Whether a connection has more replies waiting than its part, while those of all together hold much.
+    func takesOthersRoom(_ connection: Connection, _ holdings: MemoryHoldings) -> Bool {
+        connection.waitingByteCount > fairOutput(holdings)
             && holdings.waiting > min(ServerConfiguration.crowdedOutput, holdings.capacities.requests / 4)
     }
 

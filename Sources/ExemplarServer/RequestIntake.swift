@@ -72,6 +72,9 @@ extension EventLoop {
             answer(.failure(error), address, connection)
             if case .auth = request {
                 connection.wrongTokens += 1
+                if let count = shared.wrongTokens.withLock({ $0.pass(.now) }) {
+                    shared.log.warning("clients send tokens that are wrong", [.init("tokens", .int(count))])
+                }
                 connection.isClosing = connection.wrongTokens >= ServerConfiguration.maxWrongTokens
             }
         case .authorized:

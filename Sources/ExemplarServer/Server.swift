@@ -4,6 +4,7 @@ import ExemplarNetwork
 import Glibc
 import JSONRPC
 import Platform
+import Tensors
 
 /// A server from its start to its end: owns the listening sockets, the signals and the models that serve; accepts
 /// connections and gives each to an event loop.
@@ -75,7 +76,7 @@ public final class Server {
         // Before anything that takes time, so that SIGTERM ends even a server that is loading.
         let watched = [SIGTERM, SIGINT, SIGHUP]
         signals = watched.withUnsafeBufferPointer { exemplar_signal_descriptor($0.baseAddress, Int32($0.count)) }
-        guard signals >= 0, exemplar_ignore_sigpipe() == 0 else {
+        guard signals >= 0, exemplar_ignore_write_signals() == 0 else {
             throw ServerError("Cannot watch for signals: \(errorText()).")
         }
         descriptorLimit = raiseDescriptorLimit()
@@ -147,6 +148,7 @@ public final class Server {
     /// - Returns: the process's exit status: 0 after everything that was admitted has been answered, 1 otherwise.
     public func run() -> Int32 {
         logStart()
+        Allocator.returnIdlePages()
         // Before the thread that loads, which is none of those that need little.
         loop.requestShortSlice()
         load()

@@ -21,6 +21,8 @@ struct SharedState: Sendable {
     let news: Mailbox<Server.News>
     /// Connections that are closed for want of memory for their line.
     let refusedLines = Monitor(LogLimit())
+    /// Tokens that were not the server's.
+    let wrongTokens = Monitor(LogLimit())
     /// One of each event loop.
     let loops: [LoopFigures]
 

@@ -42,10 +42,8 @@ public struct Response {
             buffer.append(utf8: error.code.rawValue.description)
             buffer.append(",\"message\":")
             buffer.append(jsonString: error.message)
-            if !error.data.isEmpty {
-                buffer.append(",\"data\":")
-                buffer.append(json: .object(error.data))
-            }
+            buffer.append(",\"data\":")
+            buffer.append(json: .object(error.data))
             buffer.append(UInt8(ascii: "}"))
         }
         buffer.append(UInt8(ascii: "}"))

@@ -69,7 +69,7 @@ import Transformations
         ("\"padding\": 1", "\"pading\": 1", "config.layers[0].pading is not a key"),
         ("\"padding\": 1", "\"padding\": 3", "config.layers[0].padding must be less"),
         ("\"kernel\": [3, 5]", "\"kernel\": 12", "config.layers[0].kernel"),
-        ("\"type\": \"max_pool\"", "\"type\": \"pool\"", "config.layers[1].type must be one of"),
+        ("\"type\": \"max_pool\"", "\"type\": \"pool\"", "config.layers[1].type is \"pool\"; it must be one of"),
         ("\"ceil\"", "\"up\"", "config.layers[1].rounding"),
         ("\"name\": \"pool1\"", "\"name\": \"conv1\"", "two layers are called conv1"),
         ("\"name\": \"pool1\"", "\"name\": \"all\"", "config.layers[1].name"),

@@ -212,7 +212,7 @@ let isOptimized: Bool = {
 
     @Test func metadataAreShownAsFarAsTheyAreShort() throws {
         let folder = try TemporaryModel(Self.oracle, golden: 0) { writer, name, shape, values in
-            writer.metadata = ["trained_on": "six \"photographs\"", "zzz": String(repeating: "z", count: 65_536)]
+            writer.metadata = ["aaa": String(repeating: "a", count: 65_536), "trained_on": "six \"photographs\""]
             try writer.add(name, shape: shape, values)
         }
         #expect(try Model.load(folder: folder.path).description.metadata == ["trained_on": "six \"photographs\""])
@@ -273,7 +273,7 @@ let isOptimized: Bool = {
             if name == "fc.bias" { try writer.add("fc.running_mean", shape: [1], [0]) }
         }
         let error = #expect(throws: ModelError.self) { try Model.load(folder: extra.path) }
-        #expect(error?.description.contains("fc.running_mean belongs to no layer") == true)
+        #expect(error?.description.contains("fc.running_mean of shape [1] belongs to no layer") == true)
         let flat = try TemporaryModel(Self.oracle) { writer, name, shape, values in
             try writer.add(name, shape: [values.count], values)
         }

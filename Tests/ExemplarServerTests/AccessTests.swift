@@ -200,6 +200,13 @@ import Testing
         #expect(server.log.contains("no address of this machine"), "\(server.log)")
     }
 
+    /// To the system it would be a socket that has no file, and no owner.
+    @Test func aUnixSocketNeedsAPath() throws {
+        let server = try ServerProcess(launching: ["serve", "--port", "0", "--model", model.path, "--unix", ""])
+        #expect(try server.waitForExit() == 1)
+        #expect(server.log.contains("--unix has no path"), "\(server.log)")
+    }
+
     @Test func aUnixSocket() throws {
         let folder = try temporaryFolder()
         defer { rmdir(folder) }

@@ -3,6 +3,11 @@ import JSONRPC
 import TestSupport
 import Testing
 
+// Of stdlib.h, behind a macro that Swift's module of the C library does not set.
+@_silgen_name("grantpt") private func grantpt(_ terminal: Int32) -> Int32
+@_silgen_name("unlockpt") private func unlockpt(_ terminal: Int32) -> Int32
+@_silgen_name("ptsname") private func ptsname(_ terminal: Int32) -> UnsafePointer<CChar>?
+
 /// The log: one line an event, in the format and from the level asked for, and nothing of what requests hold.
 @Suite struct LogTests {
     private let oracle = Oracle.tiny(transformations: .everyStep)
@@ -43,6 +48,7 @@ import Testing
         #expect(levels == ["debug", "info", "warning"])
         #expect(messages.first == "starting" && messages.last == "drained", "\(messages)")
         #expect(messages.contains { $0.hasPrefix("listening on 127.0.0.1:") })
+        #expect(messages.contains("a connection opened") && messages.contains("a connection closed"), "\(messages)")
         #expect(try log(["--log-format", "text"]).allSatisfy { !$0.contains("{") })
     }
 
@@ -55,6 +61,61 @@ import Testing
             #expect(others.allSatisfy { other in lines.contains { $0.contains(other) } })
         }
         #expect(try log(["--log-level", "info"]).contains { $0.contains("info drained") })
+    }
+
+    /// A terminal whose other end rests takes some kilobytes, and then nothing.
+    @Test func aTerminalThatNobodyReadsHoldsUpNobody() throws {
+        let model = try TemporaryModel(oracle)
+        let terminal = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
+        defer { close(terminal) }
+        guard terminal >= 0, grantpt(terminal) == 0, unlockpt(terminal) == 0, let name = ptsname(terminal) else {
+            throw TestFailure("no terminal: \(errno)")
+        }
+        // The test has it open, too, so that it lasts.
+        let other = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC)
+        defer { close(other) }
+        let folder = try temporaryFolder()
+        defer { rmdir(folder) }
+        let path = folder + "/socket"
+        let server = try ServerProcess(
+            launching: [
+                "serve", "--port", "0", "--unix", path, "--model", model.path, "--log-level", "debug",
+            ], log: String(cString: name))
+        // 100 bytes for each.
+        for _ in 0..<1000 {
+            var client: LineSocket?
+            try waitUntil("the server listens") {
+                client = try? LineSocket(unixPath: path)
+                return client != nil
+            }
+            #expect(try client?.isQuiet() == true)
+        }
+        server.send(SIGTERM)
+        #expect(try server.waitForExit() == 0)
+    }
+
+    /// A file that may grow no further is an error of the call, and not the end of the server.
+    @Test func aLogOfItsLargestSizeEndsNothing() throws {
+        let model = try TemporaryModel(oracle)
+        let file = try TemporaryFile("")
+        let folder = try temporaryFolder()
+        defer { rmdir(folder) }
+        let path = folder + "/socket"
+        let server = try ServerProcess(
+            launching: ["serve", "--port", "0", "--unix", path, "--model", model.path, "--log-level", "debug"],
+            log: file.path, limit: "ulimit -f 8; ")
+        for _ in 0..<200 {
+            var client: LineSocket?
+            try waitUntil("the server listens") {
+                client = try? LineSocket(unixPath: path)
+                return client != nil
+            }
+            #expect(try client?.isQuiet() == true)
+        }
+        var status = stat()
+        #expect(stat(file.path, &status) == 0 && status.st_size == 8 << 9, "\(status.st_size)")
+        server.send(SIGTERM)
+        #expect(try server.waitForExit() == 0)
     }
 
     /// Patches, names, ids and tokens that go wrong in every way: none of them comes up in the log.
@@ -94,6 +155,7 @@ import Testing
             _ = try client.isClosedByServer()
         }
         #expect(lines.contains { $0.contains("a line stopped half-way") }, "\(lines)")
+        #expect(lines.count { $0.contains("tokens that are wrong") } == 1, "\(lines)")
         for line in lines { #expect(!line.contains(secret) && !line.contains("tokenToken"), "\(line)") }
     }
 }

@@ -1,4 +1,5 @@
 import ExemplarNetwork
+import FoundationEssentials
 import Glibc
 import JSONRPC
 import TestSupport
@@ -26,6 +27,19 @@ import Testing
         #expect(log.contains("that are taken already") && log.contains("fewer --threads"), "\(log)")
         let server = try ServerProcess(model: model.path, ["--memory-limit", "\(weights + workers)"])
         #expect(try server.connect().isQuiet())
+    }
+
+    /// An idle server gives back what a burst took: not under sanitizers, which have an allocator of their own.
+    @Test(.enabled(if: !isInstrumented)) func theAllocatorHasAThreadThatGivesPagesBack() throws {
+        let model = try TemporaryModel(.tiny())
+        let server = try ServerProcess(model: model.path)
+        let tasks = "/proc/\(server.identifier)/task"
+        // It is begun before the models are loaded, and names itself when it runs.
+        try waitUntil("the allocator has its thread") {
+            try FileManager.default.contentsOfDirectory(atPath: tasks).contains { task in
+                try String(contentsOfFile: "\(tasks)/\(task)/comm", encoding: .utf8).hasPrefix("jemalloc_bg_thd")
+            }
+        }
     }
 
     @Test func everyModelCounts() throws {

@@ -46,6 +46,30 @@ import Testing
         #expect(try refusal(["--model", "/nonexistent/model"]).contains("/nonexistent/model"))
     }
 
+    /// Left out, it would be a model that is gone; not so what a file system keeps for itself.
+    @Test func aFolderThatCannotBeLookedInto() throws {
+        let model = try TemporaryModel(.tiny(name: "a"))
+        let folder = try ModelsFolder([("a", model)])
+        defer { unlink(folder.path + "/lost+found") }
+        #expect(symlink("lost+found", folder.path + "/lost+found") == 0)
+        let server = try ServerProcess(["--models", folder.path])
+        #expect(symlink("b", folder.path + "/b") == 0)
+        #expect(try refusal(["--models", folder.path]).contains("/b/config.json: cannot be read"))
+        server.send(SIGHUP)
+        #expect(try server.waitForLog("the old ones go on").contains("/b/config.json"))
+        #expect(unlink(folder.path + "/b") == 0)
+    }
+
+    @Test func aModelThatIsGoneAfterAReloadIsTold() throws {
+        let models = (try TemporaryModel(.tiny(name: "a")), try TemporaryModel(.tiny(name: "b")))
+        let folder = try ModelsFolder([("a", models.0), ("b", models.1)])
+        let server = try ServerProcess(["--models", folder.path])
+        #expect(unlink(folder.path + "/b") == 0)
+        server.send(SIGHUP)
+        try server.waitForLog("b is no longer among the models")
+        #expect(try server.connect().isQuiet())
+    }
+
     @Test func damagedFiles() throws {
         let oracle = Oracle.tiny()
         let sound = try TemporaryModel(oracle)

@@ -14,7 +14,7 @@ import Testing
                 == #"{"jsonrpc":"2.0","id":7,"result":{"status":"ok","n":1.5,"list":[1,null,true]}}"# + "\n")
         #expect(
             line(Response(id: .null, content: .failure(ResponseError(.parseError, "No \"JSON\".\n"))))
-                == #"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"No \"JSON\".\n"}}"# + "\n")
+                == #"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"No \"JSON\".\n","data":{}}}"# + "\n")
         #expect(
             line(Response(id: RequestID(1), content: .failure(.invalidParameter("a.b", "`a.b` must be a string."))))
                 == #"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"`a.b` must be a string.","#
@@ -88,7 +88,7 @@ import Testing
         let line = batch.add(reply(RequestID(1), ok))
         #expect(
             line?.text == #"[{"jsonrpc":"2.0","id":2,"result":{"status":"ok"}},"#
-                + #"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"No."}},"#
+                + #"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"No.","data":{}}},"#
                 + #"{"jsonrpc":"2.0","id":1,"result":{"status":"ok"}}]"# + "\n")
         #expect(batch.add(reply(RequestID(4), ok)) == nil)
     }

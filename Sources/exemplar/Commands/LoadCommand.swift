@@ -14,7 +14,8 @@ extension Command {
 
             Latencies are those of successful requests. Exits with 1 when nothing succeeded.
 
-            --json writes the settings and elapsed_seconds; the requests that were ok, overloaded, other_errors, \
+            --json writes, of the settings, loop, connections, pipeline, patches, samples, encoding and seed, and with \
+            --rate also rate and arrivals; elapsed_seconds; the requests that were ok, overloaded, other_errors, \
             unanswered and unsent, and errors by code; lost_connections; patches_per_second; latency_ms and \
             refusal_ms, each with p50, p90, p99, p999, max and mean.
             """,

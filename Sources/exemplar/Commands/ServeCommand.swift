@@ -80,7 +80,7 @@ extension Command {
                 help: "How long a line that was begun may rest"),
             Option(
                 "line-timeout", "SECONDS", environment: "EXEMPLAR_LINE_TIMEOUT", default: "60",
-                help: "How long a line may take from its first byte to its last"),
+                help: "How long a line may take from its first byte to its last, and a reply where memory is short"),
             Option(
                 "write-timeout", "SECONDS", environment: "EXEMPLAR_WRITE_TIMEOUT", default: "10",
                 help: "How long a client may take no byte of a reply"),

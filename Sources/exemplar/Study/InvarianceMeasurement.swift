@@ -123,7 +123,8 @@ extension Study {
     /// Measures every patch; there must be 2 or more.
     ///
     /// T_s makes a patch of 8-bit pixels, as a client would send it; ĝ is then averaged around that patch as the server
-    /// does it, with the same draws for every patch, seeing its border reflected.
+    /// does it, with the same draws for every patch, but with the border of the model's configuration, where a server
+    /// takes the request's.
     func invariance() throws(CommandError) -> InvarianceMeasurement {
         let count = exemplars.contexts.count
         guard count > 1 else {

@@ -50,10 +50,18 @@ final class ServerProcess {
 
     /// Starts the program and waits for nothing.
     ///
-    /// - Parameter variables: of its environment.
-    init(launching arguments: [String], descriptors: Int? = nil, variables: [String: String] = [:]) throws {
-        let limit = descriptors.map { "ulimit -n \($0); " } ?? ""
-        let words = ["/bin/sh", "-c", limit + "exec \"$0\" \"$@\"", try ChildProcess.exemplar()] + arguments
+    /// - Parameters:
+    ///   - log: the file that it logs to, in place of a pipe to the test.
+    ///   - limit: a command of the shell's, for what the process may have.
+    ///   - variables: of its environment.
+    init(
+        launching arguments: [String], descriptors: Int? = nil, log: String? = nil, limit: String = "",
+        variables: [String: String] = [:]
+    ) throws {
+        let limits = (descriptors.map { "ulimit -n \($0); " } ?? "") + limit
+        let target = log.map { " 2>>'\($0)'" } ?? ""
+        let words =
+            ["/bin/sh", "-c", limits + "exec \"$0\" \"$@\"" + target, try ChildProcess.exemplar()] + arguments
         // Variables of whoever runs the tests must not change what is tested.
         let kept: [String] = ["PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "TSAN_OPTIONS"]
         let environment = kept.compactMap { name -> String? in
