@@ -67,10 +67,12 @@ fuzz: toolchain ## Fuzz what reads bytes of strangers, SECONDS=60 for each targe
 	@Tests/Fuzz/run $(if $(filter command line,$(origin SECONDS)),$(SECONDS),60) $(ARGS)
 
 .PHONY: soak
-soak: faults ## Load the release server with good and bad clients for MINUTES=30 and judge its memory
+soak: faults ## Find a leak made on purpose, then load the server with good and bad clients for MINUTES=30
 	@.ci/install-dependencies test
 	@python3 -m unittest discover --start-directory Tests/Soak
-	@python3 Tests/Soak/soak.py --binary $(BINARY) --model $(MODELS)/$(MODEL) --minutes $(MINUTES) $(ARGS)
+	@echo "Three minutes of a server that leaks, which must be found:"
+	@python3 Tests/Soak/soak.py --binary $(BINARY) --models $(MODELS) --minutes 3 --leak
+	@python3 Tests/Soak/soak.py --binary $(BINARY) --models $(MODELS) --minutes $(MINUTES) $(ARGS)
 
 .PHONY: faults
 faults: build ## Make system calls of the release server fail, one kind after the other, and see that it goes on

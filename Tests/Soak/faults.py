@@ -181,7 +181,7 @@ def run(binary, model):
     with preload.folder() as folder, tempfile.NamedTemporaryFile("w", prefix="exemplar-faults-") as log:
         library = preload.build(folder)
         environment = {**os.environ, "LD_PRELOAD": library, "FAULTS": folder}
-        server, port = soak.start(binary, model, log, environment)
+        server, port = soak.start(binary, ["--model", model], log, environment)
         faults = Faults(folder)
         try:
             bench = Bench(server, port, log.name, faults)

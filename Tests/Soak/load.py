@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import os
 import random
 import signal
@@ -23,15 +24,17 @@ class Closed(Failure):
 
 
 class Client:
-    """A plain socket with lines."""
+    """A plain socket with lines; it shows the token first, where there is one."""
 
-    def __init__(self, port, receive_buffer=None):
+    def __init__(self, port, token=None, receive_buffer=None):
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(60)
         self.socket.connect(("127.0.0.1", port))
         self.file = self.socket.makefile("rb")
+        if token:
+            self.call("auth", token=token)
 
     def __enter__(self):
         return self
@@ -84,24 +87,33 @@ class Load:
     MEAN = {"mode": "mean", "samples": 32, "seed": 5, "tolerance": 0.05}
     SIZES = [(40, 56), (97, 200), (300, 200), (400, 600)]
 
-    def __init__(self, port, seed=7):
-        self.port = port
+    def __init__(self, port, token=None, seed=7):
+        self.port, self.token = port, token
         self.random = random.Random(seed)
         self.counts = {"replies": 0, "overloaded": 0, "connections": 0}
         self.failures = []
         self.lock = threading.Lock()
-        with Client(port) as client:
-            shape = client.call("model")["patch_shape"]
-            size = shape[0] * shape[1] * shape[2]
-            self.patches = [base64.b64encode(self.random.randbytes(size)).decode() for _ in range(64)]
-            self.answers = [client.call("embed", patches=[patch])["embeddings"][0] for patch in self.patches]
-            means = [client.call("embed", patches=[patch], transform=self.MEAN) for patch in self.patches[:8]]
-            self.means = [mean["embeddings"][0] for mean in means]
-            self.images = [
-                {"images": [base64.b64encode(png(self.random.randbytes(h * w * 3), h, w)).decode()], "pool": pool}
-                for (h, w), pool in zip(self.SIZES, ["max", "mean", "quadrant", "max"])
-            ]
-            self.image_answers = [client.call("embed", **image)["embeddings"] for image in self.images]
+        # By model and place.
+        self.answers, self.means, self.image_answers = {}, {}, {}
+        self.images = [
+            {"images": [base64.b64encode(png(self.random.randbytes(h * w * 3), h, w)).decode()], "pool": pool}
+            for (h, w), pool in zip(self.SIZES, ["max", "mean", "quadrant", "max"])
+        ]
+        with Client(port, token) as client:
+            shapes = {model["name"]: model["patch_shape"] for model in client.call("models")["models"]}
+            self.models = list(shapes)
+            self.patches = {
+                name: [base64.b64encode(self.random.randbytes(math.prod(shape))).decode() for _ in range(64)]
+                for name, shape in shapes.items()
+            }
+            for name, patches in self.patches.items():
+                def answer(**params):
+                    return client.call("embed", model=name, **params)["embeddings"]
+
+                self.answers |= {(name, index): answer(patches=[patch])[0] for index, patch in enumerate(patches)}
+                means = [answer(patches=[patch], transform=self.MEAN)[0] for patch in patches[:8]]
+                self.means |= {(name, index): mean for index, mean in enumerate(means)}
+                self.image_answers |= {(name, index): answer(**image) for index, image in enumerate(self.images)}
 
     def run_round(self, seconds):
         """Runs every kind of client for a while. Returns when all of them have ended."""
@@ -128,11 +140,17 @@ class Load:
 
     def connect(self, **options):
         self.count("connections")
-        return Client(self.port, **options)
+        return Client(self.port, self.token, **options)
 
     def embed(self, draw, number, **params):
-        chosen = [draw.randrange(len(self.patches)) for _ in range(draw.choice([1, 1, 2, 8]))]
-        return chosen, request(number, "embed", patches=[self.patches[index] for index in chosen], **params)
+        return self.ask(draw, number, draw.choice([1, 1, 2, 8]), self.answers, **params)
+
+    def ask(self, draw, number, count, answers, **params):
+        """Some of the patches of one model that have answers, and the request for them."""
+        name = draw.choice(self.models)
+        chosen = draw.choices([key for key in answers if key[0] == name], k=count)
+        patches = [self.patches[name][index] for _, index in chosen]
+        return chosen, request(number, "embed", model=name, patches=patches, **params)
 
     def check(self, reply, chosen, answers):
         """An answer is the one that the patch has always had, bit for bit, or a refusal for want of room."""
@@ -140,7 +158,7 @@ class Load:
             if reply["error"]["code"] != -32000:
                 raise Failure(f"{reply['error']}")
             self.count("overloaded")
-        elif reply["result"]["embeddings"] != (chosen if answers is None else [answers[index] for index in chosen]):
+        elif reply["result"]["embeddings"] != (chosen if answers is None else [answers[key] for key in chosen]):
             raise Failure("the same patch got another answer")
         self.count("replies")
 
@@ -177,17 +195,16 @@ class Load:
         """ĝ of a few patches at a time."""
         with self.connect() as client:
             for number in range(draw.randrange(1, 6)):
-                chosen = [draw.randrange(len(self.means)) for _ in range(draw.choice([1, 2]))]
-                patches = [self.patches[index] for index in chosen]
-                client.send(request(number, "embed", patches=patches, transform=self.MEAN))
+                chosen, line = self.ask(draw, number, draw.choice([1, 2]), self.means, transform=self.MEAN)
+                client.send(line)
                 self.check(self.reply_to(number, client), chosen, self.means)
 
     def picture(self, draw, _):
         """Images of several sizes, some of which break off; their clients wait, or leave."""
         with self.connect() as client:
-            chosen = [draw.randrange(len(self.images)) for _ in range(3)]
-            for number, index in enumerate(chosen):
-                client.send(request(number, "embed", **self.images[index]))
+            chosen = [(draw.choice(self.models), draw.randrange(len(self.images))) for _ in range(3)]
+            for number, (name, index) in enumerate(chosen):
+                client.send(request(number, "embed", model=name, **self.images[index]))
             if draw.random() < 0.2:
                 return
             client.send(request("bad", "embed", images=[self.images[0]["images"][0][:-400]], pool="max"))
@@ -235,11 +252,12 @@ class Load:
                 pass
 
     def talk_nonsense(self, draw, _):
+        patch = self.patches[self.models[0]][0]
         noise = [
             b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", draw.randbytes(3000) + b"\n", b"[" * 100 + b"\n", b"[]\n", b"{}\n",
             b"x" * (5 << 20) + b"\n", request(1, "embed", patches=["!"]),
-            request(2, "embed", patches=[self.patches[0]] * 300),
-            request(3, "embed", patches=[self.patches[0]], deadline_ms=0),
+            request(2, "embed", patches=[patch] * 300),
+            request(3, "embed", patches=[patch], deadline_ms=0),
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n",
         ]
         with self.connect() as client:
@@ -253,14 +271,15 @@ class Load:
     def kill_clients(self, draw, _):
         """A process that asks and reads, killed in the middle."""
         _, line = self.embed(draw, 1)
+        lines = request(0, "auth", token=self.token) + line if self.token else line
         program = (
             "import socket, sys\n"
             "s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
-            "line = sys.stdin.buffer.read()\n"
-            "while True:\n    s.sendall(line * 4)\n    s.recv(4096)\n"
+            "lines = sys.stdin.buffer.read()\n"
+            "while True:\n    s.sendall(lines * 4)\n    s.recv(4096)\n"
         )
         child = subprocess.Popen([sys.executable, "-c", program, str(self.port)], stdin=subprocess.PIPE)
-        child.stdin.write(line)
+        child.stdin.write(lines)
         child.stdin.close()
         time.sleep(draw.uniform(0.1, 0.5))
         os.kill(child.pid, signal.SIGKILL)

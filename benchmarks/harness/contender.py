@@ -10,10 +10,11 @@ import subprocess
 import sys
 import time
 
+from .ending import SessionError
 from .environment import BENCHMARKS
 
 
-class WorkerError(Exception):
+class WorkerError(SessionError):
     """One sentence of a worker: what it cannot do."""
 
 

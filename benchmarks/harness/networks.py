@@ -125,28 +125,27 @@ def half(parameters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def reference(network: Network, parameters: dict[str, np.ndarray], patches: np.ndarray) -> np.ndarray:
     """Embeddings [count, features] in double precision, by sums over shifted maps."""
-    rows = []
-    for patch in patches:
-        map_ = ((patch * SCALE - MEAN) / STD).transpose(2, 0, 1)
-        for layer, _, side in network.shapes():
-            if isinstance(layer, Pool):
-                map_ = map_.reshape(len(map_), side // layer.side, layer.side, -1, layer.side).max(axis=(2, 4))
-                continue
-            weights = parameters[f"{layer.name}.weight"].astype(np.float64)
-            bias = parameters[f"{layer.name}.bias"].astype(np.float64)
-            if isinstance(layer, Convolution):
-                border = layer.kernel // 2
-                padded = np.pad(map_, ((0, 0), (border, border), (border, border)))
-                map_ = bias[:, None, None] + sum(
-                    np.tensordot(weights[:, :, y, x], padded[:, y : y + side, x : x + side], 1)
-                    for y in range(layer.kernel)
-                    for x in range(layer.kernel)
-                )
-            else:
-                map_ = (weights @ map_.reshape(-1) + bias)[:, None, None]
-            map_ = np.maximum(map_, 0)
-        rows.append(map_.reshape(-1))
-    return np.stack(rows)
+    # [channels, count, height, width]: a sum over channels is one product of matrices for all patches.
+    maps = ((patches * SCALE - MEAN) / STD).transpose(3, 0, 1, 2)
+    for layer, _, side in network.shapes():
+        channels, count = maps.shape[:2]
+        if isinstance(layer, Pool):
+            maps = maps.reshape(channels, count, side // layer.side, layer.side, -1, layer.side).max(axis=(3, 5))
+            continue
+        weights = parameters[f"{layer.name}.weight"].astype(np.float64)
+        bias = parameters[f"{layer.name}.bias"].astype(np.float64)[:, None, None, None]
+        if isinstance(layer, Convolution):
+            border = layer.kernel // 2
+            padded = np.pad(maps, ((0, 0), (0, 0), (border, border), (border, border)))
+            maps = bias + sum(
+                np.tensordot(weights[:, :, y, x], padded[:, :, y : y + side, x : x + side], 1)
+                for y in range(layer.kernel)
+                for x in range(layer.kernel)
+            )
+        else:
+            maps = (weights @ maps.swapaxes(0, 1).reshape(count, -1).T)[:, :, None, None] + bias
+        maps = np.maximum(maps, 0)
+    return maps.reshape(len(maps), -1).T
 
 
 def write_folder(network: Network, parameters: dict[str, np.ndarray], folder: Path) -> Path:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import plots
-from .comparison import AS_ACCURATE
+from .figures import AS_ACCURATE, SCALED_BATCH, SCALING, scaling
 
 ACCURACY = (
-    "The largest difference of a contender's embeddings from a reference in double precision (relative RMS). *As "
+    "The largest difference of an embedding from a reference in double precision (relative RMS). *As "
     f"accurate* is a float32 peer within {AS_ACCURATE:.0e}, as our default is on these networks; one beyond it takes "
     "less accurate Winograd tiles, as *fast* does."
 )
@@ -54,9 +54,9 @@ def write_summary(results: dict, file: Path) -> None:
         parts.append(f"![patches/s of each network and batch, ours and the peers]({plot.name})")
         parts += ["Patches per second, the faster the better.", markdown_table(*_overview(cells))]
         parts += [ACCURACY, markdown_table(*_accuracy(cells))]
-    averaging = _averaging(results)
-    if averaging.rows:
-        parts += [averaging.text, markdown_table(averaging.header, averaging.rows)]
+    for section in (_scaling(cells), _bounds(results), _averaging(results)):
+        if section.rows:
+            parts += [section.text, markdown_table(section.header, section.rows)]
     parts.append(markdown_table(["the machine", ""], _machine(results).rows))
     parts += [f"- {note}" for note in results["notes"]]
     parts.append("`make bench` measures again; [benchmarks/README.md](../benchmarks/README.md) says how.")
@@ -150,8 +150,8 @@ def _networks(results: dict) -> list[Section]:
     detail = Section(
         "Every measurement",
         "Effective GFLOP/s count the operations of direct convolutions, so a fast algorithm can pass 100 % of peak. "
-        "The ratio is to the fastest float32 peer; the difference is from a reference in double precision (relative "
-        "RMS).",
+        "The ratio is to the fastest float32 peer, taken within the rounds; the difference is that of the worst patch "
+        "from a reference in double precision (relative RMS).",
         ["network", "contender", "patches/s", "ms", "GFLOP/s", "% of peak", "ratio", "difference", "configuration"],
         [
             [
@@ -174,14 +174,38 @@ def _networks(results: dict) -> list[Section]:
         "A batch is split evenly among the threads; few patches of a large network are shared within its layers.",
         plots={"cost": plots.cost(cells)},
     )
-    bounds = Section(
+    rest = [section for section in (_scaling(cells), _bounds(results)) if section.rows]
+    return [overview, accuracy, cost, *rest, detail]
+
+
+def _scaling(cells: list[dict]) -> Section:
+    rows = []
+    for row in scaling(cells):
+        words = ""
+        if row["threads"] == 2:
+            words = "reached" if row["part"] >= SCALING else "not reached"
+        name = f"{row['network']}, batch {row['batch']}, {_threads(row['threads'])}"
+        rows.append([name, f"{row['gain']:.2f}", f"{row['probe']:.2f}", f"{row['part']:.2f}", words])
+    return Section(
+        "Threads",
+        "How many times the patches/s of one thread exemplar has with more of them, and the multiply-add probe beside "
+        "it. The part of the probe's gain is taken from the rounds' own shares of the peak; at least "
+        f"{SCALING} of it is wanted of two threads from batches of {SCALED_BATCH} on.",
+        ["", "× one thread", "the probe's", "part of it", ""],
+        rows,
+    )
+
+
+def _bounds(results: dict) -> Section:
+    return Section(
         "What bounds batch 1",
-        "Linear weights read once at the bandwidth that was measured on a buffer of their size, and the convolutions "
-        "at batch 1, one thread: no linear layer can be faster than that.",
+        "A single patch takes at least what reading the linear weights once takes, at the bandwidth that as many "
+        "threads had on a buffer of that size, and the convolutions, timed on one thread and shared by more as well "
+        "as the multiply-add probe is.",
         ["network", "contender", "linear weights", "bandwidth", "convolutions", "bound", "measured", "÷ bound"],
         [
             [
-                b["network"],
+                f"{b['network']}, {_threads(b.get('threads', 1))}",
                 b["name"],
                 f"{b['bytes'] / 2**20:.1f} MiB",
                 f"{b['bandwidth'] * 1e-9:.1f} GB/s",
@@ -193,7 +217,6 @@ def _networks(results: dict) -> list[Section]:
             for b in results["bounds"]
         ],
     )
-    return [overview, accuracy, cost, *([bounds] if bounds.rows else []), detail]
 
 
 def _overview(cells: list[dict]) -> tuple[list[str], list[list[str]]]:

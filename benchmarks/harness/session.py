@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
-import signal
 import sys
 import tempfile
 from pathlib import Path
 
-from . import averaging, beginning, comparison, kernels, machine, report
-from .contender import WorkerError, our_worker
+from . import averaging, beginning, comparison, ending, kernels, machine, report
+from .contender import our_worker
 from .environment import BENCHMARKS
 from .progress import Progress
-
-RESULTS = BENCHMARKS / "results"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -30,20 +26,13 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.threads = [count for count in arguments.threads if count <= len(cores)] or [len(cores)]
     results = {"quick": arguments.quick, "kernels": [], "averaging": [], "cells": [], "bounds": [], "notes": []}
     results["settings"] = {"rounds": arguments.rounds, "seconds": arguments.seconds}
-    status = 0
-    # However the session ends, its workers end with it.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    try:
+
+    def measure() -> None:
         with tempfile.TemporaryDirectory(prefix="exemplar-bench-") as folder:
             _measure(arguments, results, cores, Path(folder))
-            results["complete"] = arguments.only is None
-    except KeyboardInterrupt:
-        print("\nInterrupted: reporting what was measured.", file=sys.stderr)
-        status = 130
-    except WorkerError as error:
-        print(f"\nOur own worker failed: {error}", file=sys.stderr)
-        status = 1
+        results["complete"] = arguments.only is None
+
+    status = ending.status_of(measure)
     if any(contender.get("wrong") for cell in results["cells"] for contender in cell["contenders"]):
         print("A result of ours is wrong: see the report.", file=sys.stderr)
         status = status or 1
@@ -90,7 +79,7 @@ def _measure(arguments: argparse.Namespace, results: dict, cores: list[int], fol
             try:
                 for cell in cells:
                     results["cells"].append(contest.measure(cell, progress))
-                    if cell.batch == 1 and cell.threads == 1:
+                    if cell.batch == 1:
                         results["bounds"] += contest.bounds(cell, results["cells"][-1])
                     progress.advance(4)
             finally:
@@ -101,17 +90,10 @@ def _measure(arguments: argparse.Namespace, results: dict, cores: list[int], fol
 
 
 def _write(results: dict, arguments: argparse.Namespace) -> int:
-    is_published = arguments.summary and results.get("complete")
-    if arguments.summary and not is_published:
-        print(f"Nothing is written to {arguments.summary}: the session was not whole, or was wrong.", file=sys.stderr)
-    try:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "results.json").write_text(json.dumps(results, indent=1))
-        report.write(results, RESULTS)
-        if is_published:
-            report.write_summary(results, arguments.summary)
-    except OSError as error:
-        print(f"The report could not be written: {error}", file=sys.stderr)
-        return 1
-    print(f"{(RESULTS / 'report.html').relative_to(BENCHMARKS.parent)} and report.md are written.")
-    return 0
+    status = ending.write(
+        results, "results.json", arguments.summary,
+        lambda folder: report.write(results, folder), lambda file: report.write_summary(results, file),
+    )
+    if status == 0:
+        print(f"{(ending.RESULTS / 'report.html').relative_to(BENCHMARKS.parent)} and report.md are written.")
+    return status

@@ -6,15 +6,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import MNN
 import numpy as np
 
-from harness.networks import Network, normalised, random_patches
+from harness.networks import Network
 
 from . import exchange
-from .split import Split, is_possible
-from .worker import fastest
+from .split import instances
+from .worker import choose
 
 
 class Session:
@@ -46,19 +47,13 @@ class Session:
         return np.array(target.getData(), dtype=np.float32).reshape(shape)
 
 
-class Peer:
-    def __init__(self, network: Network, folder: Path, batch: int, threads: int) -> None:
-        exchange.write(network, folder)
-        file = folder / "network.mnn"
+def make(network: Network, folder: Path, batch: int, threads: int) -> Any:
+    exchange.write(network, folder)
+    file = folder / "network.mnn"
+    if not file.exists():
+        arguments = ["-f", "ONNX", "--modelFile", str(folder / exchange.FLOAT32), "--MNNModel", str(file)]
+        command = [sys.executable, "-m", "MNN.tools.mnnconvert", *arguments, "--bizCode", "benchmark"]
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         if not file.exists():
-            arguments = ["-f", "ONNX", "--modelFile", str(folder / exchange.FLOAT32), "--MNNModel", str(file)]
-            command = [sys.executable, "-m", "MNN.tools.mnnconvert", *arguments, "--bizCode", "benchmark"]
-            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            if not file.exists():
-                raise RuntimeError("mnnconvert did not convert the network")
-        choices = [Session(network, file, batch, threads)]
-        if is_possible(batch, threads):
-            choices.append(Split(lambda part: Session(network, file, part, 1), batch, threads))
-            choices[0] = fastest(choices, normalised(random_patches(network, batch)))
-        self.configuration = choices[0].configuration
-        self.bind, self.run, self.outputs = choices[0].bind, choices[0].run, choices[0].outputs
+            raise RuntimeError("mnnconvert did not convert the network")
+    return choose(instances(lambda part, count: Session(network, file, part, count), batch, threads), network, batch)

@@ -4,15 +4,16 @@ faster."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 
-from harness.networks import Network, normalised, random_patches
+from harness.networks import Network
 
 from . import exchange
-from .split import Split, is_possible
-from .worker import fastest
+from .split import instances
+from .worker import choose
 
 
 class Session:
@@ -39,15 +40,11 @@ class Session:
         return self._binding.copy_outputs_to_cpu()[0]
 
 
-class Peer:
-    file = exchange.FLOAT32
+def make(network: Network, folder: Path, batch: int, threads: int) -> Any:
+    exchange.write(network, folder)
+    return fastest(folder / exchange.FLOAT32, network, batch, threads)
 
-    def __init__(self, network: Network, folder: Path, batch: int, threads: int) -> None:
-        exchange.write(network, folder)
-        file = folder / self.file
-        choices = [Session(file, batch, threads)]
-        if is_possible(batch, threads):
-            choices.append(Split(lambda part: Session(file, part, 1), batch, threads))
-            choices[0] = fastest(choices, normalised(random_patches(network, batch)))
-        self.configuration = choices[0].configuration
-        self.bind, self.run, self.outputs = choices[0].bind, choices[0].run, choices[0].outputs
+
+def fastest(file: Path, network: Network, batch: int, threads: int) -> Any:
+    """Of the ways to run the network in `file`."""
+    return choose(instances(lambda part, count: Session(file, part, count), batch, threads), network, batch)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from harness.networks import Network
 
 from . import exchange, openvino_runtime
 
 
-class Peer(openvino_runtime.Peer):
-    file = exchange.QUANTISED
-
-    def __init__(self, network: Network, folder: Path, batch: int, threads: int) -> None:
-        exchange.write_quantised(network, folder)
-        super().__init__(network, folder, batch, threads)
+def make(network: Network, folder: Path, batch: int, threads: int) -> Any:
+    exchange.write_quantised(network, folder)
+    return openvino_runtime.fastest(folder / exchange.QUANTISED, network, batch, threads)

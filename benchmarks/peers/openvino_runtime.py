@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino
 
-from harness.networks import Network, normalised, random_patches
+from harness.networks import Network
 
 from . import exchange
-from .worker import fastest
+from .split import is_possible
+from .worker import choose
 
 
 class Requests:
@@ -48,16 +50,14 @@ class Requests:
         return np.concatenate([request.get_output_tensor().data for request in self._requests])
 
 
-class Peer:
-    file = exchange.FLOAT32
+def make(network: Network, folder: Path, batch: int, threads: int) -> Any:
+    exchange.write(network, folder)
+    return fastest(folder / exchange.FLOAT32, network, batch, threads)
 
-    def __init__(self, network: Network, folder: Path, batch: int, threads: int) -> None:
-        exchange.write(network, folder)
-        choices = [Requests(folder / self.file, batch, threads, "LATENCY", 1)]
-        if threads > 1 and batch % threads == 0:
-            choices.append(Requests(folder / self.file, batch, threads, "THROUGHPUT", threads))
-        if len(choices) > 1:
-            choices[0] = fastest(choices, normalised(random_patches(network, batch)))
-        requests = choices[0]
-        self.configuration = requests.configuration
-        self.bind, self.run, self.outputs = requests.bind, requests.run, requests.outputs
+
+def fastest(file: Path, network: Network, batch: int, threads: int) -> Any:
+    """Of the ways to run the network in `file`."""
+    choices = [Requests(file, batch, threads, "LATENCY", 1)]
+    if is_possible(batch, threads):
+        choices.append(Requests(file, batch, threads, "THROUGHPUT", threads))
+    return choose(choices, network, batch)

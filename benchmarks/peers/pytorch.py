@@ -5,23 +5,27 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from harness.networks import Convolution, Network, Pool, normalised, random_parameters, random_patches
 
-from .split import Split, is_possible
-from .worker import fastest
+from .split import instances
+from .worker import choose
+
+FORMATS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
 
 
 class Graph:
-    def __init__(self, module: torch.nn.Module, inputs: np.ndarray, memory_format: torch.memory_format) -> None:
-        self._memory_format = memory_format
-        example = torch.from_numpy(inputs).to(memory_format=memory_format)
+    def __init__(self, module: torch.nn.Module, inputs: np.ndarray, configuration: str) -> None:
+        self.configuration = configuration
+        self._memory_format = FORMATS[configuration]
+        example = torch.from_numpy(inputs).to(memory_format=self._memory_format)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            graph = torch.jit.trace(module.to(memory_format=memory_format), example)
+            graph = torch.jit.trace(module.to(memory_format=self._memory_format), example)
             self._graph = torch.jit.optimize_for_inference(torch.jit.freeze(graph))
 
     def bind(self, inputs: np.ndarray) -> None:
@@ -35,22 +39,16 @@ class Graph:
         return self._outputs.numpy()
 
 
-class Peer:
-    def __init__(self, network: Network, folder: Path, batch: int, threads: int) -> None:
-        torch.set_num_threads(threads)
-        inputs = normalised(random_patches(network, batch))
-        formats = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
-        graphs = {name: Graph(_module(network), inputs, format_) for name, format_ in formats.items()}
-        if is_possible(batch, threads):
-            for name, format_ in formats.items():
-                def make(part: int, format_: torch.memory_format = format_) -> Graph:
-                    return Graph(_module(network), inputs[:part], format_)
-
-                split = Split(make, batch, threads, lambda: torch.set_num_threads(1))
-                graphs[f"{name}, {split.configuration}"] = split
-        graph = fastest(list(graphs.values()), inputs)
-        self.configuration = next(name for name, value in graphs.items() if value is graph)
-        self.bind, self.run, self.outputs = graph.bind, graph.run, graph.outputs
+def make(network: Network, folder: Path, batch: int, threads: int) -> Any:
+    torch.set_num_threads(threads)
+    inputs = normalised(random_patches(network, batch))
+    choices = []
+    for name in FORMATS:
+        choices += instances(
+            lambda part, _: Graph(_module(network), inputs[:part], name), batch, threads,
+            lambda: torch.set_num_threads(1),
+        )
+    return choose(choices, network, batch)
 
 
 def _module(network: Network) -> torch.nn.Module:

@@ -12,16 +12,11 @@ import numpy as np
 class Split:
     """Instances that compute their parts side by side; their libraries let go of Python's lock while they do."""
 
-    def __init__(
-        self, make: Callable[[int], Any], batch: int, threads: int, initialize: Callable[[], None] | None = None
-    ) -> None:
-        """
-        :param make: an instance for so many patches, which runs on the thread that calls it.
-        :param initialize: called on each thread first.
-        """
-        self._pool = ThreadPoolExecutor(threads, initializer=initialize)
-        self._parts = [make(batch // threads) for _ in range(threads)]
-        self.configuration = f"{threads} instances of one thread"
+    def __init__(self, parts: list[Any], initialize: Callable[[], None] | None) -> None:
+        self._pool = ThreadPoolExecutor(len(parts), initializer=initialize)
+        self._parts = parts
+        words = [parts[0].configuration, f"{len(parts)} instances of one thread"]
+        self.configuration = ", ".join(word for word in words if word)
 
     def bind(self, inputs: np.ndarray) -> None:
         for part, own in zip(self._parts, np.split(inputs, len(self._parts))):
@@ -37,3 +32,17 @@ class Split:
 
 def is_possible(batch: int, threads: int) -> bool:
     return threads > 1 and batch % threads == 0
+
+
+def instances(
+    make: Callable[[int, int], Any], batch: int, threads: int, initialize: Callable[[], None] | None = None
+) -> list[Any]:
+    """One instance on all threads and, where the batch can be split, one of a thread for each.
+
+    :param make: an instance for so many patches on so many threads.
+    :param initialize: called first on each thread that runs an instance of its own.
+    """
+    found = [make(batch, threads)]
+    if is_possible(batch, threads):
+        found.append(Split([make(batch // threads, 1) for _ in range(threads)], initialize))
+    return found

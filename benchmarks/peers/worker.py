@@ -1,11 +1,14 @@
 """python -m peers.worker MODULE: does for a peer what `bench worker` does for ours, by the same commands.
 
-A peer's module has a class `Peer` with
+A peer's module has a function `make(network, folder, batch, threads)`, which returns the network ready in the library's
+best configuration, as an object with
 
-    __init__(network, folder, batch, threads)  makes the network ready in the library's best configuration
-    bind(inputs)                               takes [batch, channels, height, width] float32, not timed
-    run()                                      one forward pass, timed
-    outputs()                                  [batch, features] of the last pass
+    configuration    which that is, in words; empty where there is but one
+    bind(inputs)     takes [batch, channels, height, width] float32, not timed
+    run()            one forward pass, timed
+    outputs()        [batch, features] of the last pass
+
+`choose` finds the best of several.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,15 +44,15 @@ def main() -> None:
 class Session:
     def __init__(self, module: str) -> None:
         self.module = module
-        self.peer = None
+        self.peer: Any = None
 
     def load(self, network: str, folder: str, batch: int, threads: int) -> dict:
         self.peer = None
         module = importlib.import_module(f"peers.{self.module}")
         shape = networks.exemplar_network(network)
-        self.peer = module.Peer(shape, Path(folder), batch, threads)
+        self.peer = module.make(shape, Path(folder), batch, threads)
         self.peer.bind(networks.normalised(networks.random_patches(shape, batch)))
-        return {"configuration": getattr(self.peer, "configuration", "")}
+        return {"configuration": self.peer.configuration}
 
     def outputs(self, output: str) -> dict:
         self.peer.run()
@@ -56,11 +60,10 @@ class Session:
         return {}
 
     def run(self, seconds: float) -> dict:
-        passes = time_passes(self.peer, seconds)
-        return {"passes": len(passes), "median": statistics.median(passes), "fastest": min(passes)}
+        return {"median": statistics.median(time_passes(self.peer, seconds))}
 
 
-def time_passes(peer, seconds: float) -> list[float]:
+def time_passes(peer: Any, seconds: float) -> list[float]:
     """Seconds of each pass; at least three, after one to warm up."""
     peer.run()
     passes = []
@@ -74,11 +77,14 @@ def time_passes(peer, seconds: float) -> list[float]:
     return passes
 
 
-def fastest(peers: list, inputs: np.ndarray, seconds: float = 0.1):
-    """Of several configurations of one library, the one with the shortest median pass."""
+def choose(peers: list[Any], network: networks.Network, batch: int) -> Any:
+    """Of several configurations of one library, the one with the shortest median pass in 0.1 s."""
+    if len(peers) == 1:
+        return peers[0]
+    inputs = networks.normalised(networks.random_patches(network, batch))
     for peer in peers:
         peer.bind(inputs)
-    return min(peers, key=lambda peer: statistics.median(time_passes(peer, seconds)))
+    return min(peers, key=lambda peer: statistics.median(time_passes(peer, 0.1)))
 
 
 if __name__ == "__main__":

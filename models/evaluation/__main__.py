@@ -8,9 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from . import PARTS
+
 HERE = Path(__file__).resolve().parent
 BINARY = HERE.parents[1] / ".build" / "release" / "exemplar"
-PARTS = ("retrieval", "probe", "matching", "cost")
 
 
 def parser() -> argparse.ArgumentParser:

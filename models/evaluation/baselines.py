@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 from skimage.feature import hog
-from training import exemplars
+from training.extent import PATCH
 
 from . import ranking
 
@@ -45,7 +45,7 @@ def sift(patches: np.ndarray, upsampling: int, diameter: float) -> np.ndarray:
     for patch in patches:
         grey = cv2.cvtColor((_enlarged(patch, upsampling) * 255).round().astype(np.uint8), cv2.COLOR_RGB2GRAY)
         side = grey.shape[0]
-        size = diameter * exemplars.PATCH * upsampling
+        size = diameter * PATCH * upsampling
         point = cv2.KeyPoint(x=(side - 1) / 2, y=(side - 1) / 2, size=size, angle=0.0)
         _, descriptors = extractor.compute(grey, [point])
         rows.append(descriptors[0])

@@ -14,7 +14,8 @@ from skimage.transform import resize
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.utils import resample
-from training import exemplars, photographs
+from training import photographs
+from training.extent import PATCH
 
 SCENES = ("brick", "grass", "gravel", "coins", "camera", "moon", "page", "text", "clock", "cell")
 """Grey images of scikit-image, beside the held-out photographs; the networks were trained on none of them."""
@@ -88,7 +89,7 @@ TASKS: dict[str, Callable[[int], Split]] = {
 
 def _patches(images: np.ndarray) -> np.ndarray:
     """uint8 [n, 32, 32, 3] from grey [n, h, w] in 0 … 1."""
-    side = exemplars.PATCH
+    side = PATCH
     smooth = images.shape[1] > side
     scaled = [resize(image, (side, side), order=3, mode="reflect", anti_aliasing=smooth) for image in images]
     grey = np.clip(np.rint(np.stack(scaled) * 255), 0, 255).astype(np.uint8)

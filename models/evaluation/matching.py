@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from exemplar_client import Client
-from training import exemplars, photographs
+from training import photographs
+from training.extent import PATCH
 
 from . import baselines, bootstrap, distortions, ranking, windows
 from .windows import centres
@@ -133,7 +134,7 @@ def cut(image: np.ndarray, points: list, multiple: float, oriented: bool) -> np.
     side, result = windows.WINDOW, []
     blurred: dict[float, np.ndarray] = {}
     for point in points:
-        step = multiple * point.size / exemplars.PATCH
+        step = multiple * point.size / PATCH
         level = 0.0 if step <= 1 else round(2 * np.log2(step)) / 2
         if level not in blurred:
             sigma = 0.5 * np.sqrt(max(4.0**level - 1, 0))

@@ -116,9 +116,8 @@ def run(plan: Plan, client: Client, untrained: Client | None) -> dict:
     Intervals are over the images of each class that were judged, each with its scores of all seeds
     (`bootstrap.by_unit`).
     """
-    layers = [layer["name"] for layer in client.model(plan.model)["layers"] if "pool" not in layer["type"]]
-    head = client.model(plan.model)["embedding"]
-    layers = layers[: layers.index(head) + 1]
+    layers = served.weighted_layers(client, plan.model)
+    layers = layers[: layers.index(client.model(plan.model)["embedding"]) + 1]
     tasks: dict[str, dict] = {}
     parts: dict[str, dict[str, float]] = {}
     for task in plan.tasks:

@@ -9,9 +9,7 @@ from pathlib import Path
 
 from exemplar_client import Client
 
-from . import cost, matching, probe, retrieval
-
-PARTS = ("retrieval", "probe", "matching", "cost")
+from . import PARTS, cost, matching, probe, retrieval
 
 SERVED = ("name", "sha256", "isa", "accuracy")
 """What a result keeps of the server's description of the model."""

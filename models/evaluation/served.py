@@ -49,11 +49,15 @@ def _shapes(folder: Path) -> dict[str, list[int]]:
         return {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}
 
 
+def weighted_layers(client: Client, model: str) -> list[str]:
+    """The names of the convolutions and linear layers, in order."""
+    return [layer["name"] for layer in client.model(model)["layers"] if "pool" not in layer["type"]]
+
+
 def layer_scales(client: Client, patches: np.ndarray, model: str) -> dict[str, float]:
     """1 / RMS of the norm of each layer's pooled features, as the training recipe scales those of a trained network."""
-    names = [layer["name"] for layer in client.model(model)["layers"] if "pool" not in layer["type"]]
     scales = {}
-    for name in names:
+    for name in weighted_layers(client, model):
         features = client.embed(patches, layers=name, pool="quadrant", model=model).astype(np.float64)
         scales[name] = float(np.mean((features**2).sum(axis=1)) ** -0.5)
     return scales

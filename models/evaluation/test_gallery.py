@@ -3,7 +3,7 @@
 import re
 
 import numpy as np
-from training import exemplars
+from training.extent import PATCH
 
 from . import gallery, sheets
 from .__main__ import HERE, main
@@ -30,7 +30,7 @@ def test_filters_are_those_of_the_model():
 def test_neighbours_frame_the_right_patch(client):
     picture, ranks = sheets.neighbours(client, queries=2, shown=3, patches=30)
     assert ranks == [1, 1]
-    side = exemplars.PATCH
+    side = PATCH
     assert picture.shape == (2 * (side + 4) + 4, 5 * (side + 4) + 4, 3)
     assert tuple(picture[4, 4 + 2 * (side + 4)]) == sheets.GREEN
 

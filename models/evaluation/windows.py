@@ -6,10 +6,9 @@ import copy
 
 import numpy as np
 from exemplar_client import Client
-from training import exemplars
+from training.extent import CONTEXT, PATCH
 
-PATCH = exemplars.PATCH
-WINDOW = exemplars.CONTEXT
+WINDOW = CONTEXT
 """Of a transformed photograph, around each query: what every draw of ĝ may read."""
 
 SOURCE = 150

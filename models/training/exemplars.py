@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import photographs
+from .extent import CONTEXT, PATCH, reflected
 
-PATCH = 32
-CONTEXT = 74  # Holds every draw around a patch: 15.5 · √2 · (cos 20° + sin 20°) + 8 < 36.5.
 SIDES = (32.0, 40.0, 50.0, 62.5)  # In source pixels, resampled to PATCH.
 
 
@@ -107,10 +106,3 @@ def _bilinear(image: np.ndarray, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
     top = image[np.ix_(y0, x0)] * (1 - fx) + image[np.ix_(y0, x1)] * fx
     bottom = image[np.ix_(y1, x0)] * (1 - fx) + image[np.ix_(y1, x1)] * fx
     return top * (1 - fy) + bottom * fy
-
-
-def reflected(index: np.ndarray, size: int) -> np.ndarray:
-    """NumPy's ``reflect``: the edge pixel is not repeated."""
-    period = max(2 * (size - 1), 1)
-    index = np.abs(index) % period
-    return np.where(index >= size, period - index, index)

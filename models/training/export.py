@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from . import card, evaluate, exemplars, network, train
+from . import card, evaluate, network, train
+from .extent import CENTRE, PATCH
 
 GOLDEN_PATCHES = 3
 EXEMPLARS_KEPT = 512
-MARGIN = (exemplars.CONTEXT - exemplars.PATCH) // 2
 HALF_PRECISION = {"medium": ("fc", "head"), "large": ("fc", "head")}  # Keeps every file below 40 MB.
 
 
@@ -28,7 +28,7 @@ def write(configuration: train.Configuration, folder: Path, output: Path) -> Non
     output.mkdir(parents=True, exist_ok=True)
     save_file(stored(configuration, checkpoint["network"]), output / "model.safetensors")
     trained = load(configuration, output / "model.safetensors")
-    patches = data.contexts[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN]
+    patches = data.contexts[:, :, CENTRE, CENTRE]
     text = json.dumps(description(configuration, data, feature_scales(trained, normalised(patches, data))), indent=2)
     (output / "config.json").write_text(text + "\n")
     save_file(golden(trained, patches[:GOLDEN_PATCHES], json.loads(text)), output / "golden.safetensors")
@@ -111,7 +111,7 @@ def description(configuration: train.Configuration, data: train.Data, scales: di
     return {
         "format": "exemplar-network/1",
         "name": configuration.model,
-        "input": {"channels": 3, "height": exemplars.PATCH, "width": exemplars.PATCH},
+        "input": {"channels": 3, "height": PATCH, "width": PATCH},
         "preprocessing": {"scale": 1 / 255, "mean": data.mean.tolist(), "std": data.std.tolist()},
         "layers": network.layers(configuration.model, configuration.exemplars),
         "embedding": "fc",

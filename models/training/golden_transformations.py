@@ -18,6 +18,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from . import reference
+from .extent import CENTRE
 
 BORDERS = ("reflect", "replicate", "zero")
 CONTEXTS = 12
@@ -71,7 +72,7 @@ def main() -> None:
     chosen = cases(ranges)
     pixels = []
     for context, bare, border, alpha in chosen:
-        source = contexts[context, 21:53, 21:53] if bare else contexts[context]
+        source = contexts[context, CENTRE, CENTRE] if bare else contexts[context]
         pixels.append(np.rint(reference.transform(source, alpha, mean, components, border) * 255).astype(np.uint8))
     alphas = [case[3] for case in chosen]
     steps = [key for key in reference.IDENTITY if key != "color"]

@@ -8,7 +8,8 @@ import colorsys
 
 import numpy as np
 
-PATCH = 32
+from .extent import PATCH, reflected
+
 IDENTITY = {
     "translation": [0.0, 0.0],
     "scale": 1.0,
@@ -67,8 +68,4 @@ def geometry(image: np.ndarray, alpha: dict, border: str) -> np.ndarray:
 
 
 def _inside(index: np.ndarray, size: int, border: str) -> np.ndarray:
-    if border != "reflect":
-        return np.clip(index, 0, size - 1)
-    period = 2 * (size - 1)
-    index = np.abs(index) % period
-    return np.where(index >= size, period - index, index)
+    return reflected(index, size) if border == "reflect" else np.clip(index, 0, size - 1)

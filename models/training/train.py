@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from . import exemplars, photographs, transformations
+from .extent import CENTRE
 from .network import ExemplarNetwork
 
 
@@ -63,8 +64,7 @@ class Data:
             photographs.TRAINING, configuration.exemplars, configuration.distance, configuration.seed
         )
         contexts = torch.from_numpy(chosen.contexts).permute(0, 3, 1, 2).contiguous()
-        margin = (exemplars.CONTEXT - exemplars.PATCH) // 2
-        centre = contexts[:, :, margin:-margin, margin:-margin].double() / 255
+        centre = contexts[:, :, CENTRE, CENTRE].double() / 255
         pixels = centre.permute(0, 2, 3, 1).reshape(-1, 3)
         mean, components = transformations.principal_components(pixels)
         tensors = (contexts, pixels.mean(0), pixels.std(0), mean, components)

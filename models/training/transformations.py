@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-PATCH = 32
+from .extent import PATCH
 
 
 @dataclass(frozen=True)

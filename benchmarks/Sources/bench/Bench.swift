@@ -21,7 +21,7 @@ struct Bench {
         bench worker   reads commands from standard input, JSON, one a line, and answers each with one line:
 
           {"command": "machine"}
-          {"command": "load", "folder": PATH, "batch": 8, "cores": [0], "accuracy": "standard",
+          {"command": "load", "folder": PATH, "batch": 8, "draws": false, "cores": [0], "accuracy": "standard",
            "instruction_set": "avx2", "timed": false}
           {"command": "outputs", "patches": PATH, "output": PATH}
           {"command": "run", "seconds": 0.5}

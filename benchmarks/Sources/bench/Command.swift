@@ -40,10 +40,8 @@ struct Command: Decodable {
 struct Reply: Encodable {
     var error: String?
     var instructionSets: [String]?
-    var passes: Int?
-    /// Of one pass.
+    /// Seconds of one pass.
     var median: Double?
-    var fastest: Double?
     /// Of its cores' time that the process had: below 1 where others took it.
     var share: Double?
     /// Seconds of each kernel in the median and in the fastest pass, where timed.
@@ -55,7 +53,7 @@ struct Reply: Encodable {
     var bytesPerSecond: Double?
 
     enum CodingKeys: String, CodingKey {
-        case error, passes, median, fastest, share, kernels, tuples, gflops
+        case error, median, share, kernels, tuples, gflops
         case instructionSets = "instruction_sets"
         case fastestKernels = "fastest_kernels"
         case bytesPerSecond = "bytes_per_second"

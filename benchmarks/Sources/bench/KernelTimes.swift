@@ -53,7 +53,8 @@ final class KernelTimes: @unchecked Sendable {
         return result
     }
 
-    /// `table` with a clock around each kernel.
+    /// `table` with a clock around each kernel that embeddings of plain patches call: not those that transform patches,
+    /// or take means of larger maps.
     func timing(_ table: KernelTable) -> KernelTable {
         let indices = Dictionary(uniqueKeysWithValues: Phase.allCases.enumerated().map { ($1, $0) })
         func index(_ phase: Phase) -> Int { indices[phase] ?? 0 }

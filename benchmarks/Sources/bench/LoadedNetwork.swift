@@ -146,7 +146,7 @@ final class LoadedNetwork {
             start = secondsNow()
         }
         return Reply(
-            passes: passes.count, median: passes.median, fastest: passes.min(), share: processor.sinceStart,
-            kernels: times?.perPass(\.median), fastestKernels: times?.perPass { $0.min() ?? 0 }, tuples: times?.tuples)
+            median: passes.median, share: processor.sinceStart, kernels: times?.perPass(\.median),
+            fastestKernels: times?.perPass { $0.min() ?? 0 }, tuples: times?.tuples)
     }
 }

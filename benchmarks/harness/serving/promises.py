@@ -43,9 +43,11 @@ def promises(results: dict) -> list[Promise]:
     for patches, pairs in results.get("overload", {}).items():
         found += _overload(int(patches), pairs)
     if "restarts" in results:
-        seconds = results["restarts"]["median"]
+        times = results["restarts"]["seconds"]
+        middle = statistics.median(times)
         text = "After kill −9 and a restart the first answer comes within 1 s"
-        found.append(Promise(text, f"{seconds:.2f} s", seconds <= 1))
+        measured = f"{middle:.2f} s, the latest of {len(times)} after {max(times):.2f} s"
+        found.append(Promise(text, measured, middle <= 1))
     if "allocations" in results:
         figures = results["allocations"]
         measured = f"{figures['total_bytes']:,.0f} bytes in {figures['total_allocations']:.1f} allocations"

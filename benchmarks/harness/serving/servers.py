@@ -18,10 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..ending import SessionError
 from ..environment import BENCHMARKS
 
 
-class ServerError(Exception):
+class ServerError(SessionError):
     """One sentence: why a server cannot be measured."""
 
 

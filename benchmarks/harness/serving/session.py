@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
-import signal
-import sys
 import tempfile
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from .. import beginning, machine, model_folder, networks
-from ..contender import Worker, WorkerError, our_worker
-from ..environment import BENCHMARKS
+from .. import beginning, ending, machine, model_folder, networks
+from ..contender import Worker, our_worker
 from ..progress import Progress
 from . import measurements, report
 from .load import Loads, Stage
 from .servers import Exemplar, Mosec, MosecSettings, Server, ServerError
 
-RESULTS = BENCHMARKS / "results"
 TOLERANCE = 3e-4
 """Of the relative RMS difference between the two servers' embeddings: both compute in float32, in another order."""
-
 
 
 def batching(cores: int) -> tuple[MosecSettings, ...]:
@@ -57,25 +50,17 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.binary = arguments.binary or beginning.SERVER
     results = {"quick": arguments.quick, "model": arguments.model.name, "notes": []}
     results["settings"] = {"rounds": arguments.rounds, "seconds": arguments.seconds}
-    status, start = 0, time.monotonic()
-    # However the session ends, its servers end with it.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="exemplar-serving-") as folder:
-        session = Session(arguments, results, Path(folder))
-        try:
-            session.measure()
-            results["complete"] = True
-        except KeyboardInterrupt:
-            print("\nInterrupted: reporting what was measured.", file=sys.stderr)
-            status = 130
-        except Exception as error:  # A server that fails may do so in many ways; what was measured is kept.
-            kind = "" if isinstance(error, (ServerError, WorkerError)) else f"{type(error).__name__}: "
-            print(f"\n{kind}{error}", file=sys.stderr)
-            status = 1
-        finally:
-            session.close()
-    results["minutes"] = (time.monotonic() - start) / 60
+
+    def measure() -> None:
+        with tempfile.TemporaryDirectory(prefix="exemplar-serving-") as folder:
+            session = Session(arguments, results, Path(folder))
+            try:
+                session.measure()
+            finally:
+                session.close()
+        results["complete"] = True
+
+    status = ending.status_of(measure)
     return _write(results, arguments) or status
 
 
@@ -191,17 +176,12 @@ class Session:
 
 
 def _write(results: dict, arguments: argparse.Namespace) -> int:
-    is_published = arguments.summary and results.get("complete")
-    if arguments.summary and not is_published:
-        print(f"Nothing is written to {arguments.summary}: the session did not come to its end.", file=sys.stderr)
-    try:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "serving.json").write_text(json.dumps(results, indent=1))
-        report.write(results, RESULTS / "serving.md")
-        if is_published:
-            report.write(results, arguments.summary)
-    except OSError as error:
-        print(f"The report could not be written: {error}", file=sys.stderr)
-        return 1
-    print((RESULTS / "serving.md").read_text())
-    return 0
+    def write(file: Path) -> None:
+        report.write(results, file)
+
+    status = ending.write(
+        results, "serving.json", arguments.summary, lambda folder: write(folder / "serving.md"), write
+    )
+    if status == 0:
+        print((ending.RESULTS / "serving.md").read_text())
+    return status

@@ -1,5 +1,6 @@
-"""The real server, where there is one: EXEMPLAR_BINARY names the built `exemplar`."""
+"""A server in the same process, and the real one, where there is one: EXEMPLAR_BINARY names the built `exemplar`."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -9,10 +10,25 @@ import threading
 import numpy as np
 import pytest
 from exemplar_client import Client
+from fake_server import FakeServer
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 START_TIMEOUT = 60
 SEED = 21
+
+
+@pytest.fixture
+def server():
+    """A server made up for the tests."""
+    with FakeServer() as server:
+        yield server
+
+
+@pytest.fixture
+def client(server):
+    """A client of `server`."""
+    with Client(port=server.port, timeout=10) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
@@ -24,10 +40,10 @@ def binary():
     return binary
 
 
-@pytest.fixture(scope="session")
-def real_server(binary):
-    """Host and port of a running `exemplar serve`."""
-    command = [binary, "serve", "--models", str(REPOSITORY / "models"), "--port", "0"]
+@contextlib.contextmanager
+def serving(binary, *options):
+    """Host and port of `exemplar serve` with these options, which has to end well."""
+    command = [binary, "serve", "--models", str(REPOSITORY / "models"), "--port", "0", *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     # A server that neither listens nor ends would otherwise hold up the tests for ever.
     watchdog = threading.Timer(START_TIMEOUT, process.kill)
@@ -62,18 +78,24 @@ def real_server(binary):
     assert status == 0, f"SIGTERM should end the server with status 0, not {status}:\n{''.join(log)}"
 
 
+@pytest.fixture(scope="session")
+def real_server(binary):
+    """Host and port of a running `exemplar serve`."""
+    with serving(binary) as address:
+        yield address
+
+
 @pytest.fixture
-def client(real_server):
+def real_client(real_server):
     """A client of the real server."""
-    host, port = real_server
-    with Client(host, port, timeout=60) as client:
+    with Client(*real_server, timeout=60) as client:
         yield client
 
 
 @pytest.fixture
-def patches(client):
-    """Noise in the model's patch size, uint8 [n, H, W, C]."""
-    shape = client.model()["patch_shape"]
+def patches(real_client):
+    """Noise in the real model's patch size, uint8 [n, H, W, C]."""
+    shape = real_client.model()["patch_shape"]
 
     def make(count):
         return np.random.default_rng(SEED).integers(0, 256, (count, *shape), dtype=np.uint8)
@@ -82,9 +104,9 @@ def patches(client):
 
 
 @pytest.fixture
-def contexts(client):
+def contexts(real_client):
     """Patches with surroundings that hold every draw: smooth noise, uint8 [n, H, W, C]."""
-    height, width, channels = client.model()["patch_shape"]
+    height, width, channels = real_client.model()["patch_shape"]
 
     def make(count):
         random = np.random.default_rng(SEED)
@@ -92,6 +114,12 @@ def contexts(client):
         return coarse.repeat(8, axis=1).repeat(8, axis=2)[:, : height * 37 // 16, : width * 37 // 16].astype(np.uint8)
 
     return make
+
+
+def is_settled(client):
+    """Whether a client waits for no reply, keeps none, and has none to come that nobody wants."""
+    requests = client._requests
+    return not (requests._awaited or requests._replies or requests._unwanted)
 
 
 def assert_close(found, expected, tolerance=1e-4):

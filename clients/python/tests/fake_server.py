@@ -12,6 +12,12 @@ import numpy as np
 PATCH_SHAPE = (4, 4, 3)
 DIMENSION = 5
 LABEL_BYTES = 40
+SEED = 20
+
+
+def patches(count: int, shape=PATCH_SHAPE) -> np.ndarray:
+    """Noise, uint8 [count, *shape]."""
+    return np.random.default_rng(SEED).integers(0, 256, (count, *shape), dtype=np.uint8)
 
 
 def embedding(patch: bytes, dtype: str = "u8") -> np.ndarray:
@@ -20,6 +26,11 @@ def embedding(patch: bytes, dtype: str = "u8") -> np.ndarray:
     pixels = pixels if dtype == "u8" else pixels * 255
     weights = np.arange(1, pixels.size + 1)
     return np.array([np.sum(pixels * weights**power) for power in np.linspace(-1, 1, DIMENSION)], dtype=np.float32)
+
+
+def expected(array: np.ndarray, growth=1.0) -> np.ndarray:
+    """The embeddings of patches, grown by a transformation."""
+    return np.stack([embedding(patch.tobytes()) for patch in array]) * np.float32(growth)
 
 
 class FakeServer:

@@ -6,30 +6,9 @@ import socket
 import fake_server
 import numpy as np
 import pytest
+from conftest import is_settled
 from exemplar_client import Client, ConnectionFailed, ExemplarError, ProtocolError
-from fake_server import DIMENSION, PATCH_SHAPE, FakeServer, failure, result
-
-SEED = 20
-
-
-def patches(count: int) -> np.ndarray:
-    return np.random.default_rng(SEED).integers(0, 256, (count, *PATCH_SHAPE), dtype=np.uint8)
-
-
-def expected(array: np.ndarray) -> np.ndarray:
-    return np.stack([fake_server.embedding(patch.tobytes()) for patch in array])
-
-
-@pytest.fixture
-def server():
-    with FakeServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server):
-    with Client(port=server.port, timeout=10) as client:
-        yield client
+from fake_server import DIMENSION, PATCH_SHAPE, FakeServer, expected, failure, patches, result
 
 
 def test_embeds_patches_in_order(client):
@@ -93,8 +72,8 @@ def test_replies_larger_than_the_socket_buffers_do_not_stall():
         return result(request, {"text": "x" * 3_000_000, "sent": len(request["params"]["text"])})
 
     with FakeServer(answer) as server, Client(port=server.port, timeout=10) as client:
-        ids = [client._send("echo", {"text": "y" * 3_000_000}) for _ in range(8)]
-        assert [client._receive(request)["sent"] for request in ids] == [3_000_000] * 8
+        ids = [client._requests.send("echo", {"text": "y" * 3_000_000}) for _ in range(8)]
+        assert [client._requests.receive(request)["sent"] for request in ids] == [3_000_000] * 8
 
 
 def test_an_overloaded_server_is_asked_again_for_the_parts_it_refused():
@@ -120,14 +99,14 @@ def test_a_server_that_stays_overloaded_is_not_asked_for_ever(timeout, deadline_
         return failure(request, -32000, "The queue is full.", retry_after_ms=1)
 
     with FakeServer(answer) as server, Client(port=server.port, timeout=10) as client:
-        client._timeout = timeout  # Of the patience alone, so that a slow machine does not fail the test.
+        client._requests.timeout = timeout  # Of the patience alone, so that a slow machine does not fail the test.
         with pytest.raises(ExemplarError) as caught:
             client.embed(patches(1), deadline_ms=deadline_ms)
         assert caught.value.code == -32000 and caught.value.data == {"retry_after_ms": 1}
         assert len(server.requests) > 1
         with pytest.raises(ExemplarError):
             client.call("embed", patches=["AAAA"])
-        assert client._replies == {} and not client._awaited
+        assert is_settled(client)
 
 
 def test_the_other_methods(client):
@@ -164,7 +143,7 @@ def test_an_error_in_one_part_leaves_the_connection_usable():
             client.embed(patches(2000))
         array = patches(3)
         np.testing.assert_array_equal(client.embed(array), expected(array))
-        assert not client._replies and not client._awaited
+        assert is_settled(client)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +235,7 @@ def test_replies_to_nobody_are_passed_over():
 
     with FakeServer(answer) as server, Client(port=server.port, timeout=10) as client:
         assert client.call("anything") == "mine"
-        assert not client._replies
+        assert is_settled(client)
 
 
 def test_lines_that_are_too_long_fail_no_later_call():
@@ -271,7 +250,7 @@ def test_lines_that_are_too_long_fail_no_later_call():
                 client.embed(patches(2000))
             assert caught.value.code == -32007
             assert client.live() == client.live() == {"status": "ok"}
-        assert not client._unwanted and not client._replies and not client._awaited
+        assert is_settled(client)
 
 
 def test_a_refusal_that_ends_the_connection_is_raised():
@@ -294,4 +273,4 @@ def test_a_client_that_is_closed_says_so(server):
     client.close()
     with pytest.raises(ConnectionFailed, match="closed"):
         client.live()
-    assert not client._awaited
+    assert is_settled(client)

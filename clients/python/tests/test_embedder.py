@@ -7,23 +7,13 @@ import subprocess
 import sys
 import textwrap
 
-import fake_server
 import numpy as np
 import pytest
 from conftest import REPOSITORY
 from exemplar_client import ConnectionFailed
-from fake_server import DIMENSION, PATCH_SHAPE, FakeServer
+from fake_server import DIMENSION, FakeServer, expected, patches
 
 EXAMPLE = REPOSITORY / "clients" / "python" / "examples" / "linear_probe.py"
-SEED = 24
-
-
-def patches(count: int, shape=PATCH_SHAPE) -> np.ndarray:
-    return np.random.default_rng(SEED).integers(0, 256, (count, *shape), dtype=np.uint8)
-
-
-def expected(array: np.ndarray) -> np.ndarray:
-    return np.stack([fake_server.embedding(patch.tobytes()) for patch in array])
 
 
 @pytest.fixture
@@ -33,12 +23,6 @@ def embedder():
     from exemplar_client import ExemplarEmbedder
 
     return ExemplarEmbedder
-
-
-@pytest.fixture
-def server():
-    with FakeServer() as server:
-        yield server
 
 
 def test_images_and_flattened_ones_are_embedded(embedder, server):

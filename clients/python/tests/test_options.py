@@ -5,30 +5,9 @@ import math
 import fake_server
 import numpy as np
 import pytest
+from conftest import is_settled
 from exemplar_client import Class, Client, ExemplarError, ProtocolError
-from fake_server import DIMENSION, LABEL_BYTES, PATCH_SHAPE, FakeServer, failure, result
-
-SEED = 22
-
-
-def patches(count: int, shape=PATCH_SHAPE) -> np.ndarray:
-    return np.random.default_rng(SEED).integers(0, 256, (count, *shape), dtype=np.uint8)
-
-
-def expected(array: np.ndarray, growth=1.0) -> np.ndarray:
-    return np.stack([fake_server.embedding(patch.tobytes()) for patch in array]) * np.float32(growth)
-
-
-@pytest.fixture
-def server():
-    with FakeServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server):
-    with Client(port=server.port, timeout=10) as client:
-        yield client
+from fake_server import DIMENSION, LABEL_BYTES, PATCH_SHAPE, FakeServer, expected, failure, patches, result
 
 
 def sent(server) -> list[dict]:
@@ -181,7 +160,7 @@ def test_images_that_are_too_much_together_go_out_apart():
     files = [patch.tobytes() for patch in patches(60)]
     with FakeServer(answer) as server, Client(port=server.port, timeout=10) as client:
         np.testing.assert_array_equal(client.embed(files, images=True), expected(patches(60)))
-        assert not client._awaited and not client._replies
+        assert is_settled(client)
 
 
 def test_an_image_that_is_none_is_named_by_its_place_among_all():

@@ -4,78 +4,92 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, assert_close
+from conftest import REPOSITORY, SEED, assert_close, serving
 from exemplar_client import Client, ExemplarError
 from local_embedding import write_png
 from test_model_format import read_safetensors
 
 
-def test_embeddings_have_the_shape_of_the_model(client, patches):
-    vectors = client.embed(patches(3))
-    assert vectors.shape == (3, client.model()["dim"]) and vectors.dtype == np.float32
+def test_embeddings_have_the_shape_of_the_model(real_client, patches):
+    vectors = real_client.embed(patches(3))
+    assert vectors.shape == (3, real_client.model()["dim"]) and vectors.dtype == np.float32
     assert np.isfinite(vectors).all()
     assert len({vector.tobytes() for vector in vectors}) == 3
 
 
-def test_the_answer_does_not_depend_on_the_batch(client, patches):
+def test_the_answer_does_not_depend_on_the_batch(real_client, patches):
     array = patches(9)
-    together = client.embed(array)
-    np.testing.assert_array_equal(together, np.concatenate([client.embed(patch) for patch in array]))
-    np.testing.assert_array_equal(together[::-1], client.embed(array[::-1]))
+    together = real_client.embed(array)
+    np.testing.assert_array_equal(together, np.concatenate([real_client.embed(patch) for patch in array]))
+    np.testing.assert_array_equal(together[::-1], real_client.embed(array[::-1]))
 
 
-def test_a_patch_that_follows_at_once_has_the_same_bits(client, patches):
-    """The second answer of a client that waits for nothing may be computed by several threads together.
+@pytest.mark.parametrize("longest", ["0", "10"])
+def test_single_patches_have_the_bits_of_a_batch_whoever_computes_them(binary, longest):
+    """With 0 the workers compute each, with 10 s the thread that read it, and with it the workers that are awake."""
+    with serving(binary, "--brief-batch", longest) as address, Client(*address, timeout=60) as client:
+        for model in client.models()["models"]:
+            array = np.random.default_rng(SEED).integers(0, 256, (8, *model["patch_shape"]), dtype=np.uint8)
+            together = client.embed(array, model=model["name"])
+            for _ in range(5):
+                alone = np.concatenate([client.embed(patch, model=model["name"]) for patch in array])
+                assert np.array_equal(alone.view(np.uint32), together.view(np.uint32)), model["name"]
 
-    Whether it is depends on how soon this client asks again; the bits of a crew are `CrewTests`' matter for certain.
-    """
-    array = patches(8)
-    for model in client.models()["models"]:
-        together = client.embed(array, model=model["name"])
-        for _ in range(5):
-            alone = [client.embed(array[row : row + 1], model=model["name"])[0] for row in range(8)]
-            assert np.array_equal(np.stack(alone).view(np.uint32), together.view(np.uint32)), model["name"]
 
-
-def test_floats_agree_with_bytes(client, patches):
+def test_floats_agree_with_bytes(real_client, patches):
     array = patches(4)
-    difference = client.embed(array) - client.embed(array / 255)
-    assert np.sqrt(np.mean(difference**2)) <= 1e-5 * np.sqrt(np.mean(client.embed(array) ** 2))
+    difference = real_client.embed(array) - real_client.embed(array / 255)
+    assert np.sqrt(np.mean(difference**2)) <= 1e-5 * np.sqrt(np.mean(real_client.embed(array) ** 2))
 
 
-def test_large_inputs_are_split(client, patches):
+def test_large_inputs_are_split(real_client, patches):
     array = patches(1500)
-    vectors = client.embed(array)
+    vectors = real_client.embed(array)
     assert len(vectors) == 1500
-    np.testing.assert_array_equal(vectors[-3:], client.embed(array[-3:]))
+    np.testing.assert_array_equal(vectors[-3:], real_client.embed(array[-3:]))
 
 
-def test_layers_and_normalization(client, patches):
-    model = client.model()
+def test_layers_and_normalization(real_client, patches):
+    model = real_client.model()
     array = patches(2)
-    vectors = client.embed(array, layers=[model["embedding"]])
-    np.testing.assert_array_equal(vectors, client.embed(array))
-    wide = client.embed(array, layers="all")
+    vectors = real_client.embed(array, layers=[model["embedding"]])
+    np.testing.assert_array_equal(vectors, real_client.embed(array))
+    wide = real_client.embed(array, layers="all")
     assert wide.shape[1] > vectors.shape[1]
-    lengths = np.linalg.norm(client.embed(array, normalize="l2"), axis=1)
+    lengths = np.linalg.norm(real_client.embed(array, normalize="l2"), axis=1)
     np.testing.assert_allclose(lengths, 1, rtol=1e-5)
 
 
-def test_numbers_and_base64_say_the_same(client, patches):
+def test_numbers_and_base64_say_the_same(real_client, patches):
     import base64
 
     array = patches(2)
     texts = [base64.b64encode(patch).decode() for patch in array]
-    result = client.call("embed", patches=texts, encoding="float")
-    np.testing.assert_array_equal(np.array(result["embeddings"], np.float32), client.embed(array))
+    result = real_client.call("embed", patches=texts, encoding="float")
+    np.testing.assert_array_equal(np.array(result["embeddings"], np.float32), real_client.embed(array))
 
 
-def test_the_other_methods(client):
-    assert client.live() == client.ready() == {"status": "ok"}
-    models = client.models()
+def test_the_other_methods(real_client):
+    assert real_client.live() == real_client.ready() == {"status": "ok"}
+    models = real_client.models()
     assert models["default"] in [model["name"] for model in models["models"]]
-    assert client.model(models["default"]) == client.model()
-    assert client.stats()
+    assert real_client.model(models["default"]) == real_client.model()
+
+
+def test_counters_rise_by_what_was_asked(binary):
+    with serving(binary) as address, Client(*address, timeout=60) as client:
+        array = np.zeros((3, *client.model()["patch_shape"]), np.uint8)
+        before = client.stats()
+        client.embed(array)
+        client.embed(array, average=2)
+        with pytest.raises(ExemplarError):
+            client.call("nonsense")
+        after = client.stats()
+        assert after["requests"]["embed"] == before["requests"].get("embed", 0) + 2
+        assert after["requests"]["stats"] == before["requests"]["stats"] + 1
+        assert after["patches"] == before["patches"] + 3 + 3 * 2
+        assert after["errors"] == {**before["errors"], "-32601": 1}
+        assert after["bytes"]["received"] > before["bytes"]["received"] + 2 * array.nbytes
 
 
 @pytest.mark.parametrize(
@@ -90,24 +104,24 @@ def test_the_other_methods(client):
         ("nonsense", {}, -32601, None),
     ],
 )
-def test_errors(client, method, params, code, parameter):
+def test_errors(real_client, method, params, code, parameter):
     with pytest.raises(ExemplarError) as caught:
-        client.call(method, **params)
+        real_client.call(method, **params)
     assert caught.value.code == code
     assert parameter is None or caught.value.data["param"] == parameter
-    assert client.live() == {"status": "ok"}
+    assert real_client.live() == {"status": "ok"}
 
 
-def test_bytes_of_another_shape_are_refused(client, patches):
+def test_bytes_of_another_shape_are_refused(real_client, patches):
     array = patches(1)
     with pytest.raises(ExemplarError) as caught:
-        client.embed(array.reshape(1, array.shape[1] // 2, array.shape[2] * 2, -1))
+        real_client.embed(array.reshape(1, array.shape[1] // 2, array.shape[2] * 2, -1))
     assert caught.value.code == -32602 and caught.value.data["param"] == "shape"
 
 
-def test_an_unknown_layer(client, patches):
+def test_an_unknown_layer(real_client, patches):
     with pytest.raises(ExemplarError) as caught:
-        client.embed(patches(1), layers=["nonesuch"])
+        real_client.embed(patches(1), layers=["nonesuch"])
     assert caught.value.code == -32003
 
 
@@ -124,11 +138,11 @@ def quadrants(maps, pool):
 
 
 @pytest.mark.parametrize("pool", ["quadrant", "max", "mean"])
-def test_pooled_features(client, patches, pool):
-    array, model = patches(3), client.model()
+def test_pooled_features(real_client, patches, pool):
+    array, model = patches(3), real_client.model()
     [layer] = [layer for layer in model["layers"] if layer["name"] == "conv1"]
-    maps = client.embed(array, layers="conv1").reshape(3, *layer["shape"])
-    found, expected = client.embed(array, layers="conv1", pool=pool), quadrants(maps, pool)
+    maps = real_client.embed(array, layers="conv1").reshape(3, *layer["shape"])
+    found, expected = real_client.embed(array, layers="conv1", pool=pool), quadrants(maps, pool)
     # The model's own scale of the layer is one factor for all of its features.
     scale = (found * expected).sum() / (expected**2).sum() if pool == "quadrant" else 1
     assert scale > 0
@@ -136,60 +150,60 @@ def test_pooled_features(client, patches, pool):
     pooled = {"quadrant": 4}.get(pool, 1)
     weighted = [layer for layer in model["layers"] if "pool" not in layer["type"] and layer["name"] != "head"]
     channels = [layer["shape"][0] for layer in weighted]
-    assert client.embed(array, layers="all", pool=pool).shape == (3, pooled * sum(channels))
+    assert real_client.embed(array, layers="all", pool=pool).shape == (3, pooled * sum(channels))
 
 
 @pytest.mark.parametrize("model", ["small", "medium"])
-def test_every_layer_of_a_trained_model_weighs_the_same(client, model):
+def test_every_layer_of_a_trained_model_weighs_the_same(real_client, model):
     contexts = read_safetensors(REPOSITORY / "models" / model / "exemplars.safetensors")["patches"]
     exemplars = np.ascontiguousarray(contexts[:, 21:53, 21:53])
-    layers = [layer["name"] for layer in client.model(model)["layers"] if layer["type"] != "max_pool"]
-    for layer in layers[: layers.index(client.model(model)["embedding"]) + 1]:
-        features = client.embed(exemplars, layers=layer, pool="quadrant", model=model).astype(np.float64)
+    layers = [layer["name"] for layer in real_client.model(model)["layers"] if layer["type"] != "max_pool"]
+    for layer in layers[: layers.index(real_client.model(model)["embedding"]) + 1]:
+        features = real_client.embed(exemplars, layers=layer, pool="quadrant", model=model).astype(np.float64)
         # Scaled by all exemplars of the training; these are a part.
         assert np.sqrt((features**2).sum(axis=1).mean()) == pytest.approx(1, rel=0.05), layer
 
 
-def test_larger_images_run_fully_convolutionally(client, contexts):
+def test_larger_images_run_fully_convolutionally(real_client, contexts):
     array = contexts(2)
-    vectors = client.embed(array, pool="max")
-    height, width, _ = client.model()["patch_shape"]
-    assert vectors.shape == (2, client.model()["dim"])
+    vectors = real_client.embed(array, pool="max")
+    height, width, _ = real_client.model()["patch_shape"]
+    assert vectors.shape == (2, real_client.model()["dim"])
     with pytest.raises(ExemplarError) as caught:
-        client.embed(array)
+        real_client.embed(array)
     assert caught.value.code == -32602
     with pytest.raises(ExemplarError) as caught:
-        client.embed(array[:, : height - 1, :width], pool="max")
+        real_client.embed(array[:, : height - 1, :width], pool="max")
     assert caught.value.code == -32602
 
 
-def test_classes_are_the_softmax_of_the_head(client, patches):
+def test_classes_are_the_softmax_of_the_head(real_client, patches):
     array = patches(3)
-    logits = client.embed(array, layers="head").astype(float)
+    logits = real_client.embed(array, layers="head").astype(float)
     logarithms = logits - logits.max(axis=1, keepdims=True)
     logarithms -= np.log(np.exp(logarithms).sum(axis=1, keepdims=True))
-    found = client.classify(array, top=3)
+    found = real_client.classify(array, top=3)
     for row, expected in zip(found, logarithms):
         assert [each.index for each in row] == np.argsort(-expected)[:3].tolist()
         for each in row:
             assert each.log_probability == pytest.approx(expected[each.index], abs=1e-3)
             assert each.probability == pytest.approx(np.exp(each.log_probability), rel=1e-4)
-    assert [len(row) for row in client.classify(array, average=4, seed=1)] == [5] * 3
+    assert [len(row) for row in real_client.classify(array, average=4, seed=1)] == [5] * 3
 
 
-def test_images_are_decoded(client, patches, tmp_path):
+def test_images_are_decoded(real_client, patches, tmp_path):
     array = patches(2)
     files = [write_png(tmp_path / f"{index}.png", patch) for index, patch in enumerate(array)]
-    found = client.embed([files[0], files[1].read_bytes()], images=True)
-    np.testing.assert_array_equal(found, client.embed(array))
+    found = real_client.embed([files[0], files[1].read_bytes()], images=True)
+    np.testing.assert_array_equal(found, real_client.embed(array))
     with pytest.raises(ExemplarError) as caught:
-        client.embed([files[0].read_bytes()[:60]], images=True)
+        real_client.embed([files[0].read_bytes()[:60]], images=True)
     assert caught.value.code == -32006
 
 
-def test_many_clients_get_their_own_answers(real_server, client, patches):
+def test_many_clients_get_their_own_answers(real_server, real_client, patches):
     array = patches(32)
-    expected = client.embed(array)
+    expected = real_client.embed(array)
     wrong = []
 
     def ask(start):
@@ -206,10 +220,10 @@ def test_many_clients_get_their_own_answers(real_server, client, patches):
     assert not wrong
 
 
-def test_many_entries_that_are_far_too_short(client):
+def test_many_entries_that_are_far_too_short(real_client):
     with pytest.raises(ExemplarError) as caught:
-        client.call(
+        real_client.call(
             "embed", patches=["\\/"] * 4096, shape=[1024, 1024, 3], dtype="f32", transform={"mode": "sample"}
         )
     assert caught.value.code == -32602
-    assert client.live() == {"status": "ok"}
+    assert real_client.live() == {"status": "ok"}

@@ -20,14 +20,12 @@ class ExemplarEmbedder(TransformerMixin, BaseEstimator):
 
         make_pipeline(ExemplarEmbedder(port=7350, pool="quadrant", layers="all"), LinearSVC())
 
-    Each call connects anew, so that it can be copied, pickled and used in several processes and threads at once.
+    Each call connects anew, so that it can be copied, pickled and used in several processes and threads at once. Which
+    server it asks is said as for `Client`, and what for as for `Client.embed`.
 
-    Args:
-        host, port, unix, token, timeout: the server, as for `Client`.
-        model, layers, pool, normalize, average, seed, tolerance, steps, border: what to compute, as for `Client.embed`.
-            ``seed`` is 0 and not drawn, so that training and test patches meet the same draws.
-        input_shape: (H, W, C) of the patches; those of the model when None. Larger ones are patches with their
-            surroundings, for use with ``average``.
+    :param seed: 0 and not drawn, so that training and test patches meet the same draws.
+    :param input_shape: (H, W, C) of the patches; those of the model when None. Larger ones are patches with their
+        surroundings, for use with ``average``.
     """
 
     def __init__(
@@ -74,14 +72,9 @@ class ExemplarEmbedder(TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> np.ndarray:
         """Embeds patches.
 
-        Args:
-            X: [n, H, W, C], or [n, H·W·C] with each pixel's channels together; uint8, or floats in [0, 1].
-
-        Returns:
-            float32 [n, D].
-
-        Raises:
-            ValueError: the patches have another size than the model's (or ``input_shape``). Nothing is resized.
+        :param X: [n, H, W, C], or [n, H·W·C] with each pixel's channels together; uint8, or floats in [0, 1].
+        :returns: float32 [n, D].
+        :raises ValueError: the patches have another size than the model's (or ``input_shape``). Nothing is resized.
         """
         with self._client() as client:
             # Options that only transformations have go out with one.

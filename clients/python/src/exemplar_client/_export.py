@@ -33,27 +33,24 @@ def export(
 ) -> Path:
     """Writes config.json, model.safetensors, golden.safetensors and, where there is none, a README.md to fill in.
 
-    Args:
-        state_dict: ``<layer>.weight`` and ``<layer>.bias`` of every convolution [out, in, kernel height, kernel width]
-            and linear layer [out, in], and nothing else: NumPy arrays or PyTorch tensors.
-        layers: the network, in order, as in config.json.
-        folder: where to; made if need be. Files of these names are written over, but for README.md.
-        name: what the model is served as.
-        input_shape: (H, W, C) of a patch.
-        preprocessing: ``scale``, ``mean`` and ``std``: a pixel p of channel c enters as (p · scale − mean[c]) / std[c].
-        embedding: the layer whose output is the embedding.
-        head: the linear layer after it that tells exemplars apart, if there is one.
-        transformations: the ranges of T_α, if the server shall draw from them.
-        feature_scales: a factor for the pooled features of each layer.
-        golden_patches: uint8 [n, H, W, C], inputs of the self-test; three of noise when None. Photographs are better.
-        dtype: the type that a layer's weights are stored in, by layer: "F32" (default), "F16" or "BF16".
-
-    Returns:
-        the folder.
-
-    Raises:
-        ValueError: weights, layers and shapes do not fit together; the message names what does not. Whatever else
-            config.json must be is checked by ``exemplar model --model FOLDER``, which also runs the self-test.
+    :param state_dict: ``<layer>.weight`` and ``<layer>.bias`` of every convolution [out, in, kernel height, kernel
+        width] and linear layer [out, in], and nothing else: NumPy arrays or PyTorch tensors.
+    :param layers: the network, in order, as in config.json.
+    :param folder: where to; made if need be. Files of these names are written over, but for README.md.
+    :param name: what the model is served as.
+    :param input_shape: (H, W, C) of a patch.
+    :param preprocessing: ``scale``, ``mean`` and ``std``: a pixel p of channel c enters as
+        (p · scale − mean[c]) / std[c].
+    :param embedding: the layer whose output is the embedding.
+    :param head: the linear layer after it that tells exemplars apart, if there is one.
+    :param transformations: the ranges of T_α, if the server shall draw from them.
+    :param feature_scales: a factor for the pooled features of each layer.
+    :param golden_patches: uint8 [n, H, W, C], inputs of the self-test; three of noise when None. Photographs are
+        better.
+    :param dtype: the type that a layer's weights are stored in, by layer: "F32" (default), "F16" or "BF16".
+    :returns: the folder.
+    :raises ValueError: weights, layers and shapes do not fit together; the message names what does not. Whatever else
+        config.json must be is checked by ``exemplar model --model FOLDER``, which also runs the self-test.
     """
     height, width, channels = (int(side) for side in input_shape)
     layers = [dict(layer) for layer in layers]

@@ -45,9 +45,8 @@ class Inputs:
 def pixels(patches: np.ndarray) -> Inputs:
     """Patches: uint8 or floats in [0, 1], [n, H, W, C], or [H, W, C] for one.
 
-    Raises:
-        ValueError: it has another shape, or is empty.
-        TypeError: its elements are neither uint8 nor floats.
+    :raises ValueError: it has another shape, or is empty.
+    :raises TypeError: its elements are neither uint8 nor floats.
     """
     array = np.asarray(patches)
     if array.ndim == 3:
@@ -68,10 +67,9 @@ def pixels(patches: np.ndarray) -> Inputs:
 def images(files: Any) -> Inputs:
     """PNG, JPEG or WebP files: their bytes or their paths, one or a list of them.
 
-    Raises:
-        ValueError: there is none.
-        TypeError: an entry is neither bytes nor a path.
-        OSError: a file cannot be read.
+    :raises ValueError: there is none.
+    :raises TypeError: an entry is neither bytes nor a path.
+    :raises OSError: a file cannot be read.
     """
     entries = [files] if isinstance(files, (bytes, bytearray, memoryview, str, os.PathLike)) else list(files)
     if not entries:

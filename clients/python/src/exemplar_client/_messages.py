@@ -13,8 +13,8 @@ from ._errors import ExemplarError, ProtocolError
 def line(message: dict[str, Any]) -> bytes:
     """A message as a line. NumPy's numbers and arrays are taken for what they hold.
 
-    Raises:
-        TypeError: a parameter has no form in JSON; ValueError for an infinity or NaN.
+    :raises TypeError: a parameter has no form in JSON.
+    :raises ValueError: a parameter is an infinity or NaN.
     """
     def plain(value: Any) -> Any:
         if isinstance(value, (np.generic, np.ndarray)):
@@ -27,8 +27,7 @@ def line(message: dict[str, Any]) -> bytes:
 def reply(text: bytes, server: str) -> dict[str, Any]:
     """The reply in a line, with either a ``result`` or an ``error``.
 
-    Raises:
-        ProtocolError: the line holds none; ``server`` is who sent it.
+    :raises ProtocolError: the line holds none; ``server`` is who sent it.
     """
     try:
         found = json.loads(text)

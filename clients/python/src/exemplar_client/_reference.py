@@ -21,13 +21,10 @@ def outputs(
 ) -> dict[str, np.ndarray]:
     """Every layer's output after its activation: float64 [n, C, H, W], or [n, features] of linear layers.
 
-    Args:
-        layers: as in config.json.
-        weights: ``<name>.weight`` and ``<name>.bias``, float64.
-        x: [n, C, H, W] after the preprocessing.
-
-    Raises:
-        ValueError: a layer does not fit its weights or what comes in; the message names it.
+    :param layers: as in config.json.
+    :param weights: ``<name>.weight`` and ``<name>.bias``, float64.
+    :param x: [n, C, H, W] after the preprocessing.
+    :raises ValueError: a layer does not fit its weights or what comes in; the message names it.
     """
     result = {}
     for layer in layers:

@@ -19,15 +19,15 @@ Result = TypeVar("Result")
 class Embeddings:
     """Embeddings and how they came about.
 
-    Attributes:
-        embeddings: float32 [n, D].
-        model: the model that answered.
-        layers: the layers concatenated, in this order.
-        seed: of the draws; None without draws. The same seed gives the same bits again.
-        samples: int64 [n], how many draws or parameters each was averaged over; None without a transformation.
-        standard_error: float64 [n], √(tr Σ̂ / (K·D)) over the K draws, NaN where K = 1; None without a transformation.
-        standard_errors: float32 [n, D], that of each dimension, NaN where K = 1; None where it was not asked for.
-            Both are those of the mean before ``normalize``.
+    :ivar embeddings: float32 [n, D].
+    :ivar model: the model that answered.
+    :ivar layers: the layers concatenated, in this order.
+    :ivar seed: of the draws; None without draws. The same seed gives the same bits again.
+    :ivar samples: int64 [n], how many draws or parameters each was averaged over; None without a transformation.
+    :ivar standard_error: float64 [n], √(tr Σ̂ / (K·D)) over the K draws, NaN where K = 1; None without a
+        transformation.
+    :ivar standard_errors: float32 [n, D], that of each dimension, NaN where K = 1; None where it was not asked for.
+        Both are those of the mean before ``normalize``.
     """
 
     embeddings: np.ndarray

@@ -17,8 +17,7 @@ def encode(values: np.ndarray, dtype: str) -> np.ndarray:
     """Values as little-endian ``dtype``, rounded to float32 first, then to the nearest, ties to even; BF16 as the upper
     halves of float32.
 
-    Raises:
-        ValueError: a value is not finite, or too large for it.
+    :raises ValueError: a value is not finite, or too large for it.
     """
     if dtype == "U8":
         return np.ascontiguousarray(values, np.uint8)

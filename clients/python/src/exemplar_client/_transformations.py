@@ -14,20 +14,24 @@ def specification(
     average: int | None = None,
     sample: int | None = None,
     parameters: Sequence[dict] | None = None,
-    **options: Any,
+    *,
+    seed: int | None = None,
+    tolerance: float | None = None,
+    steps: Sequence[str] | None = None,
+    border: str | None = None,
+    standard_errors: bool = False,
 ) -> dict[str, Any] | None:
     """The value of ``transform``, or None where no transformation is asked for.
 
-    Args:
-        average: the mean over so many draws.
-        sample: one draw, by its number.
-        parameters: explicit transformation parameters in place of draws.
-        options: ``seed``, ``tolerance``, ``steps``, ``border``, ``standard_errors``; None and False are left out.
-
-    Raises:
-        ValueError: the arguments contradict each other.
+    :param average: the mean over so many draws.
+    :param sample: one draw, by its number.
+    :param parameters: explicit transformation parameters in place of draws.
+    :raises ValueError: the arguments contradict each other.
     """
-    given = {name: value for name, value in options.items() if value is not None and value is not False}
+    options = {"seed": seed, "tolerance": tolerance, "steps": steps, "border": border}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if standard_errors:
+        given["standard_errors"] = True
     ways = {"average": average, "sample": sample, "parameters": parameters}
     chosen = [name for name, value in ways.items() if value is not None]
     if len(chosen) > 1:
