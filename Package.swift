@@ -79,7 +79,7 @@ let package = Package(
             name: "Batching", dependencies: ["CPlatform"],
             // Generic over the job and the clock: optimised for the server's own, or each call looks types up.
             swiftSettings: rules + [.unsafeFlags(["-cross-module-optimization"], .when(configuration: .release))]),
-        .target(name: "JSONRPC", swiftSettings: rules),
+        .target(name: "JSONRPC", dependencies: ["Transformations"], swiftSettings: rules),
         .target(
             name: "ExemplarServer",
             dependencies: [
@@ -121,7 +121,8 @@ let package = Package(
         .testTarget(name: "ImagesTests", dependencies: ["TestSupport", "Images"], swiftSettings: rules),
         .testTarget(
             name: "BatchingTests", dependencies: ["TestSupport", "Batching", "Platform"], swiftSettings: rules),
-        .testTarget(name: "JSONRPCTests", dependencies: ["TestSupport", "JSONRPC"], swiftSettings: rules),
+        .testTarget(
+            name: "JSONRPCTests", dependencies: ["TestSupport", "JSONRPC", "Transformations"], swiftSettings: rules),
         .testTarget(
             name: "ExemplarServerTests",
             dependencies: [

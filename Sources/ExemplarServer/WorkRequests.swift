@@ -7,7 +7,7 @@ extension RequestHandler {
         of request: EmbedRequest, _ served: ServedModel, _ address: ReplyAddress, _ arrival: ContinuousClock.Instant
     ) throws(ResponseError) -> Outcome {
         var selection = try selection(request.layers, served.model)
-        selection.pooling = Pooling(rawValue: request.pool.rawValue) ?? .none
+        selection.pooling = Pooling(request.pool)
         let draws = try request.transform.map { options throws(ResponseError) in
             try Draws(options, of: served.model, limit: configuration.queue)
         }
@@ -335,5 +335,17 @@ extension RequestHandler {
             parameter,
             "This is the work of \(units) patches, counting draws and the areas of larger images, more than the queue "
                 + "ever holds, \(configuration.queue): split the request, or raise the server's --queue.")
+    }
+}
+
+extension Pooling {
+    fileprivate init(_ pool: EmbedRequest.Pool) {
+        self =
+            switch pool {
+            case .none: .none
+            case .quadrant: .quadrant
+            case .max: .max
+            case .mean: .mean
+            }
     }
 }

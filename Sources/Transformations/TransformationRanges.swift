@@ -55,6 +55,15 @@ public struct TransformationRanges: Sendable, Equatable {
         self.hue = hue
         self.border = border
     }
+
+    /// The steps that these ranges can draw: colour steps need ranges of their own.
+    public var steps: TransformationSteps {
+        var steps = TransformationSteps.geometry
+        if contrast != nil { steps.insert(.contrast) }
+        if color != nil { steps.insert(.color) }
+        if hue != nil { steps.insert(.hue) }
+        return steps
+    }
 }
 
 /// What lies beyond the pixels that were sent.
