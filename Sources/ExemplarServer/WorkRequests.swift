@@ -12,7 +12,7 @@ extension RequestHandler {
             try Draws(options, of: served.model, limit: configuration.queue)
         }
         let dimension = served.model.dimension(of: selection)
-        let rowBytes = EmbeddingResult.byteCount(count: 1, dimension: dimension, encoding: request.encoding)
+        let rowBytes = EmbeddingResult.rowByteCount(dimension: dimension, encoding: request.encoding)
         let names = served.model.names(of: selection).reduce(0) { $0 + ByteBuffer.byteCount(ofJSONString: $1) + 1 }
         return try outcome(
             Work(
