@@ -34,6 +34,9 @@ struct ExecutionPlan: Sendable {
         case maxPool(kernel: Extent, stride: Extent, padding: Extent)
         /// A linear layer that sees its input's whole map: one product for each image.
         case linear(DirectProduct, Parameters)
+
+        /// Whether this step can do the pooling that follows it on its way.
+        var canPool: Bool { if case .winograd(let convolution, _) = self { convolution.canPool } else { false } }
     }
 
     /// A direct convolution, or a linear layer over a map larger than the patch's: one row of register tiles for each

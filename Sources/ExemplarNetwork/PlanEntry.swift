@@ -77,7 +77,7 @@ extension Network {
             if convolution.isNarrow { entry.tileRows = 2 }
             return (entry: entry, cost: costs.winograd(layer, shape))
         case .maxPool:
-            if index > 0, case .winograd(let convolution, _) = plan.steps[index - 1], convolution.canPool {
+            if index > 0, plan.steps[index - 1].canPool {
                 entry.algorithm = "fused max-pool"
                 return (entry: entry, cost: 0)
             }
