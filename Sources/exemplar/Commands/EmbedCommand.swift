@@ -53,7 +53,7 @@ private func runEmbed(_ arguments: ParsedArguments) throws(CommandError) -> Int3
     let normalization = try arguments.choice("normalize", of: Normalization.self)
     let output = arguments.value("output")
     let format =
-        try arguments.choice("format", of: Format.self) ?? (output?.hasSuffix(".npy") == true ? .npy : .json)
+        try arguments.optionalChoice("format", of: Format.self) ?? (output?.hasSuffix(".npy") == true ? .npy : .json)
     guard format == .json || output != nil || !isTerminal else {
         throw .usage("--format npy is binary: give -o FILE, or send standard output to a file")
     }

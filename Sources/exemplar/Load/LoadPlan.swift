@@ -31,7 +31,7 @@ struct LoadPlan {
     init() {}
 
     init(_ arguments: ParsedArguments) throws(CommandError) {
-        let spacing = try arguments.choice("arrivals", of: ArrivalSchedule.Spacing.self) ?? .exponential
+        let spacing = try arguments.choice("arrivals", of: ArrivalSchedule.Spacing.self)
         if let text = arguments.value("rate") {
             guard let rate = Double(text), Self.rates.contains(rate) else {
                 throw .usage(
@@ -41,20 +41,20 @@ struct LoadPlan {
         } else if arguments.isGiven("arrivals") {
             throw .usage("--arrivals is for an open loop: give --rate, too")
         }
-        connections = try arguments.integer("connections", in: 1...1000) ?? connections
+        connections = try arguments.integer("connections", in: 1...1000)
         var depth = 1
         // An open loop should wait for nothing but the server.
         if case .open = loop { depth = 256 }
-        pipeline = try arguments.integer("pipeline", in: 1...1024) ?? depth
-        patches = try arguments.integer("patches", in: 1...4096) ?? patches
-        samples = try arguments.integer("samples", in: 1...65_536)
-        duration = try arguments.seconds("duration") ?? duration
+        pipeline = try arguments.optionalInteger("pipeline", in: 1...1024) ?? depth
+        patches = try arguments.integer("patches", in: 1...4096)
+        samples = try arguments.optionalInteger("samples", in: 1...65_536)
+        duration = try arguments.seconds("duration")
         guard duration > .zero else { throw .usage("--duration is 0; there is nothing to measure in no time") }
-        warmUp = try arguments.seconds("warm-up") ?? warmUp
-        timeout = .seconds(try arguments.integer("timeout", in: 1...86_400) ?? 30)
-        encoding = try arguments.choice("encoding", of: Encoding.self)?.rawValue ?? encoding
+        warmUp = try arguments.seconds("warm-up")
+        timeout = .seconds(try arguments.integer("timeout", in: 1...86_400))
+        encoding = try arguments.choice("encoding", of: Encoding.self).rawValue
         layers = try LayerChoice(arguments.value("layers"))
-        seed = UInt64(try arguments.integer("seed", in: 0...Int(1) << 53 - 1) ?? 0)
+        seed = UInt64(try arguments.integer("seed", in: 0...Int(1) << 53 - 1))
     }
 
     private enum Encoding: String, CaseIterable {
