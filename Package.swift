@@ -88,7 +88,7 @@ let package = Package(
                 "Tensors", "Transformations",
             ],
             swiftSettings: rules),
-        .target(name: "ExemplarClient", dependencies: ["JSONRPC"], swiftSettings: rules),
+        .target(name: "ExemplarClient", dependencies: ["CPlatform", "Platform", "JSONRPC"], swiftSettings: rules),
         .executableTarget(
             name: "exemplar",
             dependencies: [
