@@ -65,6 +65,7 @@ struct RequestHandler {
             }
             return models
         }
+        let arrival = Arrival(address: address, time: arrival)
         do throws(ResponseError) {
             switch request {
             case .live: return .result(Self.ok)
@@ -80,11 +81,11 @@ struct RequestHandler {
             case .model(let name): return .written(try find(name, in: requireModels()).description)
             case .models: return .written(try requireModels().description)
             case .embed(let request):
-                return try outcome(of: request, find(request.model, in: requireModels()), address, arrival)
+                return try embedTask(request, find(request.model, in: requireModels()), arrival)
             case .classify(let request):
-                return try outcome(of: request, find(request.model, in: requireModels()), address, arrival)
+                return try classifyTask(request, find(request.model, in: requireModels()), arrival)
             case .transform(let request):
-                return try outcome(of: request, find(request.model, in: requireModels()), address, arrival)
+                return try transformTask(request, find(request.model, in: requireModels()), arrival)
             }
         } catch {
             return .failure(error)
