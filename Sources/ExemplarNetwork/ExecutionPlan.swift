@@ -251,22 +251,6 @@ struct ExecutionPlan: Sendable {
     var scratchStride: Int { MapLayout.padded(scratchCount) }
 }
 
-/// A layer with the shapes that flow in and out of it.
-struct PlannedLayer: Sendable {
-    let configuration: LayerConfiguration
-    /// Rows and columns of the input that one output sees: for a linear layer, the patch's whole map.
-    let window: Extent
-    let input: FeatureShape
-    let output: FeatureShape
-
-    /// Whether this is max-pooling of whole 2×2 blocks, which the layer before can do on its way.
-    var halves: Bool {
-        guard case .maxPool(let kernel, let stride, let padding, _) = configuration.kind else { return false }
-        return kernel == Extent(2, 2) && stride == Extent(2, 2) && padding == Extent(0, 0)
-            && output.height == input.height / 2 && output.width == input.width / 2
-    }
-}
-
 extension LayerConfiguration.Kind {
     /// The zeros that this layer wants around its input. Pooling clips its windows instead.
     var border: Extent {
