@@ -1,5 +1,6 @@
 import ExemplarClient
 import ExemplarNetwork
+import JSONRPC
 
 extension Command {
     static let load = Command(
@@ -34,7 +35,7 @@ extension Command {
                 "warm-up", "SECONDS", default: standard.warmUp.inSeconds,
                 help: "How long to load the server before measuring"),
             Option(
-                "encoding", "NAME", default: standard.encoding,
+                "encoding", "NAME", default: standard.encoding.rawValue,
                 help: "How vectors come back: base64 or float"),
             Option(
                 "layers", "NAMES",

@@ -1,3 +1,5 @@
+import JSONRPC
+
 /// What `exemplar load` is to do.
 struct LoadPlan {
     /// What decides when the next request is sent.
@@ -21,8 +23,8 @@ struct LoadPlan {
     var warmUp = Duration.seconds(2)
     /// How long the last replies may take.
     var timeout = Duration.seconds(30)
-    var encoding = "base64"
-    var layers = LayerChoice.embedding
+    var encoding = EmbedRequest.Encoding.base64
+    var layers = EmbedRequest.Layers.embedding
     var seed: UInt64 = 0
 
     /// Requests a second: a schedule's times are far from where `Duration` overflows.
@@ -52,13 +54,8 @@ struct LoadPlan {
         guard duration > .zero else { throw .usage("--duration is 0; there is nothing to measure in no time") }
         warmUp = try arguments.seconds("warm-up")
         timeout = .seconds(try arguments.integer("timeout", in: 1...86_400))
-        encoding = try arguments.choice("encoding", of: Encoding.self).rawValue
-        layers = try LayerChoice(arguments.value("layers"))
+        encoding = try arguments.choice("encoding", of: EmbedRequest.Encoding.self)
+        layers = try EmbedRequest.Layers(arguments.value("layers"))
         seed = UInt64(try arguments.integer("seed", in: 0...Int(1) << 53 - 1))
-    }
-
-    private enum Encoding: String, CaseIterable {
-        case base64
-        case float
     }
 }
