@@ -60,7 +60,7 @@ public struct LineFramer {
         buffer.append(contentsOf: bytes)
     }
 
-    /// The next line or named error, or nil when more bytes are needed.
+    /// The next line, `.tooLong` in place of one that passed the limit, or nil when more bytes are needed.
     public mutating func nextLine() -> Frame? {
         while true {
             releaseSpent()
