@@ -1,12 +1,7 @@
 import CPlatform
+import Glibc
 package import JSONRPC
 import Platform
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
 
 /// A connected, non-blocking stream socket that is closed with its owner. Waiting is bounded by a timeout.
 package struct Socket: ~Copyable {

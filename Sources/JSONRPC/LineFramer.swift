@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// What `LineFramer` hands out: a line, or the news that one was too long.
 public enum Frame {
