@@ -43,6 +43,7 @@ let package = Package(
     name: "exemplar",
     products: [
         .executable(name: "exemplar", targets: ["exemplar"]),
+        .library(name: "ExemplarClient", targets: ["ExemplarClient", "JSONRPC"]),
         .library(name: "ExemplarNetwork", targets: ["ExemplarNetwork", "KernelInterface", "Platform"]),
     ] + (fuzzes ? [.library(name: "FuzzTargets", type: .static, targets: ["FuzzTargets"])] : []),
     targets: [
@@ -79,7 +80,7 @@ let package = Package(
             name: "Batching", dependencies: ["CPlatform"],
             // Generic over the job and the clock: optimised for the server's own, or each call looks types up.
             swiftSettings: rules + [.unsafeFlags(["-cross-module-optimization"], .when(configuration: .release))]),
-        .target(name: "JSONRPC", swiftSettings: rules),
+        .target(name: "JSONRPC", dependencies: ["Transformations"], swiftSettings: rules),
         .target(
             name: "ExemplarServer",
             dependencies: [
@@ -88,7 +89,7 @@ let package = Package(
                 "Tensors", "Transformations",
             ],
             swiftSettings: rules),
-        .target(name: "ExemplarClient", dependencies: ["JSONRPC"], swiftSettings: rules),
+        .target(name: "ExemplarClient", dependencies: ["CPlatform", "Platform", "JSONRPC"], swiftSettings: rules),
         .executableTarget(
             name: "exemplar",
             dependencies: [
@@ -121,7 +122,8 @@ let package = Package(
         .testTarget(name: "ImagesTests", dependencies: ["TestSupport", "Images"], swiftSettings: rules),
         .testTarget(
             name: "BatchingTests", dependencies: ["TestSupport", "Batching", "Platform"], swiftSettings: rules),
-        .testTarget(name: "JSONRPCTests", dependencies: ["TestSupport", "JSONRPC"], swiftSettings: rules),
+        .testTarget(
+            name: "JSONRPCTests", dependencies: ["TestSupport", "JSONRPC", "Transformations"], swiftSettings: rules),
         .testTarget(
             name: "ExemplarServerTests",
             dependencies: [

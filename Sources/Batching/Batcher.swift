@@ -16,10 +16,10 @@ where Instant.Duration == Duration {
     public let limits: BatchingLimits
     private let state: Monitor<State>
     private let now: @Sendable () -> Instant
-    private let glance: Glance
+    private let snapshot: Snapshot
 
     /// Figures as they were when the lock was last held.
-    private final class Glance: Sendable {
+    private final class Snapshot: Sendable {
         let queued = Atomic<Int>(0)
         let batchable = Atomic<Int>(0)
         /// Nanoseconds from `epoch`.
@@ -44,7 +44,7 @@ where Instant.Duration == Duration {
     public init(limits: BatchingLimits, now: @escaping @Sendable () -> Instant) {
         self.limits = limits
         self.now = now
-        glance = Glance(epoch: now())
+        snapshot = Snapshot(epoch: now())
         state = Monitor(State(machine: StateMachine(limits: limits)))
     }
 
@@ -52,21 +52,21 @@ where Instant.Duration == Duration {
     private func change<Result>(_ body: (inout State) -> (Result, waking: Int)) -> Result {
         state.withLockWaking { state in
             let result = body(&state)
-            glance.take(from: state.machine)
+            snapshot.take(from: state.machine)
             return result
         }
     }
 
     /// Patches that wait.
-    public var queuedPatchCount: Int { glance.queued.load(ordering: .acquiring) }
+    public var queuedPatchCount: Int { snapshot.queued.load(ordering: .acquiring) }
 
     /// Patches that can run with others and may begin.
-    public var batchablePatchCount: Int { glance.batchable.load(ordering: .acquiring) }
+    public var batchablePatchCount: Int { snapshot.batchable.load(ordering: .acquiring) }
 
     /// When `expire()` has something to do, or somewhat earlier.
     public var nextDeadline: Instant? {
-        let nanoseconds = glance.deadline.load(ordering: .acquiring)
-        return nanoseconds == .max ? nil : glance.epoch.advanced(by: .nanoseconds(nanoseconds))
+        let nanoseconds = snapshot.deadline.load(ordering: .acquiring)
+        return nanoseconds == .max ? nil : snapshot.epoch.advanced(by: .nanoseconds(nanoseconds))
     }
 
     /// In what time there should be room for so many patches, or patches of pieces; nil where there is now.
@@ -125,7 +125,7 @@ where Instant.Duration == Duration {
             if state.isStopped { return (nil, 0) }
             guard case .run(let batch, let wakeAnother) = state.machine.next(at: self.now(), reserve: reserve)
             else { return nil }
-            glance.take(from: state.machine)
+            snapshot.take(from: state.machine)
             return (batch, wakeAnother ? 1 : 0)
         }
     }
@@ -159,7 +159,7 @@ where Instant.Duration == Duration {
     /// Lets the jobs go whose deadline has passed.
     public func expire() -> [Job] {
         let now = now()
-        guard glance.deadline.load(ordering: .acquiring) <= glance.nanoseconds(to: now) else { return [] }
+        guard snapshot.deadline.load(ordering: .acquiring) <= snapshot.nanoseconds(to: now) else { return [] }
         let expired = change { ($0.machine.expire(at: now), 0) }
         retryWithout(expired)
         return expired

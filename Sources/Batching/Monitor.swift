@@ -1,10 +1,5 @@
 internal import CPlatform
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// State behind a lock, and threads that wait for its change (Hoare 1974, "Monitors").
 ///

@@ -147,11 +147,9 @@ struct TurnQueue<Key: BatchKey> {
         patchCounts[key] = left > 0 ? left : nil
     }
 
-    /// Takes the given jobs of a connection out, wherever they stand; returns how many patches went.
-    @discardableResult
-    mutating func remove(jobs: Set<UInt64>, of connection: ConnectionID) -> Int {
-        guard let own = lanes.removeValue(forKey: connection) else { return 0 }
-        let before = patchCount
+    /// Takes the given jobs of a connection out, wherever they stand.
+    mutating func remove(jobs: Set<UInt64>, of connection: ConnectionID) {
+        guard let own = lanes.removeValue(forKey: connection) else { return }
         var kept: [Lane] = []
         for lane in own {
             var portions: [Portion] = []
@@ -173,7 +171,6 @@ struct TurnQueue<Key: BatchKey> {
         } else {
             lanes[connection] = kept
         }
-        return before - patchCount
     }
 
     private mutating func take(

@@ -154,19 +154,24 @@ static inline void exemplar_report_crashes(void) {
     }
 }
 
-// Binds to the path of a Unix domain socket; -1 with errno, ENAMETOOLONG among them.
-static inline int exemplar_bind_unix(int socket, const char *path) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+// Fills in the address of a Unix domain socket; -1 with ENAMETOOLONG in errno where its path is too long.
+static inline int exemplar_unix_address(const char *path, struct sockaddr_un *address) {
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
     size_t length = strlen(path);
-    if (length >= sizeof address.sun_path) { errno = ENAMETOOLONG; return -1; }
-    memcpy(address.sun_path, path, length + 1);
+    if (length >= sizeof address->sun_path) { errno = ENAMETOOLONG; return -1; }
+    memcpy(address->sun_path, path, length + 1);
+    return 0;
+}
+
+// Both return -1 with errno.
+static inline int exemplar_bind_unix(int socket, const char *path) {
+    struct sockaddr_un address;
+    if (exemplar_unix_address(path, &address) != 0) return -1;
     return bind(socket, (struct sockaddr *)&address, sizeof address);
 }
 static inline int exemplar_connect_unix(int socket, const char *path) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    size_t length = strlen(path);
-    if (length >= sizeof address.sun_path) { errno = ENAMETOOLONG; return -1; }
-    memcpy(address.sun_path, path, length + 1);
+    struct sockaddr_un address;
+    if (exemplar_unix_address(path, &address) != 0) return -1;
     return connect(socket, (struct sockaddr *)&address, sizeof address);
 }
 

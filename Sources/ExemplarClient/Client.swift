@@ -145,7 +145,7 @@ public final class Client {
     /// Patches whose embeddings are together so short that the replies in flight are no longer than one may be.
     private func patchesPerReply(_ dimension: Int, _ options: [JSONValue.Member]) -> Int {
         let isText = options.contains { $0.key == "encoding" && $0.value == "float" }
-        let row = EmbeddingResult.byteCount(count: 1, dimension: dimension, encoding: isText ? .float : .base64)
+        let row = EmbeddingResult.rowByteCount(dimension: dimension, encoding: isText ? .float : .base64)
         let transform = options.first { $0.key == "transform" }?.value
         // Which are as long once more.
         let rows = transform?["standard_errors"] == true ? 2 : 1
@@ -236,9 +236,6 @@ extension Client {
     public func model(_ name: String? = nil) throws(ClientError) -> JSONValue {
         try call("model", name.map { [.init("model", .string($0))] } ?? [])
     }
-
-    /// What every model is.
-    public func models() throws(ClientError) -> JSONValue { try call("models") }
 
     /// Whether the server can take work; its reason comes as an error.
     public func ready() throws(ClientError) { _ = try call("ready") }

@@ -1,10 +1,7 @@
+import CPlatform
+import Glibc
 package import JSONRPC
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Platform
 
 /// A connected, non-blocking stream socket that is closed with its owner. Waiting is bounded by a timeout.
 package struct Socket: ~Copyable {
@@ -19,7 +16,11 @@ package struct Socket: ~Copyable {
         self.timeout = timeout
         switch address {
         case .tcp(let host, let port): descriptor = try Self.open(address, host, port, timeout)
-        case .unix(let path): descriptor = try Self.open(address, path, timeout)
+        case .unix(let path):
+            guard (1...107).contains(path.utf8.count) else {
+                throw .badAddress(address, reason: "the path of a socket has 1 to 107 bytes")
+            }
+            descriptor = try Self.open(address, AF_UNIX, timeout) { exemplar_connect_unix($0, path) }
         }
     }
 
@@ -34,7 +35,7 @@ package struct Socket: ~Copyable {
             } else if errno == EAGAIN || errno == EWOULDBLOCK {
                 return
             } else if errno != EINTR {
-                throw .disconnected(address, reason: Self.reason(errno))
+                throw .disconnected(address, reason: errorText())
             }
         }
     }
@@ -52,7 +53,7 @@ package struct Socket: ~Copyable {
             }
             if count == 0 { throw .disconnected(address, reason: "the server closed it") }
             if errno == EAGAIN || errno == EWOULDBLOCK { return 0 }
-            if errno != EINTR { throw .disconnected(address, reason: Self.reason(errno)) }
+            if errno != EINTR { throw .disconnected(address, reason: errorText()) }
         }
     }
 
@@ -74,7 +75,7 @@ package struct Socket: ~Copyable {
             let ready = poll(&entry, 1, CInt(clamping: milliseconds + (left > .zero ? 1 : 0)))
             if ready > 0 { return true }
             if ready == 0, ContinuousClock.now >= deadline { return false }
-            if ready < 0, errno != EINTR { throw .unreachable(address, reason: reason(errno)) }
+            if ready < 0, errno != EINTR { throw .unreachable(address, reason: errorText()) }
         }
     }
 
@@ -106,9 +107,9 @@ package struct Socket: ~Copyable {
         var failure = ClientError.noServer(address)
         for candidate in sequence(first: first, next: { $0.pointee.ai_next }) {
             do {
-                let descriptor = try open(
-                    address, candidate.pointee.ai_family, candidate.pointee.ai_addr, candidate.pointee.ai_addrlen,
-                    timeout)
+                let descriptor = try open(address, candidate.pointee.ai_family, timeout) {
+                    connect($0, candidate.pointee.ai_addr, candidate.pointee.ai_addrlen)
+                }
                 var enabled: CInt = 1
                 setsockopt(
                     descriptor, CInt(IPPROTO_TCP), TCP_NODELAY, &enabled, socklen_t(MemoryLayout<CInt>.size))
@@ -120,40 +121,15 @@ package struct Socket: ~Copyable {
         throw failure
     }
 
+    /// - Parameter connect: the system call; 0, or -1 with `errno`.
     private static func open(
-        _ address: ServerAddress, _ path: String, _ timeout: Duration
-    ) throws(ClientError) -> CInt {
-        var name = sockaddr_un()
-        name.sun_family = sa_family_t(AF_UNIX)
-        let bytes = Array(path.utf8)
-        let fits = withUnsafeMutableBytes(of: &name.sun_path) { room in
-            // One byte stays zero: the path ends there.
-            guard bytes.count < room.count else { return false }
-            room.copyBytes(from: bytes)
-            return true
-        }
-        guard fits, !bytes.isEmpty else {
-            throw .badAddress(address, reason: "the path of a socket has 1 to 107 bytes")
-        }
-        let result = withUnsafePointer(to: &name) { name in
-            name.withMemoryRebound(to: sockaddr.self, capacity: 1) { name in
-                Result { () throws(ClientError) in
-                    try open(address, AF_UNIX, name, socklen_t(MemoryLayout<sockaddr_un>.size), timeout)
-                }
-            }
-        }
-        return try result.get()
-    }
-
-    private static func open(
-        _ address: ServerAddress, _ family: CInt, _ name: UnsafePointer<sockaddr>?, _ length: socklen_t,
-        _ timeout: Duration
+        _ address: ServerAddress, _ family: CInt, _ timeout: Duration, _ connect: (CInt) -> CInt
     ) throws(ClientError) -> CInt {
         let kind = CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue)
         let descriptor = socket(family, kind, 0)
-        guard descriptor >= 0, let name else { throw .unreachable(address, reason: reason(errno)) }
+        guard descriptor >= 0 else { throw .unreachable(address, reason: errorText()) }
         do throws(ClientError) {
-            var code = connect(descriptor, name, length) == 0 ? 0 : errno
+            var code = connect(descriptor) == 0 ? 0 : errno
             if code == EINPROGRESS || code == EINTR {
                 guard try wait(descriptor, CShort(POLLOUT), timeout, address) else {
                     throw .timedOut(address, after: timeout)
@@ -164,15 +140,11 @@ package struct Socket: ~Copyable {
             switch code {
             case 0: return descriptor
             case ECONNREFUSED, ENOENT: throw .noServer(address)
-            default: throw .unreachable(address, reason: reason(code))
+            default: throw .unreachable(address, reason: errorText(code))
             }
         } catch {
             close(descriptor)
             throw error
         }
-    }
-
-    private static func reason(_ code: CInt) -> String {
-        strerror(code).map { String(cString: $0) } ?? "error \(code)"
     }
 }

@@ -26,6 +26,8 @@ struct ReductionBlocking: Sendable, Equatable {
     let segments: [Segment]
     /// Ranges of `segments`, each with its number of inputs.
     let blocks: [Block]
+    /// Inputs in the whole sum.
+    let count: Int
 
     struct Block: Sendable, Equatable {
         let segments: Range<Int>
@@ -46,9 +48,6 @@ struct ReductionBlocking: Sendable, Equatable {
                 start: blocks.first?.start ?? 0, count: blocks.reduce(0) { $0 + $1.count })
         }
     }
-
-    /// Inputs in the whole sum.
-    var count: Int { segments.reduce(0) { $0 + $1.length } }
 
     /// - Parameters:
     ///   - kernel: rows and columns of the window.
@@ -82,6 +81,7 @@ struct ReductionBlocking: Sendable, Equatable {
         let sums = Self.joined(segments.map { Block(segments: 0..<1, start: 0, count: $0.length) }, atMost: sum)
         for sum in sums { segments[sum.segments.upperBound - 1].endsSum = true }
         self.segments = segments
+        count = kernel.height * kernel.width * source.channels
         blocks = Self.joined(sums, atMost: limit)
     }
 

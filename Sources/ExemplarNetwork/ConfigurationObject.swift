@@ -102,6 +102,13 @@ struct ConfigurationObject {
         return bounds[0]...bounds[1]
     }
 
+    /// [lowest, highest], nil where it is absent.
+    mutating func optionalRange(_ key: String) throws(ModelError) -> ClosedRange<Double>? {
+        guard members[key] == nil else { return try range(key) }
+        known.append(key)
+        return nil
+    }
+
     mutating func array(_ key: String) throws(ModelError) -> [JSONValue] {
         guard case .array(let elements) = try required(key) else { throw ModelError("\(name(key)) must be an array") }
         return elements

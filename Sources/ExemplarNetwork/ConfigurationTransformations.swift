@@ -14,12 +14,7 @@ extension NetworkConfiguration {
         }
         let contrast = try contrast(object.optionalObject("contrast"))
         let color = try color(object.optionalObject("color"))
-        var hue: ClosedRange<Double>?
-        if let value = object.take("hue") {
-            let bounds = try ConfigurationObject.numbers(value, count: 2, path: "\(object.path).hue")
-            guard bounds[0] <= bounds[1] else { throw ModelError("\(object.path).hue must be [lowest, highest]") }
-            hue = bounds[0]...bounds[1]
-        }
+        let hue = try object.optionalRange("hue")
         guard channels == 3 || (contrast == nil && color == nil && hue == nil) else {
             throw ModelError("\(object.path): contrast, color and hue are for networks of 3 channels")
         }

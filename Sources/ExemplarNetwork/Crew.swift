@@ -76,6 +76,7 @@ public final class Crew: Sendable {
 
     private static let soon = Duration.microseconds(200)
 
+    /// Lets another thread be the caller. To be called by the one that `take` made it, once, with no work running.
     public func release() {
         slot.released = .now
         isTaken.store(false, ordering: .releasing)

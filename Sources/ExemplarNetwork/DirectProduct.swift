@@ -14,8 +14,6 @@ struct DirectProduct: Sendable {
     /// Floats that the packed weights take, and the bias.
     let weightCount: Int
     let biasCount: Int
-    /// Inputs that a sum runs over.
-    private let inputCount: Int
     /// Bytes of inputs that stay in the cache while every panel passes over them.
     private let chunkBytes: Int
 
@@ -38,10 +36,8 @@ struct DirectProduct: Sendable {
         self.reduction = reduction
         self.rectifies = rectifies
         let paddedChannels = MapLayout.padded(outChannels)
-        let inputs = reduction.count
-        inputCount = inputs
-        panels = Self.panels(outChannels: outChannels, tileVectors: tileVectors, weightsPerChannel: inputs)
-        weightCount = paddedChannels * inputs * weightType.byteCount / MemoryLayout<Float>.stride
+        panels = Self.panels(outChannels: outChannels, tileVectors: tileVectors, weightsPerChannel: reduction.count)
+        weightCount = paddedChannels * reduction.count * weightType.byteCount / MemoryLayout<Float>.stride
         biasCount = paddedChannels
     }
 
@@ -63,18 +59,19 @@ struct DirectProduct: Sendable {
     ///
     /// A linear layer's inputs are its map flattened in C, H, W, so they read like a convolution's.
     func pack(_ weights: StoredTensor, window: Int, into packed: UnsafeMutablePointer<Float>) {
+        // The type of `packed` chooses how weights are read: as float32, or as the bits of a 16-bit type.
         if weightType == .float32 {
-            pack(into: packed, zero: 0, window: window) { weights.read($0, into: $1) }
+            pack(into: packed, window: window) { weights.read($0, into: $1) }
         } else {
             packed.withMemoryRebound(to: UInt16.self, capacity: 2 * weightCount) { packed in
-                pack(into: packed, zero: 0, window: window) { weights.read($0, into: $1) }
+                pack(into: packed, window: window) { weights.read($0, into: $1) }
             }
         }
     }
 
     /// - Parameter read: reads some weights of the file.
-    private func pack<Weight: BitwiseCopyable>(
-        into packed: UnsafeMutablePointer<Weight>, zero: Weight, window: Int,
+    private func pack<Weight: BitwiseCopyable & Numeric>(
+        into packed: UnsafeMutablePointer<Weight>, window: Int,
         read: (Range<Int>, UnsafeMutablePointer<Weight>) -> Void
     ) {
         let inputs = reduction.count
@@ -92,7 +89,7 @@ struct DirectProduct: Sendable {
                         if channel < outChannels {
                             read(channel * inputs + start..<channel * inputs + start + count, line)
                         } else {
-                            line.update(repeating: zero, count: count)
+                            line.update(repeating: .zero, count: count)
                         }
                         for index in 0..<count { tile[index * width + lane] = line[index] }
                     }
@@ -179,7 +176,7 @@ struct DirectProduct: Sendable {
                         bias: isFirst ? bias + panel.channel : nil, output: row.output + panel.channel,
                         outputStep: row.outputStep, rows: row.count, vectors: panel.vectors,
                         rectifies: isLast && rectifies, panels: count,
-                        weightPanelStep: inputCount * width))
+                        weightPanelStep: reduction.count * width))
             }
         }
     }

@@ -159,10 +159,10 @@ public final class Embedder {
                 network.filling.fill(plan.layouts[0].view(buffer(0, of: image, in: group)), from: inputs[image])
             }
             own.meet()
-            run(0..<grouped, group, selection, dimension: dimension, own)
+            runSteps(0..<grouped, group, selection, dimension: dimension, own)
         }
         if isApart { part.meet() }
-        run(grouped..<last, Group(images: 0..<count), selection, dimension: dimension, part)
+        runSteps(grouped..<last, Group(images: 0..<count), selection, dimension: dimension, part)
     }
 
     /// Whether members of a crew are better off with whole images, of which some may have one fewer than others, than
@@ -175,20 +175,16 @@ public final class Embedder {
     }
 
     /// Runs some steps one after another over the same images.
-    private func run(
+    private func runSteps(
         _ steps: Range<Int>, _ group: Group, _ selection: LayerSelection, dimension: Int, _ part: CrewPart
     ) {
         var index = steps.lowerBound
         while index < steps.upperBound {
             // Pooling is done on the way unless somebody wants to see the map before it.
-            if case .winograd(let convolution, let parameters) = network.plan.steps[index] {
-                let pools =
-                    convolution.canPool && index + 1 < steps.upperBound && !selection.indices.contains(index)
-                run(convolution, parameters, index, pools: pools, group, part)
-                if pools { index += 1 }
-            } else {
-                run(index, group, part)
-            }
+            let pools =
+                network.plan.steps[index].canPool && index + 1 < steps.upperBound && !selection.indices.contains(index)
+            runStep(index, pools: pools, group, part)
+            if pools { index += 1 }
             part.meet()
             // The map stays as it is until the layer after the next, and all meet before that.
             if part.member == 0 { gather(index, selection, group, dimension: dimension, seat: part.seat) }
@@ -205,35 +201,10 @@ public final class Embedder {
         return slab.base + offset
     }
 
-    private func run(
-        _ convolution: WinogradConvolution, _ parameters: ExecutionPlan.Parameters, _ index: Int, pools: Bool,
-        _ group: Group, _ part: CrewPart
-    ) {
-        guard !isAbandoned.load(ordering: .relaxed) else { return }
-        let plan = network.plan
-        let target = index + (pools ? 2 : 1)
-        convolution.run(
-            network.kernels, weights: network.parameters.base + parameters.weights,
-            bias: network.parameters.base + parameters.bias, images: group.images.count,
-            scratch: slab.base + (memory.scratch + part.seat * plan.scratchStride), part: part,
-            pools: pools,
-            rows: plan.layouts[index + 1].height, columns: plan.layouts[index + 1].width
-        ) { image in
-            plan.layouts[index].view(buffer(index, of: group.images.lowerBound + image, in: group))
-        } target: { image in
-            plan.layouts[target].view(buffer(target, of: group.images.lowerBound + image, in: group))
-        } didBlock: {
-            goesOn(part)
-        }
-    }
-
-    /// Tells the observer that a member has got on, if it is the caller; false where the pass is to end.
-    private func goesOn(_ part: CrewPart) -> Bool {
-        if part.seat == 0, let observer, !observer.didAdvance() { isAbandoned.store(true, ordering: .relaxed) }
-        return !isAbandoned.load(ordering: .relaxed)
-    }
-
-    private func run(_ index: Int, _ group: Group, _ part: CrewPart) {
+    /// One member's part of a step.
+    ///
+    /// - Parameter pools: whether the pooling that follows is done on the way.
+    private func runStep(_ index: Int, pools: Bool, _ group: Group, _ part: CrewPart) {
         guard !isAbandoned.load(ordering: .relaxed) else { return }
         let plan = network.plan
         let images = group.images
@@ -241,7 +212,7 @@ public final class Embedder {
         let target = plan.layouts[index + 1]
         switch plan.steps[index] {
         case .winograd(let convolution, let parameters):
-            run(convolution, parameters, index, pools: false, group, part)
+            runConvolution(convolution, parameters, index, pools: pools, group, part)
         case .direct(let step):
             let rows = part.range(of: target.height)
             for image in images {
@@ -286,6 +257,32 @@ public final class Embedder {
                 bias: network.parameters.base + parameters.bias, part: part, rows: 1
             ) { _ in row }
         }
+    }
+
+    private func runConvolution(
+        _ convolution: WinogradConvolution, _ parameters: ExecutionPlan.Parameters, _ index: Int, pools: Bool,
+        _ group: Group, _ part: CrewPart
+    ) {
+        let plan = network.plan
+        let target = index + (pools ? 2 : 1)
+        convolution.run(
+            network.kernels, weights: network.parameters.base + parameters.weights,
+            bias: network.parameters.base + parameters.bias, images: group.images.count,
+            scratch: slab.base + (memory.scratch + part.seat * plan.scratchStride), part: part,
+            pools: pools, rows: plan.layouts[index + 1].height, columns: plan.layouts[index + 1].width
+        ) { image in
+            plan.layouts[index].view(buffer(index, of: group.images.lowerBound + image, in: group))
+        } target: { image in
+            plan.layouts[target].view(buffer(target, of: group.images.lowerBound + image, in: group))
+        } didBlock: {
+            goesOn(part)
+        }
+    }
+
+    /// Tells the observer that a member has got on, if it is the caller; false where the pass is to end.
+    private func goesOn(_ part: CrewPart) -> Bool {
+        if part.seat == 0, let observer, !observer.didAdvance() { isAbandoned.store(true, ordering: .relaxed) }
+        return !isAbandoned.load(ordering: .relaxed)
     }
 
     private func poison() {

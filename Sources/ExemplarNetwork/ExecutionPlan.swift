@@ -34,6 +34,9 @@ struct ExecutionPlan: Sendable {
         case maxPool(kernel: Extent, stride: Extent, padding: Extent)
         /// A linear layer that sees its input's whole map: one product for each image.
         case linear(DirectProduct, Parameters)
+
+        /// Whether this step can do the pooling that follows it on its way.
+        var canPool: Bool { if case .winograd(let convolution, _) = self { convolution.canPool } else { false } }
     }
 
     /// A direct convolution, or a linear layer over a map larger than the patch's: one row of register tiles for each
@@ -246,22 +249,6 @@ struct ExecutionPlan: Sendable {
 
     /// Floats from one member's scratch to the next.
     var scratchStride: Int { MapLayout.padded(scratchCount) }
-}
-
-/// A layer with the shapes that flow in and out of it.
-struct PlannedLayer: Sendable {
-    let configuration: LayerConfiguration
-    /// Rows and columns of the input that one output sees: for a linear layer, the patch's whole map.
-    let window: Extent
-    let input: FeatureShape
-    let output: FeatureShape
-
-    /// Whether this is max-pooling of whole 2×2 blocks, which the layer before can do on its way.
-    var halves: Bool {
-        guard case .maxPool(let kernel, let stride, let padding, _) = configuration.kind else { return false }
-        return kernel == Extent(2, 2) && stride == Extent(2, 2) && padding == Extent(0, 0)
-            && output.height == input.height / 2 && output.width == input.width / 2
-    }
 }
 
 extension LayerConfiguration.Kind {

@@ -33,30 +33,3 @@ public enum Pooling: String, CaseIterable, Sendable {
         }
     }
 }
-
-/// The pixels of one patch, H × W × C row-major, as they were sent. Any alignment.
-public struct PatchPixels {
-    /// How a pixel is written.
-    public enum Format: Sendable {
-        /// 0 … 255.
-        case uint8
-        /// Little-endian; v stands for the pixel 255·v. In [0, 1]: the caller has checked.
-        case float32
-
-        /// Bytes of one value.
-        public var byteCount: Int {
-            switch self {
-            case .uint8: 1
-            case .float32: 4
-            }
-        }
-    }
-
-    public var address: UnsafeRawPointer
-    public var format: Format
-
-    public init(address: UnsafeRawPointer, format: Format) {
-        self.address = address
-        self.format = format
-    }
-}

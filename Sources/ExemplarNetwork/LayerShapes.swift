@@ -8,6 +8,22 @@ struct FeatureShape: Sendable, Equatable {
     var count: Int { channels * height * width }
 }
 
+/// A layer with the shapes that flow in and out of it.
+struct PlannedLayer: Sendable {
+    let configuration: LayerConfiguration
+    /// Rows and columns of the input that one output sees: for a linear layer, the patch's whole map.
+    let window: Extent
+    let input: FeatureShape
+    let output: FeatureShape
+
+    /// Whether this is max-pooling of whole 2×2 blocks, which the layer before can do on its way.
+    var halves: Bool {
+        guard case .maxPool(let kernel, let stride, let padding, _) = configuration.kind else { return false }
+        return kernel == Extent(2, 2) && stride == Extent(2, 2) && padding == Extent(0, 0)
+            && output.height == input.height / 2 && output.width == input.width / 2
+    }
+}
+
 extension PlannedLayer {
     /// Floats of the weights of one layer, and of one map, at most: 4 GiB of either is beyond any network served here,
     /// and products of checked extents stay far from overflow.

@@ -3,49 +3,6 @@ import Safetensors
 public import Transformations
 import Tensors
 
-/// How a model is loaded.
-public struct ModelOptions: Sendable {
-    /// The instruction set to use; nil picks the widest that this CPU has.
-    public var instructionSet: InstructionSet?
-    /// Which convolution algorithms may be used.
-    public var accuracy: Accuracy
-    /// What the planner weighs its choices for.
-    public var optimize: Optimization
-
-    public init(
-        instructionSet: InstructionSet? = nil, accuracy: Accuracy = .standard, optimize: Optimization = .throughput
-    ) {
-        self.instructionSet = instructionSet
-        self.accuracy = accuracy
-        self.optimize = optimize
-    }
-}
-
-/// What a plan is made for. It tilts the choice of algorithms at load and nothing else: a loaded model gives the same
-/// bits to a patch alone and in a batch.
-public enum Optimization: String, CaseIterable, Sendable {
-    /// Batches: many patches share each reading of the weights.
-    case throughput
-    /// One patch at a time, for which every weight comes from memory.
-    case latency
-}
-
-/// How much rounding error an algorithm may add for speed. Arithmetic is float32 in each.
-public enum Accuracy: String, CaseIterable, Sendable {
-    case exact
-    case standard
-    case fast
-}
-
-/// What a model could not be loaded for: one sentence that names the file, the key or the tensor and says what to do.
-public struct ModelError: Error, Sendable, CustomStringConvertible {
-    public var description: String
-
-    public init(_ description: String) {
-        self.description = description
-    }
-}
-
 /// A loaded network: its configuration, packed weights and plan; immutable, shared by every thread.
 public final class Model: Sendable {
     public let configuration: NetworkConfiguration

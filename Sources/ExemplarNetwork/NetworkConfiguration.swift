@@ -24,8 +24,11 @@ public struct NetworkConfiguration: Sendable, Equatable {
 
     /// A patch's shape: rows, columns, channels; pixels are stored row-major H × W × C.
     public struct PatchShape: Sendable, Equatable {
+        /// Rows; of a patch 8 … 512.
         public var height: Int
+        /// Columns; of a patch 8 … 512.
         public var width: Int
+        /// Values of a pixel, 1 … 16: 1 of grey, 3 of RGB.
         public var channels: Int
         /// Rows, and columns, that a network may have.
         package static let sides = 8...512
@@ -94,8 +97,11 @@ public struct LayerConfiguration: Sendable, Equatable {
         case linear(outFeatures: Int, activation: Activation)
     }
 
+    /// What becomes of a sum x.
     public enum Activation: String, CaseIterable, Sendable {
+        /// x.
         case none
+        /// max(0, x).
         case relu
     }
 

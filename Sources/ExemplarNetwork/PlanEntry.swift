@@ -20,21 +20,6 @@ public struct PlanEntry: Sendable, Equatable {
     public var effectiveMultiplyAdds: Int
     /// The part of the time of a pass that the cost model expects here, 0 … 1.
     public var share: Double
-
-    public init(
-        layer: String, algorithm: String, tileRows: Int, tileVectors: Int, blocking: String, packedByteCount: Int,
-        multiplyAdds: Int, effectiveMultiplyAdds: Int, share: Double
-    ) {
-        self.layer = layer
-        self.algorithm = algorithm
-        self.tileRows = tileRows
-        self.tileVectors = tileVectors
-        self.blocking = blocking
-        self.packedByteCount = packedByteCount
-        self.multiplyAdds = multiplyAdds
-        self.effectiveMultiplyAdds = effectiveMultiplyAdds
-        self.share = share
-    }
 }
 
 extension Network {
@@ -92,7 +77,7 @@ extension Network {
             if convolution.isNarrow { entry.tileRows = 2 }
             return (entry: entry, cost: costs.winograd(layer, shape))
         case .maxPool:
-            if index > 0, case .winograd(let convolution, _) = plan.steps[index - 1], convolution.canPool {
+            if index > 0, plan.steps[index - 1].canPool {
                 entry.algorithm = "fused max-pool"
                 return (entry: entry, cost: 0)
             }

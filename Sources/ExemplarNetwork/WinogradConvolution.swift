@@ -170,6 +170,7 @@ struct WinogradConvolution: Sendable {
     ///   - scratch: `scratchCount` floats.
     ///   - part: whose part of the tiles and panels. It changes no result.
     ///   - pools: whether to write the following pooling layer's map in place of this one's.
+    ///   - rows, columns: of this layer's own map: tiles reach beyond it, and nothing is written there.
     ///   - source, target: an image's maps; the target is the pooled one where `pools`.
     ///   - didBlock: called after each block of tiles; whether to go on.
     func run(

@@ -36,7 +36,7 @@ extension Server {
                 guard candidates.isEmpty else { break accepting }
                 // Who has not shown the token makes way here, too, where that gives a descriptor of this process's; but
                 // not who came in this turn.
-                if code == EMFILE, let stranger = loop.oldestStranger(), stranger.id.rawValue <= lastBefore,
+                if code == EMFILE, let oldest = loop.oldestUnauthorized(), oldest.id.rawValue <= lastBefore,
                     loop.makeWay()
                 {
                     shared.statistics.update { $0.connectionsRefused += 1 }
@@ -53,23 +53,23 @@ extension Server {
         }
         guard !candidates.isEmpty else { return watchListeners() }
         // Who has left may not have been heard of yet.
-        question += 1
-        order(.hear(question))
+        lastPing += 1
+        order(.ping(lastPing))
         watchListeners()
     }
 
     private var hasPlace: Bool { shared.connectionCount < shared.configuration.maxConnections }
 
     /// Whether every loop has heard its clients since the candidates came; the server's own has in each turn.
-    var haveAllHeard: Bool { shared.loops.dropFirst().allSatisfy { $0.heard.current == question } }
+    var haveAllAnswered: Bool { shared.loops.dropFirst().allSatisfy { $0.answeredPing.current == lastPing } }
 
     /// Finds places for candidates, in a turn after that in which they came.
     func settleCandidates() {
-        guard let first = candidates.first, haveAllHeard else { return }
+        guard let first = candidates.first, haveAllAnswered else { return }
         while let candidate = candidates.first {
             if !hasPlace {
                 // Who came in this turn is to be heard before it makes way.
-                if let stranger = loop.oldestStranger(), stranger.id.rawValue >= first.id.rawValue { return }
+                if let oldest = loop.oldestUnauthorized(), oldest.id.rawValue >= first.id.rawValue { return }
                 shared.statistics.update { $0.connectionsRefused += 1 }
                 guard loop.makeWay() else {
                     loop.turnAway(candidate.descriptor, candidate.id)

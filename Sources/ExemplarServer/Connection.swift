@@ -188,7 +188,7 @@ final class Connection {
             case EINTR: continue
             case EAGAIN:
                 // Whoever takes nearly all of a long reply and then rests is not to hold all of its storage.
-                output.trim(keepingCapacityUpTo: ServerConfiguration.fairOutput)
+                output.trim(keepingCapacityUpTo: ServerConfiguration.fairShare)
                 return total
             default: return nil
             }

@@ -13,7 +13,7 @@ extension EventLoop {
             return
         }
         // Storage doubles as it grows. What comes to a connection that lingers is not kept.
-        let isLong = connection.lingersUntil == nil && connection.accountedInput > ServerConfiguration.fairOutput
+        let isLong = connection.lingersUntil == nil && connection.accountedInput > ServerConfiguration.fairShare
         let room: MemoryHoldings.LineRoom =
             isLong && event.ready.contains(.read)
             ? shared.memory.roomForLines(growth: connection.accountedInput) : .free
@@ -39,7 +39,7 @@ extension EventLoop {
         advance(connection)
         // What is left are lines that have not ended, or wait for their turn, or for other loops to make room.
         if connections[token] != nil, !connection.waitsForMemory,
-            connection.accountedInput > ServerConfiguration.fairOutput,
+            connection.accountedInput > ServerConfiguration.fairShare,
             shared.memory.roomForLines() == .none
         {
             makeRoom(for: connection)

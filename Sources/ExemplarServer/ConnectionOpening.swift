@@ -14,7 +14,7 @@ extension EventLoop {
         }
         shared.log.debug("a connection opened", connection.logged)
         connection.hasItsLoop = connection.isAuthorized
-        if !connection.isAuthorized { strangers.append(id.rawValue) }
+        if !connection.isAuthorized { unauthorized.append(id.rawValue) }
         shared.statistics.update {
             $0.connectionsOpened += 1
             $0.connections += 1
@@ -42,20 +42,20 @@ extension EventLoop {
     // MARK: Places
 
     /// Who has been connected for longest without the token.
-    func oldestStranger() -> Connection? {
-        let known = strangers.prefix { connections[$0]?.isAuthorized ?? true }
-        strangers.removeFirst(known.count)
-        return strangers.first.flatMap { connections[$0] }
+    func oldestUnauthorized() -> Connection? {
+        let known = unauthorized.prefix { connections[$0]?.isAuthorized ?? true }
+        unauthorized.removeFirst(known.count)
+        return unauthorized.first.flatMap { connections[$0] }
     }
 
     /// Closes the connection that has been there for longest without the token; false where there is none.
     func makeWay() -> Bool {
-        guard let stranger = oldestStranger() else { return false }
+        guard let oldest = oldestUnauthorized() else { return false }
         turnAway(
-            stranger, .tooManyConnections,
+            oldest, .tooManyConnections,
             "The server takes no more connections, and those that have not sent the token make way for new ones: "
                 + "connect again, and send the method auth at once.")
-        remove(stranger)
+        remove(oldest)
         return true
     }
 

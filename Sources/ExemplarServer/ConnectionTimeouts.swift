@@ -21,7 +21,7 @@ enum ConnectionTimeout: String, CaseIterable {
 extension EventLoop {
     /// Closes the connections whose client has stopped in the middle of something, or has not begun.
     func sweep(_ now: ContinuousClock.Instant) {
-        strangers.removeAll { connections[$0]?.isAuthorized ?? true }
+        unauthorized.removeAll { connections[$0]?.isAuthorized ?? true }
         for connection in connections.values {
             if let end = connection.lingersUntil, end <= now {
                 // Closed now, what the client has not taken yet would be lost with whatever it sends next.
@@ -61,7 +61,7 @@ extension EventLoop {
             setOwedLine(false, connection)
         }
         guard let limit = shared.configuration.authTimeout else { return }
-        for token in strangers {
+        for token in unauthorized {
             // Whoever has been told the end, after wrong tokens, is not told another.
             guard let connection = connections[token], connection.opened.duration(to: now) > limit,
                 !connection.isClosing, connection.lingersUntil == nil

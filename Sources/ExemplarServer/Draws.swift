@@ -55,9 +55,9 @@ final class Draws: Sendable {
                 "\(model.configuration.name) has no `transformations` in its config.json, so T_α is not defined.")
         }
         let isColor = model.configuration.input.channels == 3
-        border = TransformationBorder(rawValue: options.border.rawValue) ?? .reflect
+        border = options.border
         wantsStandardErrors = options.wantsStandardErrors
-        let steps = options.steps.map { TransformationSteps(rawValue: $0.rawValue) } ?? .all
+        let steps = options.steps ?? .all
         if !isColor, let named = options.steps, !named.isDisjoint(with: [.contrast, .color, .hue]) {
             throw ResponseError(
                 .notSupported,
@@ -78,22 +78,20 @@ final class Draws: Sendable {
             (self.source, self.seed, mode, count, self.tolerance) = (source, seed, "mean", samples, tolerance)
         case .parameters(let list):
             try Self.check(list.count, limit, "transform.parameters")
-            let transformations = list.map(Transformation.init)
-            if !isColor, transformations.contains(where: { $0.restricted(to: [.contrast, .color, .hue]) != .identity })
-            {
+            if !isColor, list.contains(where: { $0.restricted(to: [.contrast, .color, .hue]) != .identity }) {
                 throw ResponseError(
                     .notSupported,
                     "Contrast, color and hue are for networks of 3 channels, which \(model.configuration.name) is not: "
                         + "give factors of 1, powers of 1 and offsets of 0.")
             }
-            if isColor, sampler.ranges.contrast == nil, transformations.contains(where: { $0.contrast != [1, 1, 1] }) {
+            if isColor, sampler.ranges.contrast == nil, list.contains(where: { $0.contrast != [1, 1, 1] }) {
                 throw ResponseError(
                     .notSupported,
                     "\(model.configuration.name) has no components for the contrast in its config.json: give factors "
                         + "of 1."
                 )
             }
-            (source, seed, mode, count, tolerance) = (.given(transformations), nil, "parameters", list.count, nil)
+            (source, seed, mode, count, tolerance) = (.given(list), nil, "parameters", list.count, nil)
         }
     }
 
@@ -108,16 +106,6 @@ final class Draws: Sendable {
 }
 
 extension Transformation {
-    init(_ explicit: ExplicitTransformation) {
-        func pair(_ pair: ExplicitTransformation.SaturationValue) -> SaturationValue {
-            SaturationValue(saturation: pair.saturation, value: pair.value)
-        }
-        self.init(
-            translationX: explicit.translationX, translationY: explicit.translationY, scale: explicit.scale,
-            rotationDegrees: explicit.rotationDegrees, contrast: explicit.contrast, power: pair(explicit.power),
-            factor: pair(explicit.factor), offset: pair(explicit.offset), hue: explicit.hue)
-    }
-
     /// In the form that `transform.parameters` takes.
     var json: JSONValue {
         func pair(_ pair: SaturationValue) -> JSONValue { .array([.double(pair.saturation), .double(pair.value)]) }

@@ -21,9 +21,9 @@ final class EventLoop: @unchecked Sendable {
         case open(Int32, ConnectionID)
         /// One that another loop had.
         case adopt(Passage)
-        /// A question with a number: answered as soon as the loop has taken a turn with its connections that began
-        /// after it was asked.
-        case hear(Int)
+        /// To be answered by its number as soon as the loop has taken a turn with its connections that began after it
+        /// came.
+        case ping(Int)
         /// Other models serve.
         case refreshModels
         /// Other loops have lines for which there is no room.
@@ -45,12 +45,12 @@ final class EventLoop: @unchecked Sendable {
     var parser: RequestParser
     var serving = ServingModels.Copy()
     var connections: [UInt64: Connection] = [:]
-    /// The last question of the server's, and whether it came in this turn.
-    private var question = 0
-    private var isQuestionNew = false
+    /// The last ping of the server's, and whether it came in this turn.
+    private var lastPing = 0
+    private var isPingNew = false
     var lastBatch: UInt64 = 0
     /// Connections that had not shown the token when they were last looked through, the oldest first.
-    var strangers: [UInt64] = []
+    var unauthorized: [UInt64] = []
     /// Connections that have had their turn and have more lines.
     var backlog: [UInt64] = []
     var nextSweep: ContinuousClock.Instant?
@@ -121,9 +121,9 @@ final class EventLoop: @unchecked Sendable {
         switch order {
         case .open(let descriptor, let id): open(descriptor, id)
         case .adopt(let passage): adopt(passage)
-        case .hear(let number):
-            question = number
-            isQuestionNew = true
+        case .ping(let number):
+            lastPing = number
+            isPingNew = true
         case .refreshModels: serving.refresh(from: shared.models)
         case .releaseStorage: for connection in connections.values { releaseStorage(connection) }
         case .drain: drain()
@@ -160,15 +160,15 @@ final class EventLoop: @unchecked Sendable {
 
     private func takeOrPass(_ delivery: Delivery) { take(shared.outbox.post([delivery], keepingThoseFor: index)) }
 
-    /// Whether the server has asked something; the next turn is not waited for then.
-    var owesAnswer: Bool { figures.heard.current != question }
+    /// Whether a ping waits for its answer; the next turn is not waited for then.
+    var owesAnswer: Bool { figures.answeredPing.current != lastPing }
 
-    /// Lets the server know what it has asked, and what a drain waits for.
+    /// Answers a ping, and lets the server know what a drain waits for.
     private func tellFigures() {
-        if isQuestionNew {
-            isQuestionNew = false
+        if isPingNew {
+            isPingNew = false
         } else if owesAnswer {
-            figures.heard.set(question)
+            figures.answeredPing.set(lastPing)
             if index > 0 { shared.wakeServer() }
         }
         guard isDraining else { return }

@@ -6,8 +6,8 @@ final class LoopFigures: Sendable {
     let connections = SharedCount()
     /// Connections with a line that waits, or has waited, for memory.
     let owedLines = SharedCount()
-    /// The last of the server's questions (`EventLoop.Order.hear`) that the loop has answered.
-    let heard = SharedCount()
+    /// The last of the server's pings (`EventLoop.Order.ping`) that the loop has answered.
+    let answeredPing = SharedCount()
     /// While draining: connections that are owed something, and those that have replies to take; of the first -1 as
     /// long as the loop has not looked.
     let busy = SharedCount(-1)

@@ -8,7 +8,7 @@ import ExemplarNetwork
 /// Models, requests and passes are taken before they are allocated; lines and waiting replies are counted as they grow,
 /// and no more of them are taken in, or written, where they have no room: beyond it by what each event loop was at when
 /// it looked, one turn's bytes of a line or one reply of its own, and by what each connection may always have of a
-/// line, `ServerConfiguration.fairOutput`. While models are loaded beside those that serve, the others' parts shrink:
+/// line, `ServerConfiguration.fairShare`. While models are loaded beside those that serve, the others' parts shrink:
 /// what they hold already stays, and what is new must fit into both its part and the whole.
 final class MemoryBudget: Sendable {
     private let chosen: Int?

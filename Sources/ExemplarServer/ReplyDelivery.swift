@@ -34,7 +34,7 @@ extension EventLoop {
     private func fairOutput(_ holdings: MemoryHoldings) -> Int {
         let share = holdings.capacities.requests / 2 / max(1, shared.connectionCount)
         // As much as a connection keeps anyway: `stats` is answered in the middle of a reload, too.
-        return min(ServerConfiguration.fairOutput, max(ServerConfiguration.keptOutput, share))
+        return min(ServerConfiguration.fairShare, max(ServerConfiguration.keptOutput, share))
     }
 
     func append(_ reply: ByteBuffer, _ address: ReplyAddress, _ connection: Connection) {

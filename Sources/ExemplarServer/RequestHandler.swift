@@ -45,6 +45,27 @@ struct RequestHandler {
         of request: Request, models: ModelSet?, isDraining: Bool, readiness: () -> Readiness, isAuthorized: Bool,
         address: ReplyAddress, arrival: ContinuousClock.Instant, statistics: () -> ByteBuffer
     ) -> Outcome {
+        /// What is only for those who have shown the token.
+        func requireToken() throws(ResponseError) {
+            guard isAuthorized else {
+                throw ResponseError(
+                    .unauthorized, "This server asks for a token: send the method auth with it first.")
+            }
+        }
+        /// What there is only as long as the server has models and takes work.
+        func requireModels() throws(ResponseError) -> ModelSet {
+            try requireToken()
+            if isDraining {
+                throw ResponseError(.draining, "The server is shutting down; ask another, or again when it is back.")
+            }
+            guard let models else {
+                throw ResponseError(
+                    .notReady, "The models are being loaded; ask again in a moment.",
+                    data: [.init("reason", "loading")])
+            }
+            return models
+        }
+        let arrival = Arrival(address: address, time: arrival)
         do throws(ResponseError) {
             switch request {
             case .live: return .result(Self.ok)
@@ -54,31 +75,17 @@ struct RequestHandler {
             case .auth(let token):
                 guard matches(token) else { throw ResponseError(.unauthorized, "The token is wrong.") }
                 return .authorized
-            default: break
-            }
-            guard isAuthorized else {
-                throw ResponseError(
-                    .unauthorized, "This server asks for a token: send the method auth with it first.")
-            }
-            if case .stats = request { return .written(statistics()) }
-            if isDraining {
-                throw ResponseError(.draining, "The server is shutting down; ask another, or again when it is back.")
-            }
-            guard let models else {
-                throw ResponseError(
-                    .notReady, "The models are being loaded; ask again in a moment.",
-                    data: [.init("reason", "loading")])
-            }
-            switch request {
-            case .model(let name): return .written(try find(name, in: models).description)
-            case .models: return .written(models.description)
+            case .stats:
+                try requireToken()
+                return .written(statistics())
+            case .model(let name): return .written(try find(name, in: requireModels()).description)
+            case .models: return .written(try requireModels().description)
             case .embed(let request):
-                return try outcome(of: request, find(request.model, in: models), address, arrival)
+                return try embedTask(request, find(request.model, in: requireModels()), arrival)
             case .classify(let request):
-                return try outcome(of: request, find(request.model, in: models), address, arrival)
+                return try classifyTask(request, find(request.model, in: requireModels()), arrival)
             case .transform(let request):
-                return try outcome(of: request, find(request.model, in: models), address, arrival)
-            case .live, .ready, .auth, .stats: return .result(Self.ok)
+                return try transformTask(request, find(request.model, in: requireModels()), arrival)
             }
         } catch {
             return .failure(error)

@@ -48,10 +48,10 @@ public final class Server {
     /// Set while the process is out of descriptors: when to accept again.
     var acceptAgain: ContinuousClock.Instant?
     var exhaustions = LogLimit()
-    /// Connections that came when there was no place, until it is known whether somebody has left; and the question to
-    /// the loops by which that is found out.
+    /// Connections that came when there was no place, until it is known whether somebody has left; and the ping of the
+    /// loops by which that is found out.
     var candidates: [Candidate] = []
-    var question = 0
+    var lastPing = 0
     /// What the listening sockets are watched for.
     var listening: Poller.Interest = .read
     /// Until when what images kept is not looked through again.
@@ -229,7 +229,7 @@ public final class Server {
     /// When there is something to do beside the loop's own.
     private var nextTime: ContinuousClock.Instant? {
         // Candidates wait for the loops to answer, which wake this thread, or for the next turn.
-        let settling: ContinuousClock.Instant? = !candidates.isEmpty && haveAllHeard ? .now : nil
+        let settling: ContinuousClock.Instant? = !candidates.isEmpty && haveAllAnswered ? .now : nil
         return earliest(earliest(acceptAgain, nextEnd, settling), nextReload, nextForgetting)
     }
 

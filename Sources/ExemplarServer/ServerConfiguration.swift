@@ -94,7 +94,7 @@ public struct ServerConfiguration: Sendable {
     static let ownDescriptors = 100
     /// Bytes of replies that any connection may have waiting while those of all together hold `crowdedOutput`; and of a
     /// line that has begun, whatever others hold.
-    static let fairOutput = 64 << 10
+    static let fairShare = 64 << 10
     static let crowdedOutput = 256 << 20
     /// Storage that a connection keeps for its next replies, in bytes.
     static let keptOutput = 16 << 10

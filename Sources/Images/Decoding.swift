@@ -26,15 +26,12 @@ public struct ImageHeader: Equatable, Sendable {
     /// Reads the header of `bytes`, the whole file, and compares its sizes with `maximumPixels`.
     ///
     /// - Throws: `ImageError`, whose description says what to do.
-    public init(of bytes: UnsafeRawBufferPointer, maximumPixels: Int) throws(ImageError) {
-        let (format, decoder) = try decoder(of: bytes)
-        try self.init(decoder, format, maximumPixels)
-    }
-
-    /// Reads the header of a file's bytes, as the initializer that takes a buffer does.
     public init(of bytes: [UInt8], maximumPixels: Int) throws(ImageError) {
         let result = bytes.withUnsafeBytes { bytes in
-            Result { () throws(ImageError) in try ImageHeader(of: bytes, maximumPixels: maximumPixels) }
+            Result { () throws(ImageError) in
+                let (format, decoder) = try decoder(of: bytes)
+                return try ImageHeader(decoder, format, maximumPixels)
+            }
         }
         self = try result.get()
     }
@@ -92,20 +89,15 @@ extension Raster {
     ///   - channels: what is wanted of it.
     ///   - maximumPixels: the most that width times height may be.
     /// - Throws: `ImageError`, whose description says what to do.
-    public init(decoding bytes: UnsafeRawBufferPointer, as channels: Channels, maximumPixels: Int) throws(ImageError) {
-        let (format, decoder) = try decoder(of: bytes)
-        let rgb = try Raster(decoder, ImageHeader(decoder, format, maximumPixels))
-        self = channels == .grey ? rgb.grey() : rgb
-    }
-
-    /// Decodes a file's bytes, as the initializer that takes a buffer does.
     public init(decoding bytes: [UInt8], as channels: Channels, maximumPixels: Int) throws(ImageError) {
         let result = bytes.withUnsafeBytes { bytes in
             Result { () throws(ImageError) in
-                try Raster(decoding: bytes, as: channels, maximumPixels: maximumPixels)
+                let (format, decoder) = try decoder(of: bytes)
+                return try Raster(decoder, ImageHeader(decoder, format, maximumPixels))
             }
         }
-        self = try result.get()
+        let rgb = try result.get()
+        self = channels == .grey ? rgb.grey() : rgb
     }
 
     private init(_ decoder: any ImageDecoder, _ header: ImageHeader) throws(ImageError) {

@@ -92,13 +92,6 @@ public enum Base64 {
         return written
     }
 
-    /// The characters of `bytes`.
-    public static func encode(_ bytes: UnsafeRawBufferPointer) -> String {
-        String(unsafeUninitializedCapacity: encodedCount(bytes.count)) { text in
-            encode(bytes, into: UnsafeMutableRawBufferPointer(text))
-        }
-    }
-
     /// Writes the base64 of `bytes` to the front of `output`, which has room for `encodedCount(bytes.count)`
     /// characters, and returns their number; 0 where it has not.
     public static func encode(_ bytes: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> Int {

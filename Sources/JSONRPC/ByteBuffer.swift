@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// A growable run of bytes with a read end and a write end: bytes are appended at the back and consumed at the front.
 ///

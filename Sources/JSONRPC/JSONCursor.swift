@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// A place in a text, and the steps over the parts of JSON that hold no others.
 struct JSONCursor {

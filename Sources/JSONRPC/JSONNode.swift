@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// A string of a scanned text: the bytes between its quotes, escapes and all. Valid as long as the text is.
 public struct EncodedString: Hashable {

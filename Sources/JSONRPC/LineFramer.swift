@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
+import Glibc
 
 /// What `LineFramer` hands out: a line, or the news that one was too long.
 public enum Frame {
@@ -60,7 +56,7 @@ public struct LineFramer {
         buffer.append(contentsOf: bytes)
     }
 
-    /// The next line or named error, or nil when more bytes are needed.
+    /// The next line, `.tooLong` in place of one that passed the limit, or nil when more bytes are needed.
     public mutating func nextLine() -> Frame? {
         while true {
             releaseSpent()

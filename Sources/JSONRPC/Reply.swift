@@ -102,6 +102,14 @@ public struct Embeddings: Equatable, Sendable {
     /// The embeddings, row-major [count, dimension].
     public var values: [Float]
 
+    /// Embeddings from elsewhere than a reply.
+    public init(model: String, layers: [String], dimension: Int, values: [Float]) {
+        self.model = model
+        self.layers = layers
+        self.dimension = dimension
+        self.values = values
+    }
+
     /// Takes the rows of `other` behind its own; false, and takes none, where they are not of the same kind: another
     /// model answered, or one of other layers.
     public mutating func append(_ other: Embeddings) -> Bool {

@@ -1,3 +1,5 @@
+public import Transformations
+
 /// A request with its parameters read and checked as to name, type and range.
 ///
 /// Strings of `InputEntries` refer to the line: use the request before the line's bytes change.
@@ -195,91 +197,27 @@ public struct TransformOptions: Equatable, Sendable {
         case sample(seed: Int?, index: Int)
         /// The draws 0 ..< `samples` of `seed`, fewer once the relative standard error is at most `tolerance`.
         case mean(samples: Int, seed: Int?, tolerance: Double?)
-        /// These, at least one.
-        case parameters([ExplicitTransformation])
-    }
-
-    /// What lies beyond the edge of an input.
-    public enum Border: String, Sendable, CaseIterable {
-        /// The image mirrored, its edge pixel not repeated.
-        case reflect
-        /// The edge pixel.
-        case replicate
-        /// Zero.
-        case zero
-    }
-
-    /// Parts of a transformation.
-    public struct Steps: OptionSet, Hashable, Sendable {
-        /// One bit for each part.
-        public let rawValue: UInt8
-
-        /// The parts whose bits are set.
-        public init(rawValue: UInt8) { self.rawValue = rawValue }
-
-        /// The names on the wire, in the order of their bits.
-        static let names = ["translation", "scale", "rotation", "contrast", "color", "hue"]
-
-        /// Shifting the window.
-        public static let translation = Steps(rawValue: 1)
-        /// Scaling the window.
-        public static let scale = Steps(rawValue: 2)
-        /// Turning the window.
-        public static let rotation = Steps(rawValue: 4)
-        /// Contrast along the principal components.
-        public static let contrast = Steps(rawValue: 8)
-        /// Powers, factors and offsets of saturation and value.
-        public static let color = Steps(rawValue: 16)
-        /// Shifting the hue.
-        public static let hue = Steps(rawValue: 32)
-        /// Every part.
-        public static let all = Steps(rawValue: 63)
+        /// These, at least one; every number in them is finite.
+        case parameters([Transformation])
     }
 
     /// Where the transformation parameters come from.
     public var mode: Mode
-    /// Which parts of a drawn transformation are applied.
-    public var steps: Steps?
+    /// Which steps of a drawn transformation are applied; nil for all that the model has.
+    public var steps: TransformationSteps?
     /// What lies beyond the edge of an input.
-    public var border: Border
+    public var border: TransformationBorder
     /// Whether the reply holds the standard error of each dimension.
     public var wantsStandardErrors: Bool
 
     /// Options.
-    public init(mode: Mode, steps: Steps? = nil, border: Border = .reflect, wantsStandardErrors: Bool = false) {
+    public init(
+        mode: Mode, steps: TransformationSteps? = nil, border: TransformationBorder = .reflect,
+        wantsStandardErrors: Bool = false
+    ) {
         self.mode = mode
         self.steps = steps
         self.border = border
         self.wantsStandardErrors = wantsStandardErrors
     }
-}
-
-/// Transformation parameters given by the client in place of drawn ones; every number is finite.
-public struct ExplicitTransformation: Equatable, Sendable {
-    /// A number each for saturation and value.
-    public struct SaturationValue: Equatable, Sendable {
-        /// For the saturation.
-        public var saturation: Double
-        /// For the value.
-        public var value: Double
-    }
-
-    /// The shift along a row.
-    public var translationX: Double
-    /// The shift along a column.
-    public var translationY: Double
-    /// The factor of the window's size, above 0.
-    public var scale: Double
-    /// The angle in degrees.
-    public var rotationDegrees: Double
-    /// The factors of the three principal components.
-    public var contrast: [Double]
-    /// Powers of saturation and value.
-    public var power: SaturationValue
-    /// Factors of saturation and value.
-    public var factor: SaturationValue
-    /// Offsets of saturation and value.
-    public var offset: SaturationValue
-    /// The shift of the hue.
-    public var hue: Double
 }

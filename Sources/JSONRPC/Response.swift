@@ -85,11 +85,10 @@ public struct EmbeddingResult {
         self.transform = transform
     }
 
-    /// At most how many bytes `count` embeddings of `dimension` values take in a reply, its other members left out.
-    public static func byteCount(count: Int, dimension: Int, encoding: EmbedRequest.Encoding) -> Int {
+    /// At most how many bytes one embedding of `dimension` values takes in a reply, with the comma behind it.
+    public static func rowByteCount(dimension: Int, encoding: EmbedRequest.Encoding) -> Int {
         // A float32 takes at most 15 characters ("-1.17549435e-38") and a comma.
-        let row = encoding == .base64 ? Base64.encodedCount(dimension * 4) + 3 : dimension * 16 + 3
-        return count * row
+        encoding == .base64 ? Base64.encodedCount(dimension * 4) + 3 : dimension * 16 + 3
     }
 
     func write(to buffer: inout ByteBuffer) {

@@ -1,3 +1,5 @@
+import Transformations
+
 extension TransformOptions {
     private static let names = [
         "mode", "samples", "seed", "index", "tolerance", "steps", "border", "parameters", "standard_errors",
@@ -15,7 +17,7 @@ extension TransformOptions {
         try options.allow(Self.names)
         border = try options.choice("border", default: .reflect)
         wantsStandardErrors = try options.bool("standard_errors") ?? false
-        steps = options.has("steps") ? try Steps(options) : nil
+        steps = options.has("steps") ? try TransformationSteps(options) : nil
         if options.has("parameters") {
             try options.refuse(
                 ["mode", "samples", "seed", "index", "tolerance", "steps"], with: "`transform.parameters`")
@@ -40,43 +42,44 @@ extension TransformOptions {
         }
     }
 
-    private static func explicit(_ options: Parameters) throws(ResponseError) -> [ExplicitTransformation] {
+    private static func explicit(_ options: Parameters) throws(ResponseError) -> [Transformation] {
         guard let elements = try options.elements("parameters", atMost: Self.maxExplicitCount) else {
             throw options.invalid("parameters", "must be an array of objects.")
         }
-        var result: [ExplicitTransformation] = []
+        var result: [Transformation] = []
         for (index, element) in elements.enumerated() {
             guard element.kind == .object else {
                 throw options.invalid("parameters[\(index)]", "must be an object.")
             }
             result.append(
-                try ExplicitTransformation(Parameters(element, prefix: options.path("parameters[\(index)]"))))
+                try Transformation(Parameters(element, prefix: options.path("parameters[\(index)]"))))
         }
         guard !result.isEmpty else { throw options.invalid("parameters", "must hold at least one object.") }
         return result
     }
 }
 
-extension TransformOptions.Steps {
+extension TransformationSteps {
     fileprivate init(_ options: Parameters) throws(ResponseError) {
         let error = options.invalid(
-            "steps", "must be an array of some of \(Self.names.map { "\"\($0)\"" }.joined(separator: ", ")).")
+            "steps", "must be an array of some of \(Self.named.map { "\"\($0.name)\"" }.joined(separator: ", ")).")
         guard let elements = try options.elements("steps", atMost: 64) else { throw error }
-        var steps: Self = []
+        self = []
         for element in elements {
-            guard let name = element.string, let bit = Self.names.firstIndex(of: name) else { throw error }
-            steps.formUnion(Self(rawValue: 1 << UInt8(bit)))
+            guard let name = element.string, let step = Self.named.first(where: { $0.name == name }) else {
+                throw error
+            }
+            formUnion(step.steps)
         }
-        self = steps
     }
 }
 
-extension ExplicitTransformation {
+extension Transformation {
     fileprivate init(_ parameters: Parameters) throws(ResponseError) {
         try parameters.allow(["translation", "scale", "rotation_degrees", "contrast", "color", "hue"])
+        self = .identity
         let translation = try parameters.doubles("translation", count: 2)
-        translationX = translation[0]
-        translationY = translation[1]
+        (translationX, translationY) = (translation[0], translation[1])
         scale = try parameters.required("scale", try parameters.double("scale"))
         guard scale > 0 else { throw parameters.invalid("scale", "must be above 0.") }
         rotationDegrees = try parameters.required("rotation_degrees", try parameters.double("rotation_degrees"))
@@ -90,7 +93,7 @@ extension ExplicitTransformation {
     }
 }
 
-extension ExplicitTransformation.SaturationValue {
+extension SaturationValue {
     /// From an array of two.
     fileprivate init(_ pair: [Double]) { self.init(saturation: pair[0], value: pair[1]) }
 }

@@ -48,7 +48,7 @@ extension Vector {
         return unsafeBitCast(mask & Integers(repeating: Int32(bitPattern: number.bitPattern)), to: Vector.self)
     }
 
-    /// This where `other` is not 0, `number` where it is; `other` must not be NaN.
+    /// This where `other` is not 0, `replacement` where it is; `other` must not be NaN.
     @inline(__always)
     func replaced(by replacement: Vector, whereZero other: Vector) -> Vector {
         let bits = unsafeBitCast(other.magnitude, to: Integers.self)
@@ -95,12 +95,12 @@ extension Vector {
         let s = (m - 1) / (m + 1)
         let square = s * s
         var series = Vector(repeating: 2 / 7 * 1.442695041)
-        series = Vector(repeating: 2 / 5 * 1.442695041).adding(series, square)
-        series = Vector(repeating: 2 / 3 * 1.442695041).adding(series, square)
-        series = Vector(repeating: 2 * 1.442695041).adding(series, square)
+        series = Vector(repeating: 2 / 5 * 1.442695041).accumulating(series, square)
+        series = Vector(repeating: 2 / 3 * 1.442695041).accumulating(series, square)
+        series = Vector(repeating: 2 * 1.442695041).accumulating(series, square)
         // Biased, so that a negative exponent becomes small and positive.
         let whole = Vector(small: exponent &+ Integers(repeating: 256)) - 256
-        return whole.adding(s, series)
+        return whole.accumulating(s, series)
     }
 
     /// 2^x with a relative error below 3·10⁻⁷, x cut to −125 … 127.
@@ -112,12 +112,12 @@ extension Vector {
         let n = x.nearestWhole
         let z = (x - n) * Vector(repeating: 0.6931471806)
         var series = Vector(repeating: 1 / 720)
-        series = Vector(repeating: 1 / 120).adding(series, z)
-        series = Vector(repeating: 1 / 24).adding(series, z)
-        series = Vector(repeating: 1 / 6).adding(series, z)
-        series = Vector(repeating: 0.5).adding(series, z)
-        series = Vector(repeating: 1).adding(series, z)
-        series = Vector(repeating: 1).adding(series, z)
+        series = Vector(repeating: 1 / 120).accumulating(series, z)
+        series = Vector(repeating: 1 / 24).accumulating(series, z)
+        series = Vector(repeating: 1 / 6).accumulating(series, z)
+        series = Vector(repeating: 0.5).accumulating(series, z)
+        series = Vector(repeating: 1).accumulating(series, z)
+        series = Vector(repeating: 1).accumulating(series, z)
         let scale = n.integers &<< Integers(repeating: 23)
         return unsafeBitCast(unsafeBitCast(series, to: Integers.self) &+ scale, to: Vector.self)
     }

@@ -16,8 +16,9 @@ func transformPatch(_ arguments: TransformationArguments) {
             var x = lanes + Float(j)
             x = x.lesser(Vector(repeating: Float(output.width - 1)))
             x -= Float(output.width - 1) / 2
-            let u = Vector(repeating: map.columnFraction + map.columnY * y).adding(x, Vector(repeating: map.columnX))
-            let v = Vector(repeating: map.rowFraction + map.rowY * y).adding(x, Vector(repeating: map.rowX))
+            let u = Vector(repeating: map.columnFraction + map.columnY * y)
+                .accumulating(x, Vector(repeating: map.columnX))
+            let v = Vector(repeating: map.rowFraction + map.rowY * y).accumulating(x, Vector(repeating: map.rowX))
             let taps = Taps(u, v, arguments)
             let target = output.address + (i * output.rowStride + j * output.columnStride)
             if arguments.channels == 3 {
@@ -43,7 +44,7 @@ private func store(
     _ values: Vector, _ channel: Int, _ target: UnsafeMutablePointer<Float>, _ count: Int,
     _ arguments: TransformationArguments
 ) {
-    let scaled = Vector(repeating: arguments.offset[channel]).adding(
+    let scaled = Vector(repeating: arguments.offset[channel]).accumulating(
         values, Vector(repeating: arguments.scale[channel]))
     let step = arguments.output.columnStride
     if count == 16 {
@@ -105,7 +106,8 @@ private struct Taps {
 
     @inline(__always)
     func interpolate(_ a: Vector, _ b: Vector, _ c: Vector, _ d: Vector) -> Vector {
-        (a * weightUpperLeft).adding(b, weightUpperRight).adding(c, weightLowerLeft).adding(d, weightLowerRight)
+        (a * weightUpperLeft).accumulating(b, weightUpperRight)
+            .accumulating(c, weightLowerLeft).accumulating(d, weightLowerRight)
     }
 }
 
@@ -249,8 +251,8 @@ private struct Colors {
         let (r, g, b) = (red, green, blue)
         @inline(__always)
         func row(_ weights: SIMD4<Float>) -> Vector {
-            Vector(repeating: weights.w).adding(r, Vector(repeating: weights.x)).adding(g, Vector(repeating: weights.y))
-                .adding(b, Vector(repeating: weights.z)).clipped()
+            Vector(repeating: weights.w).accumulating(r, Vector(repeating: weights.x))
+                .accumulating(g, Vector(repeating: weights.y)).accumulating(b, Vector(repeating: weights.z)).clipped()
         }
         red = row(contrast.0)
         green = row(contrast.1)
@@ -287,7 +289,7 @@ extension Vector {
     @inline(__always)
     fileprivate func curved(_ curve: ColorChange.Curve) -> Vector {
         let powers = curve.power == 1 ? self : raised(to: curve.power)
-        return Vector(repeating: curve.offset).adding(powers, Vector(repeating: curve.factor)).clipped()
+        return Vector(repeating: curve.offset).accumulating(powers, Vector(repeating: curve.factor)).clipped()
     }
 
     /// A hue from −1 … 11 to 0 … 6.

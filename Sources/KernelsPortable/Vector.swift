@@ -55,16 +55,17 @@ extension Vector {
         #endif
     }
 
-    /// self + x · y, and self − x · y.
+    /// self + x · y, as `accumulate` makes it.
     @inline(__always)
-    func adding(_ x: Vector, _ y: Vector) -> Vector {
+    func accumulating(_ x: Vector, _ y: Vector) -> Vector {
         var sum = self
         sum.accumulate(x, y)
         return sum
     }
 
+    /// self − x · y, fused where `accumulate` is.
     @inline(__always)
-    func subtracting(_ x: Vector, _ y: Vector) -> Vector {
+    func subtractingProduct(_ x: Vector, _ y: Vector) -> Vector {
         #if KERNELS_AVX512 || KERNELS_AVX2 || arch(arm64)
             return addingProduct(-x, y)
         #else

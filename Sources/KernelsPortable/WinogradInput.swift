@@ -65,8 +65,8 @@ private func transform<let pairs: Int, let inputs: Int, let products: Int>(
         } else {
             let point = coefficients.point(pair)
             let place = 2 * pair + 1 + (products - inputs)
-            write(place, even.adding(point, odd))
-            write(place + 1, even.subtracting(point, odd))
+            write(place, even.accumulating(point, odd))
+            write(place + 1, even.subtractingProduct(point, odd))
         }
     }
     write(products - 1, last)

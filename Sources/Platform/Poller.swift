@@ -37,10 +37,14 @@ public struct Poller: ~Copyable {
         exemplar_epoll_control(descriptor, EPOLL_CTL_ADD, file, interest.rawValue, token) == 0
     }
 
+    /// Watches `file`, which was added and is still open, for something else; events that come from now on carry
+    /// `token`. A file that is not watched stays so.
     public func change(_ file: Int32, _ interest: Interest, token: UInt64) {
         _ = exemplar_epoll_control(descriptor, EPOLL_CTL_MOD, file, interest.rawValue, token)
     }
 
+    /// Watches `file` no more. To be called before it is closed: a duplicate of the descriptor, as a child process has,
+    /// would go on being watched.
     public func remove(_ file: Int32) {
         _ = exemplar_epoll_control(descriptor, EPOLL_CTL_DEL, file, 0, 0)
     }

@@ -35,11 +35,6 @@ public final class SafetensorsFile: Sendable {
         try self.init(contents: FileContents(reading: file, holding: share), name: file.path)
     }
 
-    /// Reads and validates the file at `path`.
-    public convenience init(path: String) throws(SafetensorsError) {
-        try self.init(reading: OpenedFile(path: path))
-    }
-
     /// Validates a copy of `bytes`; `name` begins the sentences of its errors.
     public convenience init(bytes: [UInt8], name: String) throws(SafetensorsError) {
         try self.init(contents: FileContents(copying: bytes), name: name)

@@ -17,17 +17,6 @@ public struct AllocatorStatistics: Sendable, Equatable {
     public var totalBytes: Int
     public var totalCount: Int
 
-    public init(
-        allocated: Int, active: Int, resident: Int, retained: Int, totalBytes: Int = 0, totalCount: Int = 0
-    ) {
-        self.allocated = allocated
-        self.active = active
-        self.resident = resident
-        self.retained = retained
-        self.totalBytes = totalBytes
-        self.totalCount = totalCount
-    }
-
     /// The figures now; nil where the process runs on another allocator, as sanitizer builds do.
     public static func current() -> AllocatorStatistics? {
         #if JEMALLOC

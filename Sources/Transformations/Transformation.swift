@@ -89,4 +89,10 @@ public struct TransformationSteps: OptionSet, Sendable, Hashable {
     /// The steps that move pixels.
     public static let geometry: TransformationSteps = [.translation, .scale, .rotation]
     public static let all = TransformationSteps(rawValue: 63)
+
+    /// Each step by its word on the wire and on the command line, in the order in which they are applied.
+    public static let named: [(name: String, steps: TransformationSteps)] = [
+        ("translation", .translation), ("scale", .scale), ("rotation", .rotation), ("contrast", .contrast),
+        ("color", .color), ("hue", .hue),
+    ]
 }

@@ -15,10 +15,13 @@ public struct TransformationRanges: Sendable, Equatable {
     /// What lies beyond the pixels that were sent.
     public var border: TransformationBorder
 
+    /// The principal components of RGB, and how far factors on them go.
     public struct Contrast: Sendable, Equatable {
+        /// Of R, G and B, in 0 … 1.
         public var mean: [Double]
-        /// Orthonormal rows, the grey axis last.
+        /// Three orthonormal rows over R, G and B, the grey axis last.
         public var components: [[Double]]
+        /// The standard deviation of each component's log₂ factor; 0 or more.
         public var sigma: [Double]
 
         public init(mean: [Double], components: [[Double]], sigma: [Double]) {
@@ -28,6 +31,7 @@ public struct TransformationRanges: Sendable, Equatable {
         }
     }
 
+    /// The ranges for saturation and value, from which each draws its own numbers.
     public struct Color: Sendable, Equatable {
         /// Log-uniform.
         public var power: ClosedRange<Double>
@@ -54,6 +58,15 @@ public struct TransformationRanges: Sendable, Equatable {
         self.color = color
         self.hue = hue
         self.border = border
+    }
+
+    /// The steps that these ranges can draw: colour steps need ranges of their own.
+    public var steps: TransformationSteps {
+        var steps = TransformationSteps.geometry
+        if contrast != nil { steps.insert(.contrast) }
+        if color != nil { steps.insert(.color) }
+        if hue != nil { steps.insert(.hue) }
+        return steps
     }
 }
 

@@ -92,10 +92,10 @@ import Testing
     }
 
     @Test func choices() throws {
-        #expect(try parse(["a", "--color", "green"]).choice("color", of: Color.self) == .green)
-        #expect(try parse(["a"]).choice("color", of: Color.self) == nil)
+        #expect(try parse(["a", "--color", "green"]).optionalChoice("color", of: Color.self) == .green)
+        #expect(try parse(["a"]).optionalChoice("color", of: Color.self) == nil)
         #expect(throws: CommandError.usage("--color is 'gren'; it must be one of red, green; did you mean green?")) {
-            try parse(["a", "--color", "gren"]).choice("color", of: Color.self)
+            try parse(["a", "--color", "gren"]).optionalChoice("color", of: Color.self)
         }
     }
 

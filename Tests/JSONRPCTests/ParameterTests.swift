@@ -1,5 +1,6 @@
 import JSONRPC
 import Testing
+import Transformations
 
 @Suite struct ParameterTests {
     struct Row: Sendable, CustomTestStringConvertible {

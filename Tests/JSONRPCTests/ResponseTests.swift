@@ -52,7 +52,7 @@ import Testing
                 text == #"{"jsonrpc":"2.0","id":1,"result":{"model":"small","layers":["conv1","conv3"],"dim":2,"#
                     + #""encoding":"\#(encoding.rawValue)","embeddings":\#(embeddings),"transform":{"seed":7}}}"# + "\n"
             )
-            #expect(embeddings.utf8.count <= EmbeddingResult.byteCount(count: 2, dimension: 2, encoding: encoding) + 2)
+            #expect(embeddings.utf8.count <= 2 * EmbeddingResult.rowByteCount(dimension: 2, encoding: encoding) + 2)
         }
     }
 

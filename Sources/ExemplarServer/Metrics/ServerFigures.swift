@@ -28,7 +28,9 @@ struct LoadFigures: Sendable, Equatable {
     var requestsDecoding: Int
     var workers: Int
     var idleWorkers: Int
+}
 
+extension LoadFigures {
     init(_ batcher: InferenceBatcher, _ images: ImageDecoding) {
         let decoding = images.jobCount
         self = batcher.read { machine in
@@ -39,18 +41,5 @@ struct LoadFigures: Sendable, Equatable {
                 requestsInFlight: machine.jobCount + decoding, requestsDecoding: decoding,
                 workers: machine.limits.workers, idleWorkers: machine.idleWorkerCount)
         }
-    }
-
-    init(
-        queuedPatches: Int, queuedImagePatches: Int, queueLimit: Int, requestsInFlight: Int, requestsDecoding: Int,
-        workers: Int, idleWorkers: Int
-    ) {
-        self.queuedPatches = queuedPatches
-        self.queuedImagePatches = queuedImagePatches
-        self.queueLimit = queueLimit
-        self.requestsInFlight = requestsInFlight
-        self.requestsDecoding = requestsDecoding
-        self.workers = workers
-        self.idleWorkers = idleWorkers
     }
 }

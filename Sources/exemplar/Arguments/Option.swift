@@ -16,13 +16,13 @@ struct Option: Sendable {
 
     init(
         _ name: String, letter: Character? = nil, _ placeholder: String? = nil, environment: String? = nil,
-        default defaultValue: String? = nil, repeats: Bool = false, help: String
+        default defaultValue: (any CustomStringConvertible)? = nil, repeats: Bool = false, help: String
     ) {
         self.name = name
         self.letter = letter
         self.placeholder = placeholder
         self.environment = environment
-        self.defaultValue = defaultValue
+        self.defaultValue = defaultValue?.description
         self.repeats = repeats
         self.help = help
     }
@@ -30,6 +30,14 @@ struct Option: Sendable {
     /// As in help: `--output, -o FILE`.
     var synopsis: String {
         "--\(name)" + (letter.map { ", -\($0)" } ?? "") + (placeholder.map { " \($0)" } ?? "")
+    }
+}
+
+extension Duration {
+    /// As options take it: seconds, with a fraction where there is one.
+    var inSeconds: String {
+        let seconds = self / .seconds(1)
+        return seconds == seconds.rounded() ? "\(Int(seconds))" : "\(seconds)"
     }
 }
 

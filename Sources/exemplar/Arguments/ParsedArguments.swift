@@ -81,8 +81,11 @@ struct ParsedArguments {
         return option?.defaultValue.map { [$0] } ?? []
     }
 
-    /// The value of an option that does not repeat.
+    /// The value of an option that does not repeat; nil where there is none.
     func value(_ name: String) -> String? { values(name).first }
+
+    /// The value of an option that has a default.
+    func text(_ name: String) -> String { defaulted(name, value(name)) }
 
     /// Whether a switch is on: given, or 1, true or yes in the environment.
     func isOn(_ name: String) throws(CommandError) -> Bool {
@@ -95,8 +98,13 @@ struct ParsedArguments {
         }
     }
 
-    /// An option as a whole number.
-    func integer(_ name: String, in range: ClosedRange<Int>) throws(CommandError) -> Int? {
+    /// An option that has a default, as a whole number.
+    func integer(_ name: String, in range: ClosedRange<Int>) throws(CommandError) -> Int {
+        defaulted(name, try optionalInteger(name, in: range))
+    }
+
+    /// An option as a whole number; nil where it has no value.
+    func optionalInteger(_ name: String, in range: ClosedRange<Int>) throws(CommandError) -> Int? {
         guard let text = value(name) else { return nil }
         guard let number = Int(text), range.contains(number) else {
             throw .usage(
@@ -106,17 +114,24 @@ struct ParsedArguments {
         return number
     }
 
-    /// An option as a time: seconds, perhaps with a fraction.
-    func seconds(_ name: String) throws(CommandError) -> Duration? {
-        guard let text = value(name) else { return nil }
+    /// An option that has a default, as a time: seconds, perhaps with a fraction.
+    func seconds(_ name: String) throws(CommandError) -> Duration {
+        let text = text(name)
         guard let number = Double(text), (0...1e9).contains(number) else {
             throw .usage("\(origin(name)) is '\(text)'; it must be a number of seconds from 0 to 1000000000")
         }
         return .seconds(number)
     }
 
-    /// An option as one of an enumeration's words.
+    /// An option that has a default, as one of an enumeration's words.
     func choice<Word: RawRepresentable & CaseIterable>(
+        _ name: String, of type: Word.Type
+    ) throws(CommandError) -> Word where Word.RawValue == String {
+        defaulted(name, try optionalChoice(name, of: type))
+    }
+
+    /// An option as one of an enumeration's words; nil where it has no value.
+    func optionalChoice<Word: RawRepresentable & CaseIterable>(
         _ name: String, of type: Word.Type
     ) throws(CommandError) -> Word? where Word.RawValue == String {
         guard let text = value(name) else { return nil }
@@ -125,6 +140,11 @@ struct ParsedArguments {
         throw .usage(
             "\(origin(name)) is '\(text)'; it must be one of \(words.joined(separator: ", "))"
                 + didYouMean(text, among: words))
+    }
+
+    private func defaulted<Value>(_ name: String, _ value: Value?) -> Value {
+        guard let value else { preconditionFailure("--\(name) has no default in its command's table") }
+        return value
     }
 
     /// Where an option's value came from, to put into an error.

@@ -11,17 +11,17 @@ extension Command {
             which shows how much the linear head leaves unread. docs/method.md explains the numbers.
             """,
         options: [
-            Option("draws", "COUNT", default: "64", help: "Transformations of each exemplar"),
-            Option("count", "COUNT", default: "1024", help: "Of the exemplars, the first so many"),
+            Option("draws", "COUNT", default: 64, help: "Transformations of each exemplar"),
+            Option("count", "COUNT", default: 1024, help: "Of the exemplars, the first so many"),
         ] + Study.options(takesPhotographs: false),
         examples: ["exemplar bound", "exemplar bound --model models/small --draws 16 --json --plot bound.svg"],
         run: runBound)
 }
 
 private func runBound(_ arguments: ParsedArguments) throws(CommandError) -> Int32 {
-    let draws = try arguments.integer("draws", in: 2...65_536) ?? 64
+    let draws = try arguments.integer("draws", in: 2...65_536)
     let writesJSON = try arguments.isOn("json")
-    let count = try arguments.integer("count", in: 2...1_000_000) ?? 1024
+    let count = try arguments.integer("count", in: 2...1_000_000)
     try checkOutput(arguments.value("plot"))
     let study = try Study(arguments, count: count)
     let report = BoundReport(

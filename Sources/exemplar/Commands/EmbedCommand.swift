@@ -25,7 +25,9 @@ extension Command {
             Option(
                 "layers", "NAMES",
                 help: "Layers to concatenate, with commas between them, or all; without it, the embedding layer"),
-            Option("normalize", "HOW", default: "none", help: "l2 scales every row to length 1; none does not"),
+            Option(
+                "normalize", "HOW", default: EmbedRequest.Normalization.none.rawValue,
+                help: "l2 scales every row to length 1; none does not"),
         ] + ModelChoice.options + ServerAddress.options(),
         examples: [
             "exemplar embed photo.jpg --patch 120,80",
@@ -40,20 +42,15 @@ private enum Format: String, CaseIterable {
     case npy
 }
 
-private enum Normalization: String, CaseIterable {
-    case none
-    case l2
-}
-
 private func runEmbed(_ arguments: ParsedArguments) throws(CommandError) -> Int32 {
     // Whatever can be wrong with the command line is said before anything is read or asked.
     var positions: [PatchPosition] = []
     for text in arguments.values("patch") { positions.append(try PatchPosition(text)) }
-    let layers = try LayerChoice(arguments.value("layers"))
-    let normalization = try arguments.choice("normalize", of: Normalization.self)
+    let layers = try EmbedRequest.Layers(arguments.value("layers"))
+    let normalization = try arguments.choice("normalize", of: EmbedRequest.Normalization.self)
     let output = arguments.value("output")
     let format =
-        try arguments.choice("format", of: Format.self) ?? (output?.hasSuffix(".npy") == true ? .npy : .json)
+        try arguments.optionalChoice("format", of: Format.self) ?? (output?.hasSuffix(".npy") == true ? .npy : .json)
     guard format == .json || output != nil || !isTerminal else {
         throw .usage("--format npy is binary: give -o FILE, or send standard output to a file")
     }
@@ -70,10 +67,10 @@ private func runEmbed(_ arguments: ParsedArguments) throws(CommandError) -> Int3
 /// The patches of photographs, with a progress bar where reading them takes long.
 private func readPatches(
     of files: [String], at positions: [PatchPosition], shape: NetworkConfiguration.PatchShape
-) throws(CommandError) -> (origins: [EmbeddingTable.Origin], patches: [[UInt8]]) {
+) throws(CommandError) -> (origins: [PatchOrigin], patches: [[UInt8]]) {
     var bar = ProgressBar(total: files.count, unit: "photographs")
     defer { bar.clear() }
-    var origins: [EmbeddingTable.Origin] = []
+    var origins: [PatchOrigin] = []
     var patches: [[UInt8]] = []
     for (index, file) in files.enumerated() {
         for patch in try Photograph(file: file, channels: shape.channels).patches(at: positions, shape: shape) {
@@ -87,8 +84,8 @@ private func readPatches(
 
 /// Rows for `patches`, with a progress bar where they take long.
 private func embedded(
-    _ patches: [[UInt8]], by source: any EmbeddingSource, layers: LayerChoice, normalized: Bool
-) throws(CommandError) -> EmbeddingTable {
+    _ patches: [[UInt8]], by source: any EmbeddingSource, layers: EmbedRequest.Layers, normalized: Bool
+) throws(CommandError) -> Embeddings {
     var bar = ProgressBar(total: patches.count, unit: "patches")
     defer { bar.clear() }
     return try source.embed(patches, layers: layers, normalized: normalized) { bar.advance(to: $0) }

@@ -11,7 +11,7 @@ extension Command {
             transformed, and the layers' maps max-pooled over four quadrants. docs/method.md explains the numbers.
             """,
         options: [
-            Option("count", "COUNT", default: "128", help: "How many patches, at most")
+            Option("count", "COUNT", default: 128, help: "How many patches, at most")
         ] + Study.options(takesPhotographs: true),
         examples: [
             "exemplar invariance", "exemplar invariance --exemplars photographs --json --plot invariance.svg",
@@ -20,7 +20,7 @@ extension Command {
 }
 
 private func runInvariance(_ arguments: ParsedArguments) throws(CommandError) -> Int32 {
-    let count = try arguments.integer("count", in: 2...1_000_000) ?? 128
+    let count = try arguments.integer("count", in: 2...1_000_000)
     let writesJSON = try arguments.isOn("json")
     try checkOutput(arguments.value("plot"))
     let study = try Study(arguments, count: count)

@@ -1,5 +1,6 @@
 import ExemplarClient
 import ExemplarNetwork
+import JSONRPC
 
 extension Command {
     static let load = Command(
@@ -24,20 +25,25 @@ extension Command {
             Option(
                 "arrivals", "NAME", default: ArrivalSchedule.Spacing.exponential.rawValue,
                 help: "With --rate, the gaps between requests: exponential, as of independent clients, or fixed"),
-            Option("connections", "COUNT", default: "1", help: "Connections"),
+            Option("connections", "COUNT", default: standard.connections, help: "Connections"),
             Option(
                 "pipeline", "COUNT",
                 help: "The most requests in flight on a connection; without it, 1, or with --rate 256"),
-            Option("patches", "COUNT", default: "1", help: "Patches a request"),
+            Option("patches", "COUNT", default: standard.patches, help: "Patches a request"),
             Option("samples", "COUNT", help: "Average each embedding over so many transformations of its patch"),
-            Option("duration", "SECONDS", default: "10", help: "How long to measure"),
-            Option("warm-up", "SECONDS", default: "2", help: "How long to load the server before measuring"),
-            Option("encoding", "NAME", default: "base64", help: "How vectors come back: base64 or float"),
+            Option("duration", "SECONDS", default: standard.duration.inSeconds, help: "How long to measure"),
+            Option(
+                "warm-up", "SECONDS", default: standard.warmUp.inSeconds,
+                help: "How long to load the server before measuring"),
+            Option(
+                "encoding", "NAME", default: standard.encoding.rawValue,
+                help: "How vectors come back: base64 or float"),
             Option(
                 "layers", "NAMES",
                 help: "Layers to concatenate, with commas between them, or all; without it, the embedding layer"),
             Option("model-name", "NAME", help: "The server's model to ask; without it, its default"),
-            Option("seed", "NUMBER", default: "0", help: "Of the patches, the schedule and the transformations"),
+            Option(
+                "seed", "NUMBER", default: standard.seed, help: "Of the patches, the schedule and the transformations"),
             Option("json", help: "Report as one line of JSON"),
         ] + ServerAddress.options(),
         examples: [
@@ -47,6 +53,9 @@ extension Command {
         ],
         run: runLoad)
 }
+
+/// What holds where nothing is given.
+private let standard = LoadPlan()
 
 private func runLoad(_ arguments: ParsedArguments) throws(CommandError) -> Int32 {
     let plan = try LoadPlan(arguments)

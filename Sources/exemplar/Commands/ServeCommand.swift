@@ -23,10 +23,11 @@ extension Command {
                 "default-model", "NAME", environment: "EXEMPLAR_DEFAULT_MODEL",
                 help: "The model that answers where a request names none; without it, the first by name"),
             Option(
-                "host", "ADDRESS", environment: "EXEMPLAR_HOST", default: "127.0.0.1",
+                "host", "ADDRESS", environment: "EXEMPLAR_HOST", default: standard.host,
                 help: "The address to listen on"),
             Option(
-                "port", "PORT", environment: "EXEMPLAR_PORT", default: "7350", help: "The port; 0 picks a free one"),
+                "port", "PORT", environment: "EXEMPLAR_PORT", default: standard.port,
+                help: "The port; 0 picks a free one"),
             Option(
                 "unix", "PATH", environment: "EXEMPLAR_UNIX",
                 help: "Listen on this Unix domain socket, too, which only its owner may use"),
@@ -47,54 +48,61 @@ extension Command {
                 "isa", "NAME", environment: "EXEMPLAR_ISA", default: "auto",
                 help: "The instruction set: auto, the widest that this CPU has, or \(words(InstructionSet.self))"),
             Option(
-                "accuracy", "NAME", environment: "EXEMPLAR_ACCURACY", default: Accuracy.standard.rawValue,
+                "accuracy", "NAME", environment: "EXEMPLAR_ACCURACY", default: standard.options.accuracy.rawValue,
                 help: "exact convolves directly, standard by Winograd's algorithm, fast by less accurate variants of it"
             ),
             Option(
-                "optimize", "GOAL", environment: "EXEMPLAR_OPTIMIZE", default: Optimization.throughput.rawValue,
+                "optimize", "GOAL", environment: "EXEMPLAR_OPTIMIZE", default: standard.options.optimize.rawValue,
                 help: "What the planner looks at: \(words(Optimization.self))"),
             Option(
-                "max-batch", "COUNT", environment: "EXEMPLAR_MAX_BATCH", default: "64",
+                "max-batch", "COUNT", environment: "EXEMPLAR_MAX_BATCH", default: standard.maxBatch,
                 help: "The most patches in one forward pass"),
             Option(
-                "queue", "COUNT", environment: "EXEMPLAR_QUEUE", default: "4096",
+                "queue", "COUNT", environment: "EXEMPLAR_QUEUE", default: standard.queue,
                 help: "The most patches that wait, and as many again of larger images; beyond it "
                     + "requests are refused as overloaded"),
             Option(
-                "brief-batch", "SECONDS", environment: "EXEMPLAR_BRIEF_BATCH", default: "0.002",
+                "brief-batch", "SECONDS", environment: "EXEMPLAR_BRIEF_BATCH", default: standard.briefBatch.inSeconds,
                 help: "The longest batch that an idle server computes on the thread that reads requests; 0 for none"),
             Option(
-                "max-connections", "COUNT", environment: "EXEMPLAR_MAX_CONNECTIONS", default: "1024",
+                "max-connections", "COUNT", environment: "EXEMPLAR_MAX_CONNECTIONS", default: standard.maxConnections,
                 help: "The most connections at a time"),
             Option(
-                "max-line-bytes", "COUNT", environment: "EXEMPLAR_MAX_LINE_BYTES", default: "4194304",
+                "max-line-bytes", "COUNT", environment: "EXEMPLAR_MAX_LINE_BYTES", default: standard.maxLineBytes,
                 help: "The longest request line"),
             Option(
-                "max-reply-bytes", "COUNT", environment: "EXEMPLAR_MAX_REPLY_BYTES", default: "67108864",
+                "max-reply-bytes", "COUNT", environment: "EXEMPLAR_MAX_REPLY_BYTES", default: standard.maxReplyBytes,
                 help: "The longest reply"),
             Option(
-                "max-pixels", "COUNT", environment: "EXEMPLAR_MAX_PIXELS", default: "1048576",
+                "max-pixels", "COUNT", environment: "EXEMPLAR_MAX_PIXELS", default: standard.maxPixels,
                 help: "The most pixels of one image"),
             Option(
-                "read-timeout", "SECONDS", environment: "EXEMPLAR_READ_TIMEOUT", default: "5",
+                "read-timeout", "SECONDS", environment: "EXEMPLAR_READ_TIMEOUT",
+                default: standard.readTimeout.inSeconds,
                 help: "How long a line that was begun may rest"),
             Option(
-                "line-timeout", "SECONDS", environment: "EXEMPLAR_LINE_TIMEOUT", default: "60",
+                "line-timeout", "SECONDS", environment: "EXEMPLAR_LINE_TIMEOUT",
+                default: standard.lineTimeout.inSeconds,
                 help: "How long a line may take from its first byte to its last, and a reply where memory is short"),
             Option(
-                "write-timeout", "SECONDS", environment: "EXEMPLAR_WRITE_TIMEOUT", default: "10",
+                "write-timeout", "SECONDS", environment: "EXEMPLAR_WRITE_TIMEOUT",
+                default: standard.writeTimeout.inSeconds,
                 help: "How long a client may take no byte of a reply"),
             Option(
-                "idle-timeout", "SECONDS", environment: "EXEMPLAR_IDLE_TIMEOUT", default: "0",
+                "idle-timeout", "SECONDS", environment: "EXEMPLAR_IDLE_TIMEOUT",
+                default: (standard.idleTimeout ?? .zero).inSeconds,
                 help: "How long a connection may stand without a request; 0 is for ever"),
             Option(
-                "auth-timeout", "SECONDS", environment: "EXEMPLAR_AUTH_TIMEOUT", default: "10",
+                "auth-timeout", "SECONDS", environment: "EXEMPLAR_AUTH_TIMEOUT",
+                default: (standard.authTimeout ?? .zero).inSeconds,
                 help: "How long a connection may stand without the token, where one is asked for; 0 is for ever"),
             Option(
-                "drain-timeout", "SECONDS", environment: "EXEMPLAR_DRAIN_TIMEOUT", default: "10",
+                "drain-timeout", "SECONDS", environment: "EXEMPLAR_DRAIN_TIMEOUT",
+                default: standard.drainTimeout.inSeconds,
                 help: "How long what was admitted may take after SIGTERM"),
             Option(
-                "progress-timeout", "SECONDS", environment: "EXEMPLAR_PROGRESS_TIMEOUT", default: "30",
+                "progress-timeout", "SECONDS", environment: "EXEMPLAR_PROGRESS_TIMEOUT",
+                default: standard.progressTimeout.inSeconds,
                 help: "How long a batch may not get on before the server is no longer ready"),
             Option(
                 "token-file", "FILE", environment: "EXEMPLAR_TOKEN_FILE",
@@ -103,10 +111,10 @@ extension Command {
                 "insecure", environment: "EXEMPLAR_INSECURE",
                 help: "Listen beyond this machine although there is no token"),
             Option(
-                "log-format", "FORMAT", environment: "EXEMPLAR_LOG_FORMAT", default: Log.Format.text.rawValue,
+                "log-format", "FORMAT", environment: "EXEMPLAR_LOG_FORMAT", default: standard.logFormat.rawValue,
                 help: words(Log.Format.self)),
             Option(
-                "log-level", "LEVEL", environment: "EXEMPLAR_LOG_LEVEL", default: Log.Level.info.rawValue,
+                "log-level", "LEVEL", environment: "EXEMPLAR_LOG_LEVEL", default: standard.logLevel.rawValue,
                 help: words(Log.Level.self)),
         ],
         examples: [
@@ -128,46 +136,53 @@ private func runServe(_ arguments: ParsedArguments) throws(CommandError) -> Int3
     return server.run()
 }
 
+private let standard = ServerConfiguration.standard
+
 extension ServerConfiguration {
+    /// What holds where nothing is given; clients look for a server there.
+    static let standard = ServerConfiguration(models: .folder("models"))
+
     init(_ arguments: ParsedArguments) throws(CommandError) {
+        /// 0 is for ever.
+        func limit(_ name: String) throws(CommandError) -> Duration? {
+            let limit = try arguments.seconds(name)
+            return limit > .zero ? limit : nil
+        }
         if arguments.isGiven("model"), arguments.isGiven("models") {
             throw .usage("give --models, a folder of model folders, or --model, one of them, and not both")
         }
         let single = arguments.isGiven("models") ? nil : arguments.value("model")
-        self.init(models: single.map(Models.single) ?? .folder(arguments.value("models") ?? "models"))
+        self.init(models: single.map(Models.single) ?? .folder(arguments.text("models")))
         defaultModel = arguments.value("default-model")
-        host = arguments.value("host") ?? host
-        port = try arguments.integer("port", in: 0...65_535).map { UInt16($0) } ?? port
+        host = arguments.text("host")
+        port = UInt16(try arguments.integer("port", in: 0...65_535))
         unixPath = arguments.value("unix")
-        metricsPort = try arguments.integer("metrics-port", in: 0...65_535).map { UInt16($0) }
+        metricsPort = try arguments.optionalInteger("metrics-port", in: 0...65_535).map { UInt16($0) }
         if let metricsPort, metricsPort == port, port != 0 {
             throw .usage("--port and --metrics-port are both \(port); choose another for one of them, or 0")
         }
-        threads = try arguments.integer("threads", in: 1...1024)
-        eventLoops = try arguments.integer("event-loops", in: 1...ServerConfiguration.mostEventLoops)
-        memoryLimit = try arguments.integer("memory-limit", in: 1...(1 << 50))
-        let isAutomatic = arguments.value("isa") == "auto"
-        options.instructionSet = isAutomatic ? nil : try arguments.choice("isa", of: InstructionSet.self)
-        options.accuracy = try arguments.choice("accuracy", of: Accuracy.self) ?? options.accuracy
-        options.optimize = try arguments.choice("optimize", of: Optimization.self) ?? options.optimize
-        maxBatch = try arguments.integer("max-batch", in: 1...4096) ?? maxBatch
-        queue = try arguments.integer("queue", in: 1...(1 << 24)) ?? queue
-        briefBatch = try arguments.seconds("brief-batch") ?? briefBatch
-        maxConnections = try arguments.integer("max-connections", in: 1...(1 << 20)) ?? maxConnections
-        maxLineBytes = try arguments.integer("max-line-bytes", in: 1...(1 << 30)) ?? maxLineBytes
-        maxReplyBytes = try arguments.integer("max-reply-bytes", in: 1...(1 << 31)) ?? maxReplyBytes
-        maxPixels = try arguments.integer("max-pixels", in: 1...(1 << 28)) ?? maxPixels
-        readTimeout = try arguments.seconds("read-timeout") ?? readTimeout
-        lineTimeout = try arguments.seconds("line-timeout") ?? lineTimeout
-        writeTimeout = try arguments.seconds("write-timeout") ?? writeTimeout
-        idleTimeout = try arguments.seconds("idle-timeout").flatMap { $0 > .zero ? $0 : nil }
-        if let auth = try arguments.seconds("auth-timeout") { authTimeout = auth > .zero ? auth : nil }
-        drainTimeout = try arguments.seconds("drain-timeout") ?? drainTimeout
-        progressTimeout = try arguments.seconds("progress-timeout") ?? progressTimeout
+        threads = try arguments.optionalInteger("threads", in: 1...1024)
+        eventLoops = try arguments.optionalInteger("event-loops", in: 1...ServerConfiguration.mostEventLoops)
+        memoryLimit = try arguments.optionalInteger("memory-limit", in: 1...(1 << 50))
+        options = try ModelOptions(arguments)
+        maxBatch = try arguments.integer("max-batch", in: 1...4096)
+        queue = try arguments.integer("queue", in: 1...(1 << 24))
+        briefBatch = try arguments.seconds("brief-batch")
+        maxConnections = try arguments.integer("max-connections", in: 1...(1 << 20))
+        maxLineBytes = try arguments.integer("max-line-bytes", in: 1...(1 << 30))
+        maxReplyBytes = try arguments.integer("max-reply-bytes", in: 1...(1 << 31))
+        maxPixels = try arguments.integer("max-pixels", in: 1...(1 << 28))
+        readTimeout = try arguments.seconds("read-timeout")
+        lineTimeout = try arguments.seconds("line-timeout")
+        writeTimeout = try arguments.seconds("write-timeout")
+        idleTimeout = try limit("idle-timeout")
+        authTimeout = try limit("auth-timeout")
+        drainTimeout = try arguments.seconds("drain-timeout")
+        progressTimeout = try arguments.seconds("progress-timeout")
         guard progressTimeout > .zero else { throw .usage("--progress-timeout is 0; it must be more") }
         tokenFile = arguments.value("token-file")
         isInsecure = try arguments.isOn("insecure")
-        logFormat = try arguments.choice("log-format", of: Log.Format.self) ?? logFormat
-        logLevel = try arguments.choice("log-level", of: Log.Level.self) ?? logLevel
+        logFormat = try arguments.choice("log-format", of: Log.Format.self)
+        logLevel = try arguments.choice("log-level", of: Log.Level.self)
     }
 }

@@ -16,15 +16,15 @@ extension Command {
         options: [
             Option("patch", "X,Y", help: "The patch's top left corner in pixels"),
             Option("output", letter: "o", "FILE", help: "Where to write the PNG; without it, standard output"),
-            Option("count", "COUNT", default: "64", help: "Patches on the sheet, the original among them"),
-            Option("seed", "NUMBER", default: "1", help: "Chooses the draws"),
+            Option("count", "COUNT", default: 64, help: "Patches on the sheet, the original among them"),
+            Option("seed", "NUMBER", default: 1, help: "Chooses the draws"),
             Option(
                 "steps", "NAMES",
                 help:
                     "Which steps to draw, with commas between them: translation, scale, rotation, contrast, color, "
                     + "hue; without it, all"),
-            Option("columns", "COUNT", default: "8", help: "Patches in a row"),
-            Option("enlarge", "FACTOR", default: "2", help: "Pixels of the sheet for a pixel of a patch"),
+            Option("columns", "COUNT", default: 8, help: "Patches in a row"),
+            Option("enlarge", "FACTOR", default: 2, help: "Pixels of the sheet for a pixel of a patch"),
             Option("model", "FOLDER", default: "models/small", help: "The model folder that has the ranges"),
         ],
         examples: [
@@ -40,18 +40,18 @@ private func runSurrogates(_ arguments: ParsedArguments) throws(CommandError) ->
     }
     let position = try PatchPosition(place)
     let steps = try TransformationSteps(arguments.value("steps"))
-    let count = try arguments.integer("count", in: 1...10_000) ?? 64
-    let seed = try arguments.integer("seed", in: 0...Int.max) ?? 1
+    let count = try arguments.integer("count", in: 1...10_000)
+    let seed = try arguments.integer("seed", in: 0...Int.max)
     let sheet = ContactSheet(
-        columns: try arguments.integer("columns", in: 1...1000) ?? 8,
-        enlargement: try arguments.integer("enlarge", in: 1...32) ?? 2)
+        columns: try arguments.integer("columns", in: 1...1000),
+        enlargement: try arguments.integer("enlarge", in: 1...32))
     let output = arguments.value("output")
     guard output != nil || !isTerminal else {
         throw .usage("a PNG is binary: give -o FILE, or send standard output to a file")
     }
 
     try checkOutput(output)
-    let model = try LocalNetwork(folder: arguments.value("model") ?? "models/small").network
+    let model = try LocalNetwork(folder: arguments.text("model")).network
     let shape = model.configuration.input
     let sampler = try model.study(steps)
     guard sheet.size(of: count, height: shape.height, width: shape.width) != nil else {

@@ -1,4 +1,5 @@
 import ExemplarNetwork
+import JSONRPC
 
 /// Who computes embeddings: a running server, or the network in this process. Both give the same numbers.
 protocol EmbeddingSource {
@@ -9,18 +10,11 @@ protocol EmbeddingSource {
     ///
     /// - Parameter progress: is told from time to time how many patches have their rows.
     func embed(
-        _ patches: [[UInt8]], layers: LayerChoice, normalized: Bool, progress: (Int) -> Void
-    ) throws(CommandError) -> EmbeddingTable
+        _ patches: [[UInt8]], layers: EmbedRequest.Layers, normalized: Bool, progress: (Int) -> Void
+    ) throws(CommandError) -> Embeddings
 }
 
-/// Which layers' outputs are wanted.
-enum LayerChoice: Equatable, Sendable {
-    /// The embedding layer alone.
-    case embedding
-    /// Every convolution and linear layer except the head.
-    case all
-    case named([String])
-
+extension EmbedRequest.Layers {
     /// Reads `--layers`: `all`, or names with commas between them.
     init(_ text: String?) throws(CommandError) {
         guard let text else {
@@ -36,5 +30,14 @@ enum LayerChoice: Equatable, Sendable {
             throw .usage("--layers is '\(text)'; it must be names with commas between them, such as conv1,fc, or all")
         }
         self = .named(names)
+    }
+
+    /// As parameters of `embed`.
+    var params: [JSONValue.Member] {
+        switch self {
+        case .embedding: []
+        case .all: [.init("layers", "all")]
+        case .named(let names): [.init("layers", .array(names.map(JSONValue.string)))]
+        }
     }
 }

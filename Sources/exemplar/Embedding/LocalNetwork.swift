@@ -1,4 +1,5 @@
 import ExemplarNetwork
+import JSONRPC
 
 /// A model folder, loaded into this process: embeddings without a server.
 struct LocalNetwork: EmbeddingSource {
@@ -18,10 +19,10 @@ struct LocalNetwork: EmbeddingSource {
     private static let maximumBatch = 16
 
     func embed(
-        _ patches: [[UInt8]], layers: LayerChoice, normalized: Bool, progress: (Int) -> Void
-    ) throws(CommandError) -> EmbeddingTable {
+        _ patches: [[UInt8]], layers: EmbedRequest.Layers, normalized: Bool, progress: (Int) -> Void
+    ) throws(CommandError) -> Embeddings {
         let selection = try selection(layers)
-        var table = EmbeddingTable(
+        var table = Embeddings(
             model: network.description.name, layers: network.names(of: selection),
             dimension: network.dimension(of: selection), values: [])
         let embedder: Embedder
@@ -53,7 +54,7 @@ struct LocalNetwork: EmbeddingSource {
         return table
     }
 
-    private func selection(_ layers: LayerChoice) throws(CommandError) -> LayerSelection {
+    private func selection(_ layers: EmbedRequest.Layers) throws(CommandError) -> LayerSelection {
         switch layers {
         case .embedding: return network.embeddingOnly
         case .all: return network.allLayers

@@ -10,14 +10,13 @@ enum ModelChoice {
     static let options = [
         Option("model", "FOLDER", help: "Load this model folder and do without a server"),
         Option(
-            "isa", "NAME", environment: "EXEMPLAR_ISA",
-            default: "auto",
+            "isa", "NAME", environment: "EXEMPLAR_ISA", default: "auto",
             help: "With --model: auto, the widest that this CPU has, or \(words(InstructionSet.self))"),
         Option(
-            "accuracy", "NAME", environment: "EXEMPLAR_ACCURACY", default: Accuracy.standard.rawValue,
+            "accuracy", "NAME", environment: "EXEMPLAR_ACCURACY", default: ModelOptions().accuracy.rawValue,
             help: "With --model: \(words(Accuracy.self))"),
         Option(
-            "optimize", "GOAL", environment: "EXEMPLAR_OPTIMIZE", default: Optimization.throughput.rawValue,
+            "optimize", "GOAL", environment: "EXEMPLAR_OPTIMIZE", default: ModelOptions().optimize.rawValue,
             help: "With --model: \(words(Optimization.self)); weighs the choice of algorithms"),
         Option("model-name", "NAME", help: "Ask the server for this one of its models; without it, for its default"),
     ]
@@ -33,14 +32,17 @@ enum ModelChoice {
         for name in ["host", "port", "unix", "token-file", "timeout", "model-name"] where arguments.isGiven(name) {
             throw .usage("--model does without a server, so --\(name) means nothing beside it")
         }
-        // EXEMPLAR_ISA may be the server's own, where auto is a word.
-        let isAutomatic = arguments.value("isa") == "auto"
-        self = .folder(
-            folder,
-            ModelOptions(
-                instructionSet: isAutomatic ? nil : try arguments.choice("isa", of: InstructionSet.self),
-                accuracy: try arguments.choice("accuracy", of: Accuracy.self) ?? .standard,
-                optimize: try arguments.choice("optimize", of: Optimization.self) ?? .throughput))
+        self = .folder(folder, try ModelOptions(arguments))
+    }
+}
+
+extension ModelOptions {
+    init(_ arguments: ParsedArguments) throws(CommandError) {
+        self.init(
+            instructionSet: arguments.text("isa") == "auto"
+                ? nil : try arguments.choice("isa", of: InstructionSet.self),
+            accuracy: try arguments.choice("accuracy", of: Accuracy.self),
+            optimize: try arguments.choice("optimize", of: Optimization.self))
     }
 }
 

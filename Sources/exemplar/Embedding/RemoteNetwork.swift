@@ -26,15 +26,11 @@ struct RemoteNetwork: EmbeddingSource {
     private static let patchesPerCall = 4096
 
     func embed(
-        _ patches: [[UInt8]], layers: LayerChoice, normalized: Bool, progress: (Int) -> Void
-    ) throws(CommandError) -> EmbeddingTable {
+        _ patches: [[UInt8]], layers: EmbedRequest.Layers, normalized: Bool, progress: (Int) -> Void
+    ) throws(CommandError) -> Embeddings {
         var options: [JSONValue.Member] = []
         if let model = server.model { options.append(.init("model", .string(model))) }
-        switch layers {
-        case .embedding: break
-        case .all: options.append(.init("layers", "all"))
-        case .named(let names): options.append(.init("layers", .array(names.map(JSONValue.string))))
-        }
+        options += layers.params
         if normalized { options.append(.init("normalize", "l2")) }
         let client = try explained(server.connect)
         var embeddings: Embeddings?
@@ -54,8 +50,6 @@ struct RemoteNetwork: EmbeddingSource {
             progress(patches.count - rest.count)
         }
         guard let embeddings else { throw .failure("There are no patches to embed.") }
-        return EmbeddingTable(
-            model: embeddings.model, layers: embeddings.layers, dimension: embeddings.dimension,
-            values: embeddings.values)
+        return embeddings
     }
 }

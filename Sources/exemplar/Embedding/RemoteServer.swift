@@ -14,7 +14,7 @@ struct RemoteServer {
     init(_ arguments: ParsedArguments, model: String? = nil) throws(CommandError) {
         self.model = model
         address = try ServerAddress(arguments)
-        timeout = .seconds(try arguments.integer("timeout", in: 1...86_400) ?? 30)
+        timeout = .seconds(try arguments.integer("timeout", in: 1...86_400))
         if let path = arguments.value("token-file") { token = try Self.token(in: path) } else { token = nil }
     }
 

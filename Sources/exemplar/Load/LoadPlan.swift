@@ -1,3 +1,5 @@
+import JSONRPC
+
 /// What `exemplar load` is to do.
 struct LoadPlan {
     /// What decides when the next request is sent.
@@ -21,8 +23,8 @@ struct LoadPlan {
     var warmUp = Duration.seconds(2)
     /// How long the last replies may take.
     var timeout = Duration.seconds(30)
-    var encoding = "base64"
-    var layers = LayerChoice.embedding
+    var encoding = EmbedRequest.Encoding.base64
+    var layers = EmbedRequest.Layers.embedding
     var seed: UInt64 = 0
 
     /// Requests a second: a schedule's times are far from where `Duration` overflows.
@@ -31,7 +33,7 @@ struct LoadPlan {
     init() {}
 
     init(_ arguments: ParsedArguments) throws(CommandError) {
-        let spacing = try arguments.choice("arrivals", of: ArrivalSchedule.Spacing.self) ?? .exponential
+        let spacing = try arguments.choice("arrivals", of: ArrivalSchedule.Spacing.self)
         if let text = arguments.value("rate") {
             guard let rate = Double(text), Self.rates.contains(rate) else {
                 throw .usage(
@@ -41,24 +43,19 @@ struct LoadPlan {
         } else if arguments.isGiven("arrivals") {
             throw .usage("--arrivals is for an open loop: give --rate, too")
         }
-        connections = try arguments.integer("connections", in: 1...1000) ?? connections
+        connections = try arguments.integer("connections", in: 1...1000)
         var depth = 1
         // An open loop should wait for nothing but the server.
         if case .open = loop { depth = 256 }
-        pipeline = try arguments.integer("pipeline", in: 1...1024) ?? depth
-        patches = try arguments.integer("patches", in: 1...4096) ?? patches
-        samples = try arguments.integer("samples", in: 1...65_536)
-        duration = try arguments.seconds("duration") ?? duration
+        pipeline = try arguments.optionalInteger("pipeline", in: 1...1024) ?? depth
+        patches = try arguments.integer("patches", in: 1...4096)
+        samples = try arguments.optionalInteger("samples", in: 1...65_536)
+        duration = try arguments.seconds("duration")
         guard duration > .zero else { throw .usage("--duration is 0; there is nothing to measure in no time") }
-        warmUp = try arguments.seconds("warm-up") ?? warmUp
-        timeout = .seconds(try arguments.integer("timeout", in: 1...86_400) ?? 30)
-        encoding = try arguments.choice("encoding", of: Encoding.self)?.rawValue ?? encoding
-        layers = try LayerChoice(arguments.value("layers"))
-        seed = UInt64(try arguments.integer("seed", in: 0...Int(1) << 53 - 1) ?? 0)
-    }
-
-    private enum Encoding: String, CaseIterable {
-        case base64
-        case float
+        warmUp = try arguments.seconds("warm-up")
+        timeout = .seconds(try arguments.integer("timeout", in: 1...86_400))
+        encoding = try arguments.choice("encoding", of: EmbedRequest.Encoding.self)
+        layers = try EmbedRequest.Layers(arguments.value("layers"))
+        seed = UInt64(try arguments.integer("seed", in: 0...Int(1) << 53 - 1))
     }
 }

@@ -101,7 +101,7 @@ struct LoadReport {
         loop += [
             .init("connections", .int(plan.connections)), .init("pipeline", .int(plan.pipeline)),
             .init("patches", .int(plan.patches)), .init("samples", plan.samples.map(JSONValue.int) ?? .null),
-            .init("encoding", .string(plan.encoding)), .init("seed", .int(Int(clamping: plan.seed))),
+            .init("encoding", .string(plan.encoding.rawValue)), .init("seed", .int(Int(clamping: plan.seed))),
             .init("elapsed_seconds", .double(elapsed / .seconds(1))), .init("ok", count(tally.succeeded)),
             .init("overloaded", count(tally.overloaded)), .init("other_errors", count(tally.otherErrors)),
             .init("unanswered", count(tally.unanswered)), .init("unsent", count(tally.unsent)),

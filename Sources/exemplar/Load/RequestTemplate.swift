@@ -18,13 +18,9 @@ struct RequestTemplate {
                 "A request would have \(byteCount >> 20) MiB of pixels, more than the "
                     + "\(Self.maximumByteCount >> 20) that are sent: give fewer --patches.")
         }
-        var params: [JSONValue.Member] = [.init("encoding", .string(plan.encoding))]
+        var params: [JSONValue.Member] = [.init("encoding", .string(plan.encoding.rawValue))]
         if let model { params.append(.init("model", .string(model))) }
-        switch plan.layers {
-        case .embedding: break
-        case .all: params.append(.init("layers", "all"))
-        case .named(let names): params.append(.init("layers", .array(names.map(JSONValue.string))))
-        }
+        params += plan.layers.params
         if let samples = plan.samples {
             params.append(
                 .init(

@@ -37,3 +37,23 @@ extension Model {
         }
     }
 }
+
+extension TransformationSteps {
+    /// Reads `--steps`: names with commas between them; all steps without it.
+    init(_ text: String?) throws(CommandError) {
+        guard let text else {
+            self = .all
+            return
+        }
+        self = []
+        let known = Self.named.map(\.name)
+        for name in text.split(separator: ",", omittingEmptySubsequences: false).map(String.init) {
+            guard let step = Self.named.first(where: { $0.name == name }) else {
+                throw .usage(
+                    "--steps is '\(text)'; it must be names with commas between them, of "
+                        + known.joined(separator: ", ") + didYouMean(name, among: known))
+            }
+            formUnion(step.steps)
+        }
+    }
+}

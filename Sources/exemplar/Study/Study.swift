@@ -19,7 +19,7 @@ struct Study: Sendable {
                 "exemplars", "PATH",
                 help: "Patches: a file like a model's exemplars.safetensors\(photographs); without it, the "
                     + "model's own"),
-            Option("seed", "NUMBER", default: "1", help: "Chooses the draws"),
+            Option("seed", "NUMBER", default: 1, help: "Chooses the draws"),
             Option(
                 "threads", "COUNT", environment: "EXEMPLAR_THREADS",
                 help: "Threads; without it, one for each core that this process may use. The numbers are the same"),
@@ -35,9 +35,9 @@ struct Study: Sendable {
 extension Study {
     /// - Parameter count: of the patches, at most so many.
     init(_ arguments: ParsedArguments, count: Int) throws(CommandError) {
-        seed = UInt64(try arguments.integer("seed", in: 0...Int.max) ?? 1)
-        threads = try arguments.integer("threads", in: 1...1024) ?? UsableCores.current().count
-        let folder = arguments.value("model") ?? "models/small"
+        seed = UInt64(try arguments.integer("seed", in: 0...Int.max))
+        threads = try arguments.optionalInteger("threads", in: 1...1024) ?? UsableCores.current().count
+        let folder = arguments.text("model")
         model = try LocalNetwork(folder: folder).network
         sampler = try model.study()
         exemplars = try ExemplarSet(arguments.value("exemplars"), model: model, folder: folder, count: count)

@@ -40,7 +40,7 @@ import Testing
                 queuedPatches: 9, queuedImagePatches: 7, queueLimit: 4096, requestsInFlight: 5, requestsDecoding: 3,
                 workers: 2, idleWorkers: 1),
             memory: memory, connectionLimit: 1024,
-            allocator: .init(allocated: 1, active: 2, resident: 3, retained: 4),
+            allocator: .init(allocated: 1, active: 2, resident: 3, retained: 4, totalBytes: 0, totalCount: 0),
             controlGroup: ControlGroupUsage("nr_periods 10\nnr_throttled 4\nthrottled_usec 2500000\n"),
             process: ProcessFigures(
                 stat: "7 (a b) ) S " + (4...52).map(String.init).joined(separator: " "), bootTime: 1000,

@@ -6,7 +6,7 @@ func fuzzImage(_ bytes: UnsafeRawBufferPointer) {
     let limit = 1 << 16
     for channels in Raster.Channels.allCases {
         do throws(ImageError) {
-            let raster = try Raster(decoding: bytes, as: channels, maximumPixels: limit)
+            let raster = try Raster(decoding: Array(bytes), as: channels, maximumPixels: limit)
             check(raster.height * raster.width <= limit, "more pixels than allowed")
             check(raster.pixels.count == raster.height * raster.width * channels.count, "pixels are missing")
         } catch {

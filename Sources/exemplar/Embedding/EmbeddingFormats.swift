@@ -1,26 +1,20 @@
 import ExemplarNetwork
 import JSONRPC
 
-/// Embeddings as rows, with what they were made by.
-struct EmbeddingTable {
-    var model: String
-    var layers: [String]
-    /// Values in a row.
-    var dimension: Int
-    /// [rows, dimension], row-major.
-    var values: [Float]
+/// Where a patch came from.
+struct PatchOrigin: Equatable {
+    var file: String
+    var position: PatchPosition
+}
 
+/// Embeddings as the command line writes them.
+extension Embeddings {
+    /// How many embeddings there are.
     var rows: Int { dimension == 0 ? 0 : values.count / dimension }
-
-    /// Where a row's patch came from.
-    struct Origin: Equatable {
-        var file: String
-        var position: PatchPosition
-    }
 
     /// One line of JSON: the members of the server's reply to `embed`, and `patches`, which says whose row is whose.
     /// Every number parses back to the same float32.
-    func json(origins: [Origin]) -> ByteBuffer {
+    func json(origins: [PatchOrigin]) -> ByteBuffer {
         var text = ByteBuffer(capacity: values.count * 12 + origins.count * 64 + 256)
         text.append("{\"model\":")
         text.append(jsonString: model)
@@ -59,9 +53,7 @@ struct EmbeddingTable {
         }
         return file
     }
-}
 
-extension EmbeddingTable {
     /// Divides every row by its length, as the server does; a row of zeros stays as it is.
     mutating func normalize() {
         let dimension = dimension

@@ -3,14 +3,14 @@ import Testing
 
 @testable import exemplar
 
-@Suite struct EmbeddingTableTests {
-    static let table = EmbeddingTable(
+@Suite struct EmbeddingFormatsTests {
+    static let table = Embeddings(
         model: "m", layers: ["fc"], dimension: 3, values: [0.1, -1e-30, 3, 0, 0, 0])
 
     @Test func jsonKeepsEveryBit() throws {
         let origins = [
-            EmbeddingTable.Origin(file: "a \"b\".png", position: PatchPosition(x: 1, y: 2)),
-            EmbeddingTable.Origin(file: "c", position: PatchPosition(x: 0, y: 0)),
+            PatchOrigin(file: "a \"b\".png", position: PatchPosition(x: 1, y: 2)),
+            PatchOrigin(file: "c", position: PatchPosition(x: 0, y: 0)),
         ]
         let text = Self.table.json(origins: origins)
         try text.withUnsafeBytes { bytes in
@@ -53,19 +53,19 @@ import Testing
     }
 
     @Test func rowsAreScaledToLengthOneAndZeroRowsStay() {
-        var table = EmbeddingTable(model: "m", layers: [], dimension: 2, values: [3, 4, 0, 0, -5, 0])
+        var table = Embeddings(model: "m", layers: [], dimension: 2, values: [3, 4, 0, 0, -5, 0])
         table.normalize()
         #expect(table.values == [0.6, 0.8, 0, 0, -1, 0])
     }
 }
 
-@Suite struct LayerChoiceTests {
+@Suite struct LayersOptionTests {
     @Test func words() throws {
-        #expect(try LayerChoice(nil) == .embedding)
-        #expect(try LayerChoice("all") == .all)
-        #expect(try LayerChoice("fc,conv1") == .named(["fc", "conv1"]))
+        #expect(try EmbedRequest.Layers(nil) == .embedding)
+        #expect(try EmbedRequest.Layers("all") == .all)
+        #expect(try EmbedRequest.Layers("fc,conv1") == .named(["fc", "conv1"]))
         for wrong in ["", ",fc", "fc,"] {
-            #expect(throws: CommandError.self) { try LayerChoice(wrong) }
+            #expect(throws: CommandError.self) { try EmbedRequest.Layers(wrong) }
         }
     }
 }
