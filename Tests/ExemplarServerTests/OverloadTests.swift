@@ -1,5 +1,6 @@
 import Batching
 import ExemplarNetwork
+import Glibc
 import JSONRPC
 import TestSupport
 import Testing
@@ -147,6 +148,27 @@ import Testing
             if !isLate { #expect(array(reply["result"]?["embeddings"]).count == (id == 0 ? 128 : 4), "\(id)") }
         }
         #expect(try client.isQuiet())
+    }
+
+    /// A connection has at most 1,024 requests in flight, however deep the queue is: its further lines are not read
+    /// until some are answered, and other connections' are.
+    @Test func oneConnectionHasSoManyRequestsInFlight() throws {
+        let oracle = Oracle.wide(transformations: .everyStep)
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path, ["--queue", "1000000", "--event-loops", "1"])
+        let (greedy, other) = (try server.connect(), try server.connect())
+        // What each takes to compute is many times what it takes to read; the server does not live to see the end.
+        let line = oracle.embedLine([1], #","transform":{"mode":"mean","samples":200,"seed":1}"#)
+        let writer = LineWriter(greedy, Array(repeating: line, count: 1500))
+        func inFlight() throws -> Int {
+            try #require(int(other.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result?["queue"]?["in_flight"]))
+        }
+        let limit = 1024
+        try waitUntil("they are never so many") { try inFlight() >= limit }
+        // A turn of the loop's, in which a connection's lines are read, lies between two answers.
+        for _ in 0..<100 { #expect(try inFlight() <= limit) }
+        server.send(SIGKILL)
+        writer.join()
     }
 
     @Test func healthDoesNotWaitBehindWork() throws {
