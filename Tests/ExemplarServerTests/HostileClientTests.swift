@@ -206,6 +206,8 @@ import Testing
         let model = try TemporaryModel(oracle)
         let server = try ServerProcess(model: model.path)
         let good = try server.connect()
+        #expect(try good.isQuiet())
+        let descriptors = try server.openDescriptorCount()
         let line = Array(oracle.embedLine([1, 2, 3]).utf8)
         for cut in stride(from: 1, to: line.count, by: 97) {
             let client = try server.connect()
@@ -219,7 +221,7 @@ import Testing
             client.resetOnClose()
         }
         #expect(try good.isQuiet())
-        try settle(good)
+        try settle(good, server, descriptors)
     }
 
     @Test func aResetInTheMiddleOfAReply() throws {
@@ -227,6 +229,8 @@ import Testing
         let model = try TemporaryModel(oracle)
         let server = try ServerProcess(model: model.path)
         let good = try server.connect()
+        #expect(try good.isQuiet())
+        let descriptors = try server.openDescriptorCount()
         let line = oracle.embedLine([1, 2, 3, 4], #","layers":["conv1"],"encoding":"float""#) + "\n"
         for _ in 0..<10 {
             let client = try server.connect(receiveBuffer: 4096)
@@ -236,14 +240,17 @@ import Testing
             client.resetOnClose()
         }
         #expect(try good.isQuiet())
-        try settle(good)
+        try settle(good, server, descriptors)
     }
 
-    /// Waits until the server has nothing left to do for anybody but `client`.
-    private func settle(_ client: LineSocket) throws {
+    /// Waits until the server has nothing left to do for anybody but `client`, and no more descriptors than it had.
+    private func settle(_ client: LineSocket, _ server: ServerProcess, _ descriptors: Int) throws {
         try waitUntil("connections or requests are left behind") {
             let stats = try client.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
             return stats?["connections"]?["open"] == 1 && stats?["queue"]?["in_flight"] == 0
+        }
+        try waitUntil("of descriptors there were \(descriptors), and now there are more") {
+            try server.openDescriptorCount() == descriptors
         }
     }
 

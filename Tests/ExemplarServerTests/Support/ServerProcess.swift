@@ -143,6 +143,15 @@ final class ServerProcess {
         return pages * Int(getpagesize())
     }
 
+    /// Files and sockets that the process has open.
+    func openDescriptorCount() throws -> Int {
+        guard let folder = opendir("/proc/\(identifier)/fd") else { throw TestFailure("the server is gone:\n\(log)") }
+        defer { closedir(folder) }
+        var count = 0
+        while let entry = readdir(folder) { if entry.pointee.d_name.0 != CChar(UInt8(ascii: ".")) { count += 1 } }
+        return count
+    }
+
     /// A new connection to it.
     func connect(receiveBuffer: Int32? = nil) throws -> LineSocket {
         try LineSocket(port: port, of: self, receiveBuffer: receiveBuffer)
