@@ -98,6 +98,27 @@ import Testing
         #expect(try server.connect().timedOut("line") == 1)
     }
 
+    /// As many as the server takes, each with a line that never ends: they are closed, the one who asks something is
+    /// answered all the while, and their places are there for others.
+    @Test func aLineThatNeverEndsOnEveryConnection() throws {
+        let model = try TemporaryModel(.tiny())
+        let places = 128
+        let server = try ServerProcess(
+            model: model.path, ["--line-timeout", "0.5", "--max-connections", "\(places)"])
+        let good = try server.connect()
+        #expect(try good.isQuiet())
+        let slow = try (1..<places).map { _ in try server.connect() }
+        try waitUntil("some of them stay") {
+            for client in slow { client.trySend("x".utf8) }
+            #expect(try good.isQuiet())
+            return try good.timedOut("line") == .int(slow.count)
+        }
+        for client in slow { #expect(try client.isClosedByServer()) }
+        let others = try slow.map { _ in try server.connect() }
+        for client in others + [good] { #expect(try client.isQuiet()) }
+        #expect(try good.ask(LifeCycleTests.call("stats")).result?["connections"]?["refused"] == 0)
+    }
+
     /// Both have sent everything before the server runs: who comes first must not keep the other waiting to the end.
     private func flood(_ line: String, count: Int, of entries: Int) throws {
         let model = try TemporaryModel(.tiny())
