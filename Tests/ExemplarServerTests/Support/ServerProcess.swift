@@ -50,9 +50,14 @@ final class ServerProcess {
 
     /// Starts the program and waits for nothing.
     ///
-    /// - Parameter variables: of its environment.
-    init(launching arguments: [String], descriptors: Int? = nil, variables: [String: String] = [:]) throws {
-        let limit = descriptors.map { "ulimit -n \($0); " } ?? ""
+    /// - Parameters:
+    ///   - core: the only one that it may use; nil for all.
+    ///   - variables: of its environment.
+    init(
+        launching arguments: [String], descriptors: Int? = nil, core: Int? = nil, variables: [String: String] = [:]
+    ) throws {
+        var limit = descriptors.map { "ulimit -n \($0); " } ?? ""
+        if let core { limit += "taskset -cp \(core) $$ >&2; " }
         let words = ["/bin/sh", "-c", limit + "exec \"$0\" \"$@\"", try ChildProcess.exemplar()] + arguments
         // Variables of whoever runs the tests must not change what is tested.
         let kept: [String] = ["PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "TSAN_OPTIONS"]
