@@ -178,50 +178,6 @@ import Testing
         #expect(try client.isClosedByServer())
     }
 
-    /// Asks for as much as the server takes, reads nothing, and sees what becomes of the server's memory.
-    private func neverRead(_ server: ServerProcess, _ line: String, count: Int) throws {
-        let good = try server.connect()
-        #expect(try good.isQuiet())
-        let before = try server.residentBytes()
-        let client = try server.connect(receiveBuffer: 4096)
-        let bytes = Array((line + "\n").utf8)
-        var most = 0
-        for index in 0..<count {
-            guard client.trySend(bytes, isPatient: false) == bytes.count else { break }
-            if index % 64 == 0 {
-                #expect(try good.isQuiet())
-                most = max(most, try server.residentBytes())
-            }
-        }
-        // Reading now would be progress: wait until the server has given the client up.
-        let question = #"{"jsonrpc":"2.0","id":1,"method":"stats"}"#
-        try waitUntil("it is never given up") {
-            most = max(most, try server.residentBytes())
-            return try good.ask(question).result?["connections"]?["open"] == 1
-        }
-        // The bound on waiting output is 16 MiB; buffers double, and the kernel has its own.
-        // Sanitizers, whose builds have no allocator of the house, keep what is freed.
-        let stats = try good.ask(question).result
-        if stats?["allocator"] != .null { #expect(most - before < 96 << 20, "grew by \((most - before) >> 20) MiB") }
-        // The server closes the connection at last: what was not read of it ends early.
-        #expect(try client.isCutOff())
-        #expect(try good.timedOut("write") == 1)
-    }
-
-    @Test func aClientThatNeverReadsSmallReplies() throws {
-        let model = try TemporaryModel(.tiny())
-        let server = try ServerProcess(model: model.path, ["--write-timeout", "1"])
-        try neverRead(server, #"{"jsonrpc":"2.0","id":1,"method":"models"}"#, count: 200_000)
-    }
-
-    @Test func aClientThatNeverReadsLargeReplies() throws {
-        let oracle = Oracle.wide()
-        let model = try TemporaryModel(oracle)
-        let server = try ServerProcess(model: model.path, ["--write-timeout", "1"])
-        let line = oracle.embedLine([1], #","layers":["conv1"]"#)
-        try neverRead(server, line, count: 1500)
-    }
-
     @Test func aResetInTheMiddleOfARequest() throws {
         let oracle = Oracle.tiny()
         let model = try TemporaryModel(oracle)
