@@ -25,7 +25,7 @@ import Transformations
         return try #require(queue)
     }
 
-    /// Sends SIGTERM and reads to the end what `clients` get; true where each has an embedding for each of `count` ids.
+    /// Sends SIGTERM and reads to the end what `clients` get: each has one embedding for each of `count` ids.
     private func drain(_ server: ServerProcess, _ clients: [LineSocket], _ count: Int) throws {
         server.send(SIGTERM)
         try server.waitForLog("draining after SIGTERM")
@@ -47,8 +47,8 @@ import Transformations
         let model = try TemporaryModel(oracle)
         let server = try ServerProcess(model: model.path, ["--queue", "100000", "--event-loops", "\(loops)"])
         let clients = try (0..<Self.clients).map { _ in try server.connect() }
-        // Hundreds of milliseconds to compute, where reading the requests takes some: most wait when the signal comes.
-        let (count, samples) = isInstrumented ? (10, 5) : (20, 15)
+        // Seconds to compute, where reading the requests takes a tenth of that: most wait when the signal comes.
+        let (count, samples) = (isInstrumented ? 10 : 20, 15)
         let transform = #","transform":{"mode":"mean","samples":\#(samples),"seed":1}"#
         for client in clients {
             let lines = (0..<count).map { oracle.embedLine(id: "\($0)", [UInt64($0)], transform) + "\n" }
