@@ -54,12 +54,16 @@ public struct MemoryLimit: MemorySource, Equatable {
             limits.append(MemoryLimit(byteCount: byteCount, source: .addressSpace))
         }
         if let chosen { limits.append(MemoryLimit(byteCount: chosen, source: .option)) }
-        let groups = ControlGroups.current()
+        limits += Self.limits(of: .current())
+        return limits.min { $0.byteCount < $1.byteCount } ?? limits[0]
+    }
+
+    /// What the groups' files say now: the limit of every group from the process's own up to the root holds.
+    static func limits(of groups: ControlGroups) -> [MemoryLimit] {
         let files =
             groups.unifiedFiles("memory.max") + groups.legacyFiles("memory.limit_in_bytes", of: "memory")
-        limits += files.compactMap { kernelFile($0).flatMap(limit) }
+        return files.compactMap { kernelFile($0).flatMap(limit) }
             .map { MemoryLimit(byteCount: $0, source: .controlGroup) }
-        return limits.min { $0.byteCount < $1.byteCount } ?? limits[0]
     }
 
     /// Only compares, as `check` does: what is taken of it is the caller's to know.

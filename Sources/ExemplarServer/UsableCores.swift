@@ -20,11 +20,12 @@ public struct UsableCores: Sendable, Equatable {
     public static func current() -> UsableCores {
         let affinity = Int(exemplar_affinity_count())
         return UsableCores(
-            affinity: affinity > 0 ? affinity : max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))), quota: currentQuota())
+            affinity: affinity > 0 ? affinity : max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))),
+            quota: quota(of: .current()))
     }
 
-    private static func currentQuota() -> Double? {
-        let groups = ControlGroups.current()
+    /// What the groups' files say now.
+    static func quota(of groups: ControlGroups) -> Double? {
         // The quota of every group from the process's own up to the root holds.
         var quotas = groups.unifiedFiles("cpu.max").compactMap { kernelFile($0).flatMap(unifiedQuota) }
         let legacy = zip(

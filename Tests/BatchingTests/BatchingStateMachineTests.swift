@@ -222,30 +222,6 @@ import Testing
         #expect(machine.jobCount == 0)
     }
 
-    @Test func drainingFinishesWhatWasAdmitted() throws {
-        var machine = machine()
-        admit([TestJob(1)], to: &machine)
-        machine.drain()
-        #expect(machine.admit(TestJob(2), deadline: nil, at: start) == .draining)
-        #expect(!machine.isDrained)
-        let batch = try #require(next(&machine))
-        #expect(!machine.isDrained)
-        #expect(machine.finish(batch, at: start).completed.map(\.name) == [1])
-        #expect(machine.isDrained)
-    }
-
-    /// What runs for a client that is gone keeps nobody waiting.
-    @Test func whatIsComputedForNobodyIsDrained() throws {
-        var machine = machine()
-        admit([TestJob(1, key: "8", patches: 8)], to: &machine)
-        let piece = try #require(next(&machine))
-        machine.drain()
-        #expect(!machine.isDrained)
-        _ = machine.cancel(ConnectionID(1))
-        #expect(machine.isDrained)
-        #expect(machine.finish(piece, at: start).completed == [])
-    }
-
     @Test func theOldestRunningBatchIsKnown() throws {
         var machine = machine(maxBatch: 1, workers: 2)
         admit([TestJob(1), TestJob(2)], to: &machine)

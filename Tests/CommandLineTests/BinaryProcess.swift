@@ -11,6 +11,20 @@ struct BinaryProcess {
             [ChildProcess.exemplar()] + arguments, environment: ["SWIFT_BACKTRACE=enable=no"])
     }
 
+    /// Runs it to its end: its exit status, and what it wrote to its standard output.
+    static func output(_ arguments: [String]) throws -> (status: Int32, text: String) {
+        let folder = try TemporaryFolder()
+        let file = folder.file("output")
+        let process = BinaryProcess(
+            child: try ChildProcess(
+                ["/bin/sh", "-c", #"exec "$0" "$@" > "$OUTPUT""#, ChildProcess.exemplar()] + arguments,
+                environment: ["OUTPUT=\(file)"]))
+        let status = process.wait().status
+        return (status, String(decoding: try contents(file), as: UTF8.self))
+    }
+
+    private init(child: ChildProcess) { self.child = child }
+
     var identifier: pid_t { child.identifier }
     /// Its standard error.
     var log: Int32 { child.standardError }

@@ -8,8 +8,10 @@ final class ScriptedServer {
 
     struct NotListening: Error {}
 
-    /// - Parameter results: of the requests, in their order; more are not answered.
-    init(results: [String]) throws {
+    /// - Parameters:
+    ///   - results: of the requests, in their order; more are not answered.
+    ///   - stall: how long the first request waits for its answer, and all behind it.
+    init(results: [String], stall: Duration = .zero) throws {
         let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -31,6 +33,7 @@ final class ScriptedServer {
                 guard count > 0 else { break }
                 lines += chunk[..<count].count { $0 == UInt8(ascii: "\n") }
                 while answered < min(lines, results.count) {
+                    if answered == 0 { usleep(UInt32(stall / .microseconds(1))) }
                     let reply = #"{"jsonrpc":"2.0","id":\#(answered + 1),"result":\#(results[answered])}"# + "\n"
                     _ = send(connection, reply, reply.utf8.count, Int32(MSG_NOSIGNAL))
                     answered += 1

@@ -1,3 +1,4 @@
+import FoundationEssentials
 import KernelInterface
 import Platform
 import TestSupport
@@ -14,8 +15,13 @@ import Testing
         let crew = try Crew(count: members, startThread: startThread)
         // A sanitizer looks for races, which are those of any instruction set.
         for instructionSet in InstructionSet.available.suffix(isInstrumented ? 1 : 3) {
-            for accuracy in [Accuracy.exact, .standard] {
+            var plans: [[String]] = []
+            for accuracy in Accuracy.allCases {
                 let network = try Network(oracle, instructionSet, accuracy)
+                // The same plan would show the same again.
+                let plan = network.entries(.throughput).map(\.algorithm)
+                guard !plans.contains(plan) else { continue }
+                plans.append(plan)
                 let alone = try Embedder(network: network, maximumBatch: 30, poisoned: true)
                 let together = try Embedder(network: network, maximumBatch: 30, members: members, poisoned: true)
                 let all = LayerSelection(indices: network.layers.indices.filter { network.layers[$0].isSelectable })
@@ -48,5 +54,34 @@ import Testing
         #expect(!crew.take())
         crew.release()
         #expect(crew.take())
+    }
+
+    /// What one patch has to cost before several threads share it: of those that have to be woken, and of those that
+    /// are awake.
+    @Test func onlyWhatIsLongEnoughIsShared() throws {
+        func model(_ layers: [LayerConfiguration], channels: Int) throws -> Model {
+            let oracle = Oracle.random(.sequence(layers, height: 32, width: 32, channels: channels), seed: 9)
+            let folder = try TemporaryModel(oracle, golden: 0)
+            return try Model.load(folder: folder.path)
+        }
+        // Millions of multiply-adds: 12.8, 1.2 and 0.1.
+        let long = try model([.convolution("conv", 64, kernel: 7, padding: 3)], channels: 4)
+        let short = try model([.convolution("conv", 32, kernel: 7, stride: 2, padding: 3)], channels: 3)
+        let tiny = try model([.linear("fc", 32)], channels: 3)
+        for members in [2, 4, Crew.most] {
+            #expect(long.sharedBatch(members: members) == 8 && long.isWorthSharing(members: members))
+            #expect(short.sharedBatch(members: members) == 0)
+            #expect(short.isWorthSharing(members: members) == (members == 2), "half a million for each")
+            #expect(tiny.sharedBatch(members: members) == 0 && !tiny.isWorthSharing(members: members))
+        }
+        #expect(long.sharedBatch(members: 1) == 0 && !long.isWorthSharing(members: 1))
+    }
+
+    /// The network that is served by default: threads that are awake share a patch.
+    @Test func theSmallModelIsWorthSharing() throws {
+        let repository = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../..")
+        let model = try Model.load(folder: repository.appending(path: "models/small").path)
+        for members in [2, 4] { #expect(model.isWorthSharing(members: members)) }
+        #expect(model.sharedBatch(members: 2) == 0)
     }
 }

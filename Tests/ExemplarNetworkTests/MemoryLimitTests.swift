@@ -1,4 +1,5 @@
 import KernelInterface
+import Platform
 import Safetensors
 import Synchronization
 import Tensors
@@ -14,6 +15,23 @@ import Testing
     ])
     func limitsAreReadAsTheKernelWritesThem(_ text: String, _ limit: Int?) {
         #expect(MemoryLimit.limit(text) == limit)
+    }
+
+    /// A limit of a group holds for all groups in it, whatever theirs are.
+    @Test func limitsUpToTheRootHold() throws {
+        let tree = try FileTree([
+            "a/memory.max": "300000000\n", "a/b/memory.max": "max\n", "c/memory.max": "7\n",
+            "memory/memory.limit_in_bytes": "9223372036854771712\n", "memory/a/memory.limit_in_bytes": "500000000\n",
+        ])
+        func limits(_ text: String) -> [Int] {
+            MemoryLimit.limits(of: ControlGroups(text, root: tree.path)).map(\.byteCount)
+        }
+        #expect(limits("0::/a/b\n") == [300_000_000])
+        #expect(limits("9:memory:/a\n0::/\n") == [500_000_000])
+        #expect(limits("9:memory:/a/d\n0::/a/b\n") == [300_000_000, 500_000_000])
+        #expect(limits("9:cpu:/a\n0::/d\n").isEmpty)
+        let limit = MemoryLimit.limits(of: ControlGroups("0::/c\n", root: tree.path)).first
+        #expect(limit?.source == .controlGroup)
     }
 
     @Test func thisProcessHasALimit() {

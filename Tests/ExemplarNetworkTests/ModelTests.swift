@@ -280,24 +280,4 @@ let isOptimized: Bool = {
         let shape = #expect(throws: ModelError.self) { try Model.load(folder: flat.path) }
         #expect(shape?.description.contains("conv1.weight has the shape [294]") == true, "\(String(describing: shape))")
     }
-
-    /// Unoptimised, the standard library's own loops allocate, so this is for `make test-optimized`.
-    @Test(.enabled(if: isOptimized && AllocatorStatistics.current() != nil, "optimised builds on jemalloc only"))
-    func aWarmPassAllocatesNothing() throws {
-        let folder = try TemporaryModel(Self.oracle, golden: 0)
-        let model = try Model.load(folder: folder.path)
-        let embedder = try model.makeEmbedder(maximumBatch: 5)
-        let patches = RandomPatches(model.configuration.input, count: 5, seed: 1)
-        for pooling in Pooling.allCases {
-            var selection = model.allLayers
-            selection.pooling = pooling
-            let allocated = patches.withPixels { pixels -> UInt64 in
-                _ = embedder.embed(pixels, selection)
-                let before = AllocatorStatistics.bytesAllocatedByThread() ?? 0
-                for _ in 0..<10 { _ = embedder.embed(pixels, selection) }
-                return (AllocatorStatistics.bytesAllocatedByThread() ?? 1) - before
-            }
-            #expect(allocated == 0, "\(pooling)")
-        }
-    }
 }

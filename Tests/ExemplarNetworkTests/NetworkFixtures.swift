@@ -51,19 +51,33 @@ extension Network {
         }
     }
 
+    /// - Parameter type: in which the file has the weights.
     init(
-        _ oracle: Oracle, _ instructionSet: InstructionSet, algorithm: (PlannedLayer, Int) -> WinogradShape?
+        _ oracle: Oracle, _ instructionSet: InstructionSet, storedAs type: ElementType = .float32,
+        algorithm: (PlannedLayer, Int) -> WinogradShape?
     ) throws {
         guard let kernels = KernelTable.table(for: instructionSet) else {
             throw ModelError("This machine cannot run \(instructionSet).")
         }
         var writer = SafetensorsWriter()
         for (tensor, values) in oracle.parameters {
-            try writer.add(tensor, shape: [values.count], values.map { Float($0) })
+            try writer.add(tensor, type, shape: [values.count], rounding: values.map { Float($0) })
         }
         try self.init(
             configuration: oracle.configuration, layers: PlannedLayer.sequence(oracle.configuration), kernels: kernels,
             algorithm: algorithm, parameters: SafetensorsFile(bytes: writer.bytes, name: "memory"))
+    }
+}
+
+extension SafetensorsWriter {
+    /// Adds a tensor of values as `type` has them, which is a floating-point one of at most 32 bits.
+    mutating func add(_ name: String, _ type: ElementType, shape: [Int], rounding values: [Float]) throws {
+        guard type != .float32 else { return try add(name, shape: shape, values) }
+        let bytes = values.flatMap { value -> [UInt8] in
+            let bits = type == .float16 ? Float16(value).bitPattern : UInt16(value.bitPattern >> 16)
+            return [UInt8(bits & 0xFF), UInt8(bits >> 8)]
+        }
+        try add(name, type, shape: shape, bytes: bytes)
     }
 }
 

@@ -1,4 +1,5 @@
 import KernelInterface
+import Safetensors
 import TestSupport
 import Testing
 
@@ -99,5 +100,23 @@ import Testing
         #expect(abs(entries.reduce(0) { $0 + $1.share } - 1) < 1e-12)
         #expect(entries.map { $0.share > 0 } == [true, false, true, true, true])
         #expect(entries[0].tileRows == 2 && entries[2].tileRows == network.kernels.tileRows)
+    }
+
+    /// Linear weights are read once for each patch: in half precision they stay as the file has them, which is half the
+    /// memory to stream. Those of convolutions are made float32.
+    @Test(arguments: InstructionSet.available, [ElementType.float16, .bfloat16])
+    func linearWeightsStayInHalfPrecision(_ instructionSet: InstructionSet, _ type: ElementType) throws {
+        let configuration = NetworkConfiguration.sequence(
+            [.convolution("conv", 20, kernel: 7, padding: 3), .linear("fc", 30)], height: 9, width: 8, channels: 3)
+        let network = try Network(.random(configuration, seed: 63), instructionSet, storedAs: type) { _, _ in nil }
+        let entries = network.entries(.throughput)
+        // The portable kernels, which are for reading, have no conversions.
+        #expect(network.kernels.takesHalfWeights == (instructionSet != .portable))
+        let (name, byteCount) = instructionSet == .portable ? ("F32", 4) : (type.rawValue, 2)
+        #expect(entries.map(\.algorithm) == ["direct 7x7", "linear \(name)"])
+        // Of 20 and of 30 channels, which are 32 with padding.
+        #expect(
+            entries.map(\.packedByteCount)
+                == [4 * (49 * 3 * 32 + 32), byteCount * (9 * 8 * 20 * 32) + 4 * 32])
     }
 }

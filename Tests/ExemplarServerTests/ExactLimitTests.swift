@@ -71,6 +71,32 @@ import Transformations
         }
     }
 
+    /// Each draw is the work of a patch: what is more of them than the queue holds could never be served, and is told
+    /// so at once; an empty queue that they fill takes them.
+    @Test(arguments: ["embed", "classify", "transform"]) func drawsCountAsPatches(method: String) throws {
+        let oracle = Oracle.tiny(transformations: Self.ranges)
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path, ["--queue", "64"])
+        let client = try server.connect()
+        let image = base64(try oracle.file(1))
+        let transform = #","transform":{"mode":"mean","samples":32,"seed":1}"#
+        // `transform` takes no images.
+        for (name, entry) in [("patches", base64(oracle.patch(1))), ("images", image)]
+        where method != "transform" || name == "patches" {
+            for count in [2, 3] {
+                let entries = Array(repeating: "\"\(entry)\"", count: count).joined(separator: ",")
+                let reply = try client.ask(
+                    #"{"jsonrpc":"2.0","id":1,"method":"\#(method)","params":{"\#(name)":[\#(entries)]\#(transform)}}"#)
+                guard count * 32 > 64 else {
+                    #expect(reply.code == nil, "\(reply.line)")
+                    continue
+                }
+                #expect(reply.code == -32602 && reply.parameter == name, "\(reply.line)")
+                #expect(reply.message.contains("the work of 96 patches"), "\(reply.message)")
+            }
+        }
+    }
+
     /// A model without colours leaves the colour steps out where none are named, and refuses every one that is.
     @Test func colourStepsOfAGreyModel() throws {
         let oracle = Oracle.random(

@@ -98,6 +98,27 @@ import Testing
         #expect(try server.connect().timedOut("line") == 1)
     }
 
+    /// As many as the server takes, each with a line that never ends: they are closed, the one who asks something is
+    /// answered all the while, and their places are there for others.
+    @Test func aLineThatNeverEndsOnEveryConnection() throws {
+        let model = try TemporaryModel(.tiny())
+        let places = 128
+        let server = try ServerProcess(
+            model: model.path, ["--line-timeout", "0.5", "--max-connections", "\(places)"])
+        let good = try server.connect()
+        #expect(try good.isQuiet())
+        let slow = try (1..<places).map { _ in try server.connect() }
+        try waitUntil("some of them stay") {
+            for client in slow { client.trySend("x".utf8) }
+            #expect(try good.isQuiet())
+            return try good.timedOut("line") == .int(slow.count)
+        }
+        for client in slow { #expect(try client.isClosedByServer()) }
+        let others = try slow.map { _ in try server.connect() }
+        for client in others + [good] { #expect(try client.isQuiet()) }
+        #expect(try good.ask(LifeCycleTests.call("stats")).result?["connections"]?["refused"] == 0)
+    }
+
     /// Both have sent everything before the server runs: who comes first must not keep the other waiting to the end.
     private func flood(_ line: String, count: Int, of entries: Int) throws {
         let model = try TemporaryModel(.tiny())
@@ -157,55 +178,13 @@ import Testing
         #expect(try client.isClosedByServer())
     }
 
-    /// Asks for as much as the server takes, reads nothing, and sees what becomes of the server's memory.
-    private func neverRead(_ server: ServerProcess, _ line: String, count: Int) throws {
-        let good = try server.connect()
-        #expect(try good.isQuiet())
-        let before = try server.residentBytes()
-        let client = try server.connect(receiveBuffer: 4096)
-        let bytes = Array((line + "\n").utf8)
-        var most = 0
-        for index in 0..<count {
-            guard client.trySend(bytes, isPatient: false) == bytes.count else { break }
-            if index % 64 == 0 {
-                #expect(try good.isQuiet())
-                most = max(most, try server.residentBytes())
-            }
-        }
-        // Reading now would be progress: wait until the server has given the client up.
-        let question = #"{"jsonrpc":"2.0","id":1,"method":"stats"}"#
-        try waitUntil("it is never given up") {
-            most = max(most, try server.residentBytes())
-            return try good.ask(question).result?["connections"]?["open"] == 1
-        }
-        // The bound on waiting output is 16 MiB; buffers double, and the kernel has its own.
-        // Sanitizers, whose builds have no allocator of the house, keep what is freed.
-        let stats = try good.ask(question).result
-        if stats?["allocator"] != .null { #expect(most - before < 96 << 20, "grew by \((most - before) >> 20) MiB") }
-        // The server closes the connection at last: what was not read of it ends early.
-        #expect(try client.isCutOff())
-        #expect(try good.timedOut("write") == 1)
-    }
-
-    @Test func aClientThatNeverReadsSmallReplies() throws {
-        let model = try TemporaryModel(.tiny())
-        let server = try ServerProcess(model: model.path, ["--write-timeout", "1"])
-        try neverRead(server, #"{"jsonrpc":"2.0","id":1,"method":"models"}"#, count: 200_000)
-    }
-
-    @Test func aClientThatNeverReadsLargeReplies() throws {
-        let oracle = Oracle.wide()
-        let model = try TemporaryModel(oracle)
-        let server = try ServerProcess(model: model.path, ["--write-timeout", "1"])
-        let line = oracle.embedLine([1], #","layers":["conv1"]"#)
-        try neverRead(server, line, count: 1500)
-    }
-
     @Test func aResetInTheMiddleOfARequest() throws {
         let oracle = Oracle.tiny()
         let model = try TemporaryModel(oracle)
         let server = try ServerProcess(model: model.path)
         let good = try server.connect()
+        #expect(try good.isQuiet())
+        let descriptors = try server.openDescriptorCount()
         let line = Array(oracle.embedLine([1, 2, 3]).utf8)
         for cut in stride(from: 1, to: line.count, by: 97) {
             let client = try server.connect()
@@ -219,7 +198,7 @@ import Testing
             client.resetOnClose()
         }
         #expect(try good.isQuiet())
-        try settle(good)
+        try settle(good, server, descriptors)
     }
 
     @Test func aResetInTheMiddleOfAReply() throws {
@@ -227,6 +206,8 @@ import Testing
         let model = try TemporaryModel(oracle)
         let server = try ServerProcess(model: model.path)
         let good = try server.connect()
+        #expect(try good.isQuiet())
+        let descriptors = try server.openDescriptorCount()
         let line = oracle.embedLine([1, 2, 3, 4], #","layers":["conv1"],"encoding":"float""#) + "\n"
         for _ in 0..<10 {
             let client = try server.connect(receiveBuffer: 4096)
@@ -236,14 +217,17 @@ import Testing
             client.resetOnClose()
         }
         #expect(try good.isQuiet())
-        try settle(good)
+        try settle(good, server, descriptors)
     }
 
-    /// Waits until the server has nothing left to do for anybody but `client`.
-    private func settle(_ client: LineSocket) throws {
+    /// Waits until the server has nothing left to do for anybody but `client`, and no more descriptors than it had.
+    private func settle(_ client: LineSocket, _ server: ServerProcess, _ descriptors: Int) throws {
         try waitUntil("connections or requests are left behind") {
             let stats = try client.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
             return stats?["connections"]?["open"] == 1 && stats?["queue"]?["in_flight"] == 0
+        }
+        try waitUntil("of descriptors there were \(descriptors), and now there are more") {
+            try server.openDescriptorCount() == descriptors
         }
     }
 

@@ -38,7 +38,8 @@ import Transformations
         var answered = try clients.map { try [$0.reply()] }
         usleep(delay * 1000)
         server.send(SIGTERM)
-        try server.waitForLog("draining after SIGTERM")
+        let drainage = try server.waitForLog("draining after SIGTERM requests=")
+        let unanswered = try #require(drainage.split(separator: "=").last.flatMap { Int($0) })
         for (index, client) in clients.enumerated() {
             while let line = try client.readLine() { answered[index].append(try TestReply(line)) }
         }
@@ -53,6 +54,9 @@ import Transformations
             let computed = Set(replies.filter { $0.code == nil }.compactMap { int($0.id) })
             #expect(computed == Set(0..<computed.count), "an admitted request is lost")
         }
+        // Those that were read before the signal are none of those that were in flight then.
+        let computed = answered.joined().count { $0.code == nil }
+        #expect(computed >= unanswered + clients.count, "\(unanswered) were in flight, of which some are lost")
     }
 
     /// A server that owes a reply to a client that does not read.

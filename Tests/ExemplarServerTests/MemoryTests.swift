@@ -29,6 +29,19 @@ import Testing
         #expect(try server.connect().isQuiet())
     }
 
+    /// Each set of models that was replaced leaves its arenas to the next: what the allocator knows of one it keeps.
+    @Test(.enabled(if: !isInstrumented)) func reloadsLeaveNoAddressesBehind() throws {
+        let model = try TemporaryModel(.wide())
+        let server = try ServerProcess(model: model.path)
+        var mapped: [Int] = []
+        for reload in 0..<40 {
+            server.send(SIGHUP)
+            try server.waitForLog("info reloaded", skip: reload)
+            mapped.append(try server.mappedBytes())
+        }
+        #expect(mapped[39] - mapped[9] < 32 << 20, "\(mapped.map { $0 >> 20 })")
+    }
+
     /// An idle server gives back what a burst took: not under sanitizers, which have an allocator of their own.
     @Test(.enabled(if: !isInstrumented)) func theAllocatorHasAThreadThatGivesPagesBack() throws {
         let model = try TemporaryModel(.tiny())

@@ -74,6 +74,10 @@ import Testing
         let oracle = Oracle.tiny()
         let sound = try TemporaryModel(oracle)
         let weights = try contents(sound.path + "/model.safetensors")
+        #expect(weights.count == sound.byteCount(of: "model.safetensors"))
+        let configuration = String(decoding: try contents(sound.path + "/config.json"), as: UTF8.self)
+        let tooLarge = configuration.replacing(#""kernel": [2, 2]"#, with: #""kernel": [20, 20]"#)
+        #expect(tooLarge != configuration)
         var flipped = weights
         flipped[weights.count - 5] ^= 0x40
         for (name, bytes) in [
@@ -81,15 +85,20 @@ import Testing
             ("model.safetensors", Array(weights.dropLast())),
             ("model.safetensors", []), ("model.safetensors", Array(weights.prefix(7))),
             ("model.safetensors", [UInt8](repeating: 0xFF, count: 64)), ("model.safetensors", weights + [0]),
-            // A weight that is another: only the golden vectors can tell.
-            ("model.safetensors", flipped), ("golden.safetensors", [0, 0]), ("config.json", Array("{".utf8)),
-            ("config.json", []),
+            ("golden.safetensors", [0, 0]), ("config.json", Array("{".utf8)), ("config.json", []),
+            // Sound by itself, and no network: nothing is left of the patch for the last layer.
+            ("config.json", Array(tooLarge.utf8)),
         ] {
             let model = try TemporaryModel(oracle)
             try model.write(name, bytes)
             let log = try refusal(["--model", model.path])
-            #expect(log.contains(model.path), "\(name) of \(bytes.count) bytes: \(log)")
+            #expect(log.contains("\(model.path)/\(name)"), "\(name) of \(bytes.count) bytes: \(log)")
         }
+        // A weight that is another: only the golden vectors can tell, and not whether they or the weights are wrong.
+        let model = try TemporaryModel(oracle)
+        try model.write("model.safetensors", flipped)
+        let log = try refusal(["--model", model.path])
+        #expect(log.contains("\(model.path): The self-test failed"), "\(log)")
     }
 
     @Test func withoutGoldenVectors() throws {
@@ -104,5 +113,6 @@ private func contents(_ path: String) throws -> [UInt8] {
     guard let file = fopen(path, "r") else { throw TestFailure("\(path): \(errno)") }
     defer { fclose(file) }
     var bytes = [UInt8](repeating: 0, count: 1 << 20)
-    return Array(bytes.prefix(fread(&bytes, 1, bytes.count, file)))
+    let count = fread(&bytes, 1, bytes.count, file)
+    return Array(bytes[..<count])
 }

@@ -1,5 +1,6 @@
 import Batching
 import ExemplarNetwork
+import Glibc
 import JSONRPC
 import TestSupport
 import Testing
@@ -147,23 +148,48 @@ import Testing
         }
     }
 
+    /// Deadlines of a millisecond, behind work of many: none of them is answered, and nothing else is lost.
     @Test func deadlinesOfWaitingRequests() throws {
         let oracle = Oracle.wide()
         let model = try TemporaryModel(oracle)
         let server = try ServerProcess(model: model.path, ["--max-batch", "4"])
         let client = try server.connect()
-        for id in 0..<200 {
-            try client.send(
-                line: oracle.embedLine(id: "\(id)", [1, 2, 3, 4], #","deadline_ms":\#(id % 2 == 0 ? 1 : 1e6)"#))
+        // One JSON-RPC batch, which arrives at one time, however long this machine takes to go through it.
+        let work = oracle.embedLine(id: "0", (0..<128).map { UInt64($0) })
+        let rest = (1..<100).map { id in
+            oracle.embedLine(id: "\(id)", [1, 2, 3, 4], #","deadline_ms":\#(id % 2 == 0 ? 1 : 1e6)"#)
         }
-        var answered: Set<Int> = []
-        for _ in 0..<200 {
-            let reply = try client.reply()
-            let id = try #require(int(reply.id))
-            #expect(answered.insert(id).inserted)
-            if reply.code != nil { #expect(reply.code == -32008 && id % 2 == 0) }
+        let reply = try client.ask("[" + ([work] + rest).joined(separator: ",") + "]")
+        let replies = array(reply.value)
+        #expect(replies.compactMap { int($0["id"]) }.sorted() == Array(0..<100))
+        for reply in replies {
+            let id = try #require(int(reply["id"]))
+            let isLate = id > 0 && id % 2 == 0
+            #expect(reply["error"]?["code"] == (isLate ? -32008 : nil), "\(id)")
+            if !isLate { #expect(array(reply["result"]?["embeddings"]).count == (id == 0 ? 128 : 4), "\(id)") }
         }
         #expect(try client.isQuiet())
+    }
+
+    /// A connection has at most 1,024 requests in flight, however deep the queue is: its further lines are not read
+    /// until some are answered, and other connections' are.
+    @Test func oneConnectionHasSoManyRequestsInFlight() throws {
+        let oracle = Oracle.wide(transformations: .everyStep)
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path, ["--queue", "1000000", "--event-loops", "1"])
+        let (greedy, other) = (try server.connect(), try server.connect())
+        // What each takes to compute is many times what it takes to read; the server does not live to see the end.
+        let line = oracle.embedLine([1], #","transform":{"mode":"mean","samples":200,"seed":1}"#)
+        let writer = LineWriter(greedy, Array(repeating: line, count: 1500))
+        func inFlight() throws -> Int {
+            try #require(int(other.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result?["queue"]?["in_flight"]))
+        }
+        let limit = 1024
+        try waitUntil("they are never so many") { try inFlight() >= limit }
+        // A turn of the loop's, in which a connection's lines are read, lies between two answers.
+        for _ in 0..<100 { #expect(try inFlight() <= limit) }
+        server.send(SIGKILL)
+        writer.join()
     }
 
     @Test func healthDoesNotWaitBehindWork() throws {

@@ -6,7 +6,7 @@ import Testing
 
 @testable import exemplar
 
-/// A run against a real server. Counts are judged, never times.
+/// A run against a real server, or one that stalls. Counts are judged, and times only by what they cannot be less than.
 @Suite struct LoadRunTests {
     func report(_ plan: LoadPlan, port: Int) throws -> LoadReport {
         let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 64)
@@ -56,6 +56,25 @@ import Testing
         #expect(failed.tally.errors.keys.sorted() == [ErrorCode.unknownName.rawValue])
         #expect(failed.text.contains("-32003"))
         #expect(server.end() == 0)
+    }
+
+    /// No coordinated omission: requests that were due while the server stood still count from when they were due,
+    /// although this client had no room to send them. Counted from when they were sent, all but one would look quick.
+    @Test func aStallCountsForEveryRequestThatWasDueMeanwhile() throws {
+        let stall = Duration.milliseconds(500)
+        let (rate, seconds) = (100, 2)
+        let server = try ScriptedServer(results: Array(repeating: "true", count: rate * seconds), stall: stall)
+        var plan = LoadPlan()
+        plan.loop = .open(.fixed, rate: Double(rate))
+        plan.duration = .seconds(seconds)
+        plan.warmUp = .zero
+        let tally = try report(plan, port: server.port).tally
+        #expect(tally.latency.count + tally.unsent == UInt64(rate * seconds))
+        // The first is sent at its time or later; whoever is due in the first half of what follows waits for the other.
+        let late = rate / 4 - 1
+        let rank = Double(tally.latency.count) - Double(late) + 1
+        let shortest = try #require(tally.latency.quantile(rank / Double(tally.latency.count)))
+        #expect(shortest >= stall / 2, "of the \(late) slowest one took \(shortest)")
     }
 
     @Test func theCommandFailsWhereNothingSucceeds() throws {

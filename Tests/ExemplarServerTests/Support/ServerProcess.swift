@@ -51,14 +51,16 @@ final class ServerProcess {
     /// Starts the program and waits for nothing.
     ///
     /// - Parameters:
+    ///   - core: the only one that it may use; nil for all.
     ///   - log: the file that it logs to, in place of a pipe to the test.
     ///   - limit: a command of the shell's, for what the process may have.
     ///   - variables: of its environment.
     init(
-        launching arguments: [String], descriptors: Int? = nil, log: String? = nil, limit: String = "",
-        variables: [String: String] = [:]
+        launching arguments: [String], descriptors: Int? = nil, core: Int? = nil, log: String? = nil,
+        limit: String = "", variables: [String: String] = [:]
     ) throws {
-        let limits = (descriptors.map { "ulimit -n \($0); " } ?? "") + limit
+        var limits = (descriptors.map { "ulimit -n \($0); " } ?? "") + limit
+        if let core { limits += "taskset -cp \(core) $$ >&2; " }
         let target = log.map { " 2>>'\($0)'" } ?? ""
         let words =
             ["/bin/sh", "-c", limits + "exec \"$0\" \"$@\"" + target, try ChildProcess.exemplar()] + arguments
@@ -138,7 +140,13 @@ final class ServerProcess {
     }
 
     /// The process's resident memory in bytes.
-    func residentBytes() throws -> Int {
+    func residentBytes() throws -> Int { try memory(1) }
+
+    /// Bytes of the addresses that it has mapped.
+    func mappedBytes() throws -> Int { try memory(0) }
+
+    /// - Parameter word: of the kernel's file, which counts pages.
+    private func memory(_ word: Int) throws -> Int {
         guard let file = fopen("/proc/\(identifier)/statm", "r") else {
             throw TestFailure("the server is gone:\n\(log)")
         }
@@ -147,8 +155,17 @@ final class ServerProcess {
         fgets(&text, 256, file)
         let words = String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self).split(
             separator: " ")
-        guard words.count > 1, let pages = Int(words[1]) else { throw TestFailure("statm: \(words)") }
+        guard words.count > word, let pages = Int(words[word]) else { throw TestFailure("statm: \(words)") }
         return pages * Int(getpagesize())
+    }
+
+    /// Files and sockets that the process has open.
+    func openDescriptorCount() throws -> Int {
+        guard let folder = opendir("/proc/\(identifier)/fd") else { throw TestFailure("the server is gone:\n\(log)") }
+        defer { closedir(folder) }
+        var count = 0
+        while let entry = readdir(folder) { if entry.pointee.d_name.0 != CChar(UInt8(ascii: ".")) { count += 1 } }
+        return count
     }
 
     /// A new connection to it.

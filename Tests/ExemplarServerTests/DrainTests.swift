@@ -1,0 +1,85 @@
+import ExemplarNetwork
+import Glibc
+import Images
+import JSONRPC
+import TestSupport
+import Testing
+import Transformations
+
+/// What SIGTERM owes those who came before it: each request that was admitted has its answer, once, and no refusal in
+/// its place.
+@Suite struct DrainTests {
+    private static let ranges = TransformationRanges(
+        translation: 0.1, scale: 0.9...1.1, rotationDegrees: 10, contrast: nil, color: nil, hue: nil, border: .reflect)
+    private static let clients = 3
+
+    /// Waits until the server has admitted so many requests, and returns its queue's figures of that moment.
+    private func queue(_ server: ServerProcess, admitted count: Int) throws -> JSONValue {
+        let client = try server.connect()
+        var queue: JSONValue?
+        try waitUntil("the requests are not all taken: \(String(describing: queue))") {
+            let stats = try client.ask(LifeCycleTests.call("stats")).result
+            queue = stats?["queue"]
+            return stats?["requests"]?["embed"] == .int(count)
+        }
+        return try #require(queue)
+    }
+
+    /// Sends SIGTERM and reads to the end what `clients` get: each has one embedding for each of `count` ids.
+    private func drain(_ server: ServerProcess, _ clients: [LineSocket], _ count: Int) throws {
+        server.send(SIGTERM)
+        try server.waitForLog("draining after SIGTERM")
+        for client in clients {
+            var ids: [Int] = []
+            while let line = try client.readLine() {
+                let reply = try TestReply(line)
+                #expect(reply.embeddings.count == 1, "\(line.prefix(200))")
+                if let id = int(reply.id) { ids.append(id) }
+            }
+            #expect(ids.sorted() == Array(0..<count), "each is answered once")
+        }
+        #expect(try server.waitForExit() == 0)
+        #expect(server.log.contains("drained"))
+    }
+
+    @Test(arguments: [1, 3]) func whatIsInFlightIsAnswered(loops: Int) throws {
+        let oracle = Oracle.wide(transformations: Self.ranges)
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path, ["--queue", "100000", "--event-loops", "\(loops)"])
+        let clients = try (0..<Self.clients).map { _ in try server.connect() }
+        // Seconds to compute, where reading the requests takes a tenth of that: most wait when the signal comes.
+        let (count, samples) = (isInstrumented ? 10 : 20, 15)
+        let transform = #","transform":{"mode":"mean","samples":\#(samples),"seed":1}"#
+        for client in clients {
+            let lines = (0..<count).map { oracle.embedLine(id: "\($0)", [UInt64($0)], transform) + "\n" }
+            try client.send(lines.joined())
+        }
+        let queue = try queue(server, admitted: clients.count * count)
+        #expect(try #require(int(queue["in_flight"])) > 0, "nothing was left to lose")
+        try drain(server, clients, count)
+    }
+
+    /// An image that waits for the decoder is admitted: what comes of it goes into the network's queue while the server
+    /// drains already.
+    @Test func imagesThatWaitToBeDecodedAreAnswered() throws {
+        let oracle = Oracle.wide(transformations: Self.ranges)
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path)
+        let clients = try (0..<Self.clients).map { _ in try server.connect() }
+        // Little but decoding.
+        let pixels = [UInt8](repeating: 100, count: 1000 * 1000 * 3)
+        let raster = try #require(Raster(height: 1000, width: 1000, channels: .rgb, pixels: pixels))
+        let image = base64(try raster.png())
+        let count = isInstrumented ? 5 : 15
+        for client in clients {
+            let lines = (0..<count).map { id in
+                #"{"jsonrpc":"2.0","id":\#(id),"method":"embed","params":{"images":["\#(image)"],"#
+                    + #""transform":{"mode":"sample","seed":1}}}"# + "\n"
+            }
+            try client.send(lines.joined())
+        }
+        let queue = try queue(server, admitted: clients.count * count)
+        #expect(try #require(int(queue["decoding"])) > 0, "all were decoded before the signal")
+        try drain(server, clients, count)
+    }
+}
