@@ -43,6 +43,7 @@ let package = Package(
     name: "exemplar",
     products: [
         .executable(name: "exemplar", targets: ["exemplar"]),
+        .library(name: "ExemplarClient", targets: ["ExemplarClient", "JSONRPC"]),
         .library(name: "ExemplarNetwork", targets: ["ExemplarNetwork", "KernelInterface", "Platform"]),
     ] + (fuzzes ? [.library(name: "FuzzTargets", type: .static, targets: ["FuzzTargets"])] : []),
     targets: [
