@@ -7,19 +7,14 @@ struct MeanInterval: Sendable, Equatable {
     /// Half the interval's width; infinite for a single value.
     var halfWidth: Double
 
-    /// One pass (Welford 1962), in which equal values have exactly themselves as their mean.
     init(_ values: [Double]) {
-        var squares = 0.0
-        mean = 0
-        for (index, value) in values.enumerated() {
-            let difference = value - mean
-            mean = index == 0 ? value : mean + difference / Double(index + 1)
-            squares += index == 0 ? 0 : difference * (value - mean)
-        }
-        let freedom = Double(values.count - 1)
+        var running = RunningMean()
+        for value in values { running.add(value) }
+        mean = running.mean
+        let freedom = running.count - 1
         halfWidth =
             freedom > 0
-            ? Self.quantile(freedom) * (squares / freedom / Double(values.count)).squareRoot() : .infinity
+            ? Self.quantile(freedom) * (running.squares / freedom / running.count).squareRoot() : .infinity
     }
 
     /// The 97.5 % quantile of Student's t, by the expansion of Fisher and Cornish (1960) around the normal one: within
@@ -40,15 +35,20 @@ struct MeanInterval: Sendable, Equatable {
     }
 }
 
-/// A mean of values that come one by one, in which equal values have exactly themselves.
+/// A mean of values that come one by one, in one pass (Welford 1962). Equal values have exactly themselves as their
+/// mean.
 struct RunningMean: Sendable {
-    private var count = 0.0
+    private(set) var count = 0.0
     /// 0 of none.
     private(set) var mean = 0.0
+    /// Σ (value − mean)².
+    private(set) var squares = 0.0
 
     mutating func add(_ value: Double) {
         count += 1
-        mean = count == 1 ? value : mean + (value - mean) / count
+        let difference = value - mean
+        mean = count == 1 ? value : mean + difference / count
+        squares += count == 1 ? 0 : difference * (value - mean)
     }
 }
 
