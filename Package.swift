@@ -135,8 +135,8 @@ let package = Package(
         .testTarget(
             name: "CommandLineTests",
             dependencies: [
-                "TestSupport", "exemplar", "ExemplarClient", "ExemplarNetwork", "ExemplarServer", "Images", "JSONRPC",
-                "KernelInterface", "Platform", "Safetensors", "Transformations",
+                "TestSupport", "exemplar", "CPlatform", "ExemplarClient", "ExemplarNetwork", "ExemplarServer", "Images",
+                "JSONRPC", "KernelInterface", "Platform", "Safetensors", "Transformations",
             ],
             swiftSettings: rules),
     ] + kernelTargets
