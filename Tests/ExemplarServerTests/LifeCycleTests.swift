@@ -1,3 +1,4 @@
+import CPlatform
 import ExemplarNetwork
 import Glibc
 import JSONRPC
