@@ -1,5 +1,4 @@
 import Batching
-import CPlatform
 import ExemplarNetwork
 import Glibc
 import JSONRPC
