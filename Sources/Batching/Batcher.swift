@@ -24,6 +24,8 @@ where Instant.Duration == Duration {
         let batchable = Atomic<Int>(0)
         /// Nanoseconds from `epoch`.
         let deadline = Atomic<Int>(Int.max)
+        /// Nanoseconds from `epoch`.
+        let fairnessEnd = Atomic<Int>(0)
         let epoch: Instant
 
         init(epoch: Instant) { self.epoch = epoch }
@@ -33,6 +35,7 @@ where Instant.Duration == Duration {
             queued.store(machine.queuedPatchCount, ordering: .releasing)
             batchable.store(machine.batchablePatchCount, ordering: .releasing)
             deadline.store(machine.nextDeadline.map(nanoseconds) ?? .max, ordering: .releasing)
+            fairnessEnd.store(machine.fairnessEnd.map(nanoseconds) ?? 0, ordering: .releasing)
         }
 
         func nanoseconds(to instant: Instant) -> Int {
@@ -69,11 +72,19 @@ where Instant.Duration == Duration {
         return nanoseconds == .max ? nil : snapshot.epoch.advanced(by: .nanoseconds(nanoseconds))
     }
 
-    /// In what time there should be room for so many patches, or patches of pieces; nil where there is now.
-    public func refusal(of patchCount: Int, inPieces: Bool) -> Duration? {
+    /// In what time there should be room for so many patches of a connection, or patches of pieces; nil where there is
+    /// now.
+    public func refusal(of patchCount: Int, inPieces: Bool, for connection: ConnectionID) -> Duration? {
+        let now = now()
         // What waits of both kinds together leaves room for either.
-        if patchCount > 0, patchCount <= limits.queue - queuedPatchCount { return nil }
-        return read { $0.refusal(of: patchCount, inPieces: inPieces) }
+        if patchCount > 0, patchCount <= limits.queue - queuedPatchCount,
+            snapshot.fairnessEnd.load(ordering: .acquiring) <= snapshot.nanoseconds(to: now)
+        {
+            return nil
+        }
+        return change {
+            ($0.machine.refusal(of: patchCount, inPieces: inPieces, for: connection, at: now), waking: 0)
+        }
     }
 
     /// Takes a job in, or says why not.

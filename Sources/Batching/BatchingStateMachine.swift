@@ -20,26 +20,6 @@
 /// Every admitted job leaves exactly once: completed, expired or cancelled.
 public struct BatchingStateMachine<Job: BatchJob, Instant: InstantProtocol & Sendable>
 where Instant.Duration == Duration {
-    /// What became of a job that asked to get in.
-    public enum Admission: Sendable, Equatable {
-        /// In the queue. `wantedWorkerCount` workers should look at it.
-        case admitted
-        /// The queue is full; in `retryAfter` there should be room.
-        case refused(retryAfter: Duration)
-        /// Its deadline has passed already.
-        case expired
-        /// The batcher takes no more work.
-        case draining
-    }
-
-    /// What a worker does next.
-    public enum Step: Sendable {
-        /// Compute this, then report it finished. With `wakeAnother` there is work left for an idle worker.
-        case run(Batch<Job, Instant>, wakeAnother: Bool)
-        /// Nothing waits: block until woken, then ask again.
-        case wait
-    }
-
     public let limits: BatchingLimits
 
     private var waiting = TurnQueue<Job.Key>()
@@ -55,6 +35,7 @@ where Instant.Duration == Duration {
     private var isDraining = false
     private var deadlines = Deadlines<Instant>()
     private var costs = BatchCosts<Job.Key>()
+    private var fairness = QueueFairness<Instant>()
 
     public init(limits: BatchingLimits) {
         self.limits = limits
@@ -114,7 +95,7 @@ where Instant.Duration == Duration {
         guard !isDraining || isAccepted else { return .draining }
         if let deadline, deadline <= now { return .expired }
         let count = job.patchCount
-        if let retryAfter = refusal(of: count, inPieces: job.key.runsInPieces) {
+        if let retryAfter = refusal(of: count, inPieces: job.key.runsInPieces, for: job.connection, at: now) {
             return .refused(retryAfter: retryAfter)
         }
         lastID += 1
@@ -126,11 +107,24 @@ where Instant.Duration == Duration {
         return .admitted
     }
 
-    /// In what time there should be room for so many patches, or patches of pieces; nil where there is now.
-    public func refusal(of patchCount: Int, inPieces: Bool = false) -> Duration? {
-        let waitingCount = inPieces ? waiting.pieceCount : batchablePatchCount + heldBackCount
-        return patchCount > 0 && patchCount <= limits.queue - waitingCount ? nil : timeToCompute(pieces: inPieces)
+    /// In what time there should be room for so many patches of a connection, or patches of pieces; nil where there is
+    /// now. Whoever finds none is remembered (`QueueFairness`).
+    public mutating func refusal(
+        of patchCount: Int, inPieces: Bool = false, for connection: ConnectionID, at now: Instant
+    ) -> Duration? {
+        let room = limits.queue - (inPieces ? waiting.pieceCount : batchablePatchCount + heldBackCount)
+        let leavesRoom = fairness.appliesTo(connection, inPieces: inPieces, at: now)
+        let own = leavesRoom ? waiting.patchCount(of: connection, inPieces: inPieces) : 0
+        guard patchCount <= 0 || patchCount > room - own else { return nil }
+        let retryAfter = timeToCompute(pieces: inPieces)
+        if patchCount > room {
+            fairness.didRefuse(connection, inPieces: inPieces, retryAfter: retryAfter, at: now)
+        }
+        return retryAfter
     }
+
+    /// Until when a connection may be refused although there is room; nil where none may.
+    public var fairnessEnd: Instant? { fairness.end }
 
     /// What a worker that computes nothing does next.
     ///

@@ -38,6 +38,26 @@ struct BatchRecord<Job: BatchJob, Instant: Sendable> {
 }
 
 extension BatchingStateMachine {
+    /// What became of a job that asked to get in.
+    public enum Admission: Sendable, Equatable {
+        /// In the queue. `wantedWorkerCount` workers should look at it.
+        case admitted
+        /// The queue is full; in `retryAfter` there should be room.
+        case refused(retryAfter: Duration)
+        /// Its deadline has passed already.
+        case expired
+        /// The batcher takes no more work.
+        case draining
+    }
+
+    /// What a worker does next.
+    public enum Step: Sendable {
+        /// Compute this, then report it finished. With `wakeAnother` there is work left for an idle worker.
+        case run(Batch<Job, Instant>, wakeAnother: Bool)
+        /// Nothing waits: block until woken, then ask again.
+        case wait
+    }
+
     /// Jobs that left when a batch was finished.
     public struct Finished: Sendable {
         /// Every patch is computed, in time.

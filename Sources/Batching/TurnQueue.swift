@@ -99,6 +99,11 @@ struct TurnQueue<Key: BatchKey> {
         lanes[connection]?.first { $0.key == key }.map { $0.portions[$0.head] }
     }
 
+    /// Patches of a connection that wait, of keys that run in pieces or of the others.
+    func patchCount(of connection: ConnectionID, inPieces: Bool) -> Int {
+        (lanes[connection] ?? []).reduce(0) { $0 + ($1.key.runsInPieces == inPieces ? $1.patchCount : 0) }
+    }
+
     /// The jobs of a connection that have patches in the queue.
     func jobs(of connection: ConnectionID) -> Set<UInt64> {
         Set((lanes[connection] ?? []).flatMap { lane in lane.portions[lane.head...].map(\.job) })

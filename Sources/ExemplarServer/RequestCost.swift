@@ -1,3 +1,4 @@
+import Batching
 import ExemplarNetwork
 import JSONRPC
 
@@ -22,6 +23,8 @@ struct Work: Sendable {
     let scratchBytes: Int
     /// Whether inputs may be larger than the patch without being contexts.
     let takesLargerInputs: Bool
+
+    var connection: ConnectionID { arrival.address.connection }
 
     /// Of the reply to `count` inputs, at most.
     func replyByteCount(_ count: Int) -> Int {

@@ -49,7 +49,7 @@ struct SharedState: Sendable {
         }
         handler = RequestHandler(
             configuration: configuration, threads: threads, memory: memory,
-            refusal: { count, inPieces in batcher.refusal(of: count, inPieces: inPieces) },
+            refusal: { batcher.refusal(of: $0, inPieces: $1, for: $2) },
             token: try configuration.tokenFile.map(readToken))
         observer = ServerObserver(
             statistics: statistics, batcher: batcher, images: images, memory: memory,

@@ -77,7 +77,9 @@ extension RequestHandler {
         let units = entries.count * InferenceTask.units(of: entry, draws: work.draws, model: work.served.model)
         try checkFit(work, entries.count, units: units, "patches")
         // Before anything is decoded: under overload most requests are refused, and what they take the others lack.
-        if let retryAfter = refusal(units, passByteCount != nil) { throw overloaded(retryAfter: retryAfter) }
+        if let retryAfter = refusal(units, passByteCount != nil, work.connection) {
+            throw overloaded(retryAfter: retryAfter)
+        }
         let byteCount = entries.count * shape.height * shape.width * shape.channels * type.byteCount
         let lease = try lease(work.byteCount(entries.count, inputs: byteCount, units: units), "patches")
         let block = try InputBlock(entries, type: type, shape: shape)
@@ -103,7 +105,9 @@ extension RequestHandler {
                     + "to be decoded: send fewer at a time.")
         }
         // As for patches.
-        if let retryAfter = refusal(least, false), work.draws != nil || refusal(least, true) != nil {
+        if let retryAfter = refusal(least, false, work.connection),
+            work.draws != nil || refusal(least, true, work.connection) != nil
+        {
             throw overloaded(retryAfter: retryAfter)
         }
         let fileLease = try lease(byteCount, "images")
@@ -123,7 +127,7 @@ extension RequestHandler {
             }
             guard units <= limit else { throw handler.tooMuch(units, "images") }
             // Nor is decoded what would be refused afterwards.
-            if let retryAfter = handler.refusal(units, !passByteCounts.isEmpty) {
+            if let retryAfter = handler.refusal(units, !passByteCounts.isEmpty, work.connection) {
                 throw handler.overloaded(retryAfter: retryAfter)
             }
             let taken = work.byteCount(sizes.entries.count, inputs: sizes.pixels, units: units)

@@ -83,8 +83,14 @@ import Testing
             if deadline != nil { deadlines += 1 }
             for isPiece in [false, true] {
                 let count = Int.random(in: 0...50, using: &random)
-                let expected = batcher.read { $0.refusal(of: count, inPieces: isPiece) }
-                #expect(batcher.refusal(of: count, inPieces: isPiece) == expected, "seed \(seed), step \(name)")
+                let connection = ConnectionID(.random(in: 0..<3, using: &random))
+                let now = clock.withLock { $0 }
+                let expected = batcher.read { machine in
+                    var machine = machine
+                    return machine.refusal(of: count, inPieces: isPiece, for: connection, at: now)
+                }
+                let found = batcher.refusal(of: count, inPieces: isPiece, for: connection)
+                #expect(found == expected, "seed \(seed), step \(name)")
                 if expected != nil { refusals += 1 }
             }
         }

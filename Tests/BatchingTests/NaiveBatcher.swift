@@ -83,9 +83,32 @@ struct NaiveBatcher {
         return min(idleThreads, min(idle, waiting.count - pieces) + min(idleForPieces, pieces))
     }
 
-    mutating func admit(_ job: TestJob, deadline: ManualInstant?) -> Bool {
+    /// Who found no room, the last one last, of each kind, and until when others leave some.
+    var refusals: [Bool: [(connection: ConnectionID, end: ManualInstant)]] = [:]
+
+    /// How many patches like a job's there is room for.
+    func room(_ job: TestJob) -> Int {
         let alike = waiting.count { $0.job.key.runsInPieces == job.key.runsInPieces }
-        guard alike + (job.key.runsInPieces ? 0 : heldBack.count) + job.patchCount <= limits.queue else { return false }
+        return limits.queue - alike - (job.key.runsInPieces ? 0 : heldBack.count)
+    }
+
+    /// To be told of each job that there is no room for.
+    mutating func didRefuse(_ job: TestJob, retryAfter: Duration, at now: ManualInstant) {
+        guard job.patchCount > room(job) else { return }
+        var those = refusals[job.key.runsInPieces] ?? []
+        those.removeAll { $0.connection == job.connection }
+        those.append((job.connection, now.advanced(by: retryAfter * 2 + .seconds(1))))
+        // Of two connections the last is known.
+        refusals[job.key.runsInPieces] = those.suffix(2)
+    }
+
+    mutating func admit(_ job: TestJob, deadline: ManualInstant?, at now: ManualInstant) -> Bool {
+        let others = (refusals[job.key.runsInPieces] ?? []).filter { $0.connection != job.connection }
+        let own = waiting.count {
+            $0.job.connection == job.connection && $0.job.key.runsInPieces == job.key.runsInPieces
+        }
+        let leaves = others.last.map { now < $0.end } ?? false
+        guard job.patchCount <= room(job) - (leaves ? own : 0) else { return false }
         heldBack += (0..<job.patchCount).map { Patch(job: job, index: $0) }
         unfinished[job] = job.patchCount
         deadlines[job] = deadline

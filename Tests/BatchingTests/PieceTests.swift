@@ -81,11 +81,14 @@ import Testing
         var machine = machine(queue: 10)
         admit([TestJob(1, key: "8", patches: 10), TestJob(2, patches: 10)], to: &machine)
         #expect(machine.queuedPatchCount == 20)
-        #expect(machine.refusal(of: 1) != nil && machine.refusal(of: 1, inPieces: true) != nil)
+        func isRefused(_ patchCount: Int, inPieces: Bool = false) -> Bool {
+            machine.refusal(of: patchCount, inPieces: inPieces, for: ConnectionID(1), at: start) != nil
+        }
+        #expect(isRefused(1) && isRefused(1, inPieces: true))
         _ = next(&machine)
-        #expect(machine.refusal(of: 1) != nil && machine.refusal(of: 8, inPieces: true) == nil)
+        #expect(isRefused(1) && !isRefused(8, inPieces: true))
         _ = next(&machine)
-        #expect(machine.refusal(of: 8) == nil)
+        #expect(!isRefused(8))
     }
 
     @Test func aPieceWhoseClientLeavesMakesWay() throws {

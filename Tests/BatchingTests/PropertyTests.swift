@@ -83,7 +83,7 @@ import Testing
                 let admission = machine.admit(job, deadline: deadline, at: now)
                 if let deadline, deadline <= now {
                     #expect(admission == .expired)
-                } else if naive.admit(job, deadline: deadline) {
+                } else if naive.admit(job, deadline: deadline, at: now) {
                     #expect(admission == .admitted, "seed \(seed), step \(step)")
                     admitted.insert(job)
                 } else {
@@ -92,6 +92,7 @@ import Testing
                         return
                     }
                     #expect(retryAfter >= .milliseconds(1))
+                    naive.didRefuse(job, retryAfter: retryAfter, at: now)
                 }
             case 5...6:
                 guard let worker = (0..<limits.threads).first(where: { batches[$0] == nil }) else { continue }

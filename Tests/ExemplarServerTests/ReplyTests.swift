@@ -33,7 +33,7 @@ import Transformations
         let served = try served()
         let handler = RequestHandler(
             configuration: ServerConfiguration(models: .single(model.path)), threads: 1, memory: memory,
-            refusal: { _, _ in nil }, token: nil)
+            refusal: { _, _, _ in nil }, token: nil)
         var parser = RequestParser()
         return try Array(line.utf8).withUnsafeBytes { bytes in
             guard case .single(let incoming) = parser.parse(bytes) else { throw TestFailure("a batch: \(line)") }

@@ -41,10 +41,8 @@ COLUMNS = ["allocated", "active", "resident", "rss", "outside"]
 # Bytes of addresses that the process may gain beside its allocator's: as many as a thread's stack.
 OUTSIDE = 8_000_000
 
-# What was freed goes back to the system within a second, by a thread of the allocator's own, and so do its addresses.
-# (With "retain", its default, those of an arena that has ended never do: 21 MB of addresses for a reload of small and
-# medium, of which 0.1 MB stay resident, in no figure of the allocator's.)
-ALLOCATOR = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,retain:false"
+# What was freed goes back to the system within a second, and not ten, so that a rest shows what is held.
+ALLOCATOR = "dirty_decay_ms:1000,muzzy_decay_ms:0"
 
 # Seconds of a round, at most: half an hour has more than a hundred rests.
 ROUND = 10
