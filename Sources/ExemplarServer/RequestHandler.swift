@@ -55,13 +55,9 @@ struct RequestHandler {
         /// What there is only as long as the server has models and takes work.
         func requireModels() throws(ResponseError) -> ModelSet {
             try requireToken()
-            if isDraining {
-                throw ResponseError(.draining, "The server is shutting down; ask another, or again when it is back.")
-            }
+            if isDraining { throw Self.draining }
             guard let models else {
-                throw ResponseError(
-                    .notReady, "The models are being loaded; ask again in a moment.",
-                    data: [.init("reason", "loading")])
+                throw ResponseError(.notReady, Self.loadingText, data: [.init("reason", "loading")])
             }
             return models
         }
@@ -73,7 +69,9 @@ struct RequestHandler {
                 try check(readiness())
                 return .result(Self.ok)
             case .auth(let token):
-                guard matches(token) else { throw ResponseError(.unauthorized, "The token is wrong.") }
+                guard matches(token) else {
+                    throw ResponseError(.unauthorized, "This token is not the server's; send its own.")
+                }
                 return .authorized
             case .stats:
                 try requireToken()
@@ -94,18 +92,22 @@ struct RequestHandler {
 
     /// The queue is full.
     func overloaded(retryAfter: Duration) -> ResponseError {
-        .overloaded(retryAfter) { "The queue of \(configuration.queue) patches is full; try again in \($0) ms." }
+        .overloaded(retryAfter) { "The queue of \(configuration.queue) patches has no room; try again in \($0) ms." }
     }
 
     static let ok: JSONValue = ["status": "ok"]
+
+    private static let loadingText = "The models are being loaded; ask again in a moment."
+    static let draining = ResponseError(
+        .draining, "The server is shutting down; ask another, or again when it is back.")
 
     private func check(_ readiness: Readiness) throws(ResponseError) {
         let (message, reason): (String, JSONValue)
         switch readiness {
         case .ready: return
-        case .loading: (message, reason) = ("The models are being loaded.", "loading")
-        case .draining: (message, reason) = ("The server is shutting down.", "draining")
-        case .stalled: (message, reason) = ("The workers make no progress.", "stalled")
+        case .loading: (message, reason) = (Self.loadingText, "loading")
+        case .draining: (message, reason) = (Self.draining.message, "draining")
+        case .stalled: (message, reason) = ("The workers make no progress; ask another server.", "stalled")
         }
         throw ResponseError(.notReady, message, data: [.init("reason", reason)])
     }

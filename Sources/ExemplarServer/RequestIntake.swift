@@ -125,7 +125,7 @@ extension EventLoop {
         case .refused(let retryAfter):
             answer(.failure(refusal(retryAfter)), address, connection)
         case .expired: answer(.failure(.deadlineExceeded), address, connection)
-        case .draining: answer(.failure(ResponseError(.draining, "The server is shutting down.")), address, connection)
+        case .draining: answer(.failure(RequestHandler.draining), address, connection)
         }
     }
 }
