@@ -176,6 +176,9 @@ where Instant.Duration == Duration {
         return expired
     }
 
+    /// Lets a job go of which no more is to be computed; false where it has left already.
+    public func abandon(_ slice: Slice<Job>) -> Bool { change { ($0.machine.abandon(slice), 0) } }
+
     /// Lets all jobs of a connection go, and returns them.
     public func cancel(_ connection: ConnectionID) -> [Job] {
         let cancelled = change { ($0.machine.cancel(connection), 0) }

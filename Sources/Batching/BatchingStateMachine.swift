@@ -29,6 +29,8 @@ where Instant.Duration == Duration {
     private var runningPieceCount = 0
     /// Patches of each key that are not in the queue yet for their job's lead.
     private var heldBack: [Job.Key: Int] = [:]
+    /// The same of each connection.
+    private var heldBackOf: [ConnectionID: Int] = [:]
     private var lastID: UInt64 = 0
     /// The job whose piece had its turn and could not start. It may have left.
     private var held: UInt64?
@@ -102,7 +104,7 @@ where Instant.Duration == Duration {
         let queued = min(count, max(1, job.lead))
         waiting.append(job: lastID, of: job.connection, key: job.key, patches: 0..<queued)
         records[lastID] = JobRecord(job: job, deadline: deadline, unfinished: count, queued: queued)
-        holdBack(count - queued, job.key)
+        holdBack(count - queued, job)
         if let deadline { deadlines.add(deadline, of: lastID) }
         return .admitted
     }
@@ -114,7 +116,8 @@ where Instant.Duration == Duration {
     ) -> Duration? {
         let room = limits.queue - (inPieces ? waiting.pieceCount : batchablePatchCount + heldBackCount)
         let leavesRoom = fairness.appliesTo(connection, inPieces: inPieces, at: now)
-        let own = leavesRoom ? waiting.patchCount(of: connection, inPieces: inPieces) : 0
+        let heldBack = inPieces ? 0 : heldBackOf[connection] ?? 0
+        let own = leavesRoom ? waiting.patchCount(of: connection, inPieces: inPieces) + heldBack : 0
         guard patchCount <= 0 || patchCount > room - own else { return nil }
         let retryAfter = timeToCompute(pieces: inPieces)
         if patchCount > room {
@@ -254,10 +257,12 @@ where Instant.Duration == Duration {
         return finished
     }
 
-    private mutating func holdBack(_ patchCount: Int, _ key: Job.Key) {
+    private mutating func holdBack(_ patchCount: Int, _ job: Job) {
         guard patchCount != 0 else { return }
-        let count = (heldBack[key] ?? 0) + patchCount
-        heldBack[key] = count > 0 ? count : nil
+        let count = (heldBack[job.key] ?? 0) + patchCount
+        heldBack[job.key] = count > 0 ? count : nil
+        let own = (heldBackOf[job.connection] ?? 0) + patchCount
+        heldBackOf[job.connection] = own > 0 ? own : nil
     }
 
     /// Puts what the job's lead allows now into the queue; false where that is nothing.
@@ -266,7 +271,7 @@ where Instant.Duration == Duration {
         let end = min(record.job.patchCount, record.first + max(1, record.job.lead))
         guard end > record.queued else { return false }
         waiting.append(job: id, of: record.job.connection, key: record.job.key, patches: record.queued..<end)
-        holdBack(record.queued - end, record.job.key)
+        holdBack(record.queued - end, record.job)
         records[id]?.queued = end
         return true
     }
@@ -287,6 +292,13 @@ where Instant.Duration == Duration {
         guard deadlines.first != nil else { return }
         let records = records
         deadlines.forget(keeping: records.count) { records[$0] == nil }
+    }
+
+    /// Lets a job go of which no more is to be computed; false where it has left already.
+    public mutating func abandon(_ slice: Slice<Job>) -> Bool {
+        guard records[slice.id] != nil else { return false }
+        remove([(slice.id, slice.job)])
+        return true
     }
 
     /// Lets all jobs of a connection go; nobody waits for them any more.
@@ -329,7 +341,7 @@ where Instant.Duration == Duration {
         guard !jobs.isEmpty else { return }
         var ids: [ConnectionID: Set<UInt64>] = [:]
         for (id, job) in jobs {
-            if let record = records.removeValue(forKey: id) { holdBack(-record.heldBack, job.key) }
+            if let record = records.removeValue(forKey: id) { holdBack(-record.heldBack, job) }
             ids[job.connection, default: []].insert(id)
         }
         for (connection, ids) in ids { waiting.remove(jobs: ids, of: connection) }

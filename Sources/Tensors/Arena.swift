@@ -16,6 +16,12 @@ public final class Arena: Sendable {
     /// megabytes of addresses and a tenth of memory, which every reload of models would leave behind.
     private static let idle = Mutex<[UInt32]>([])
 
+    /// Not where addresses are limited: an arena keeps those of all that it ever held.
+    private static let keepsArenas: Bool = {
+        var limit = rlimit()
+        return getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) != 0 || limit.rlim_cur == rlim_t.max
+    }()
+
     /// Takes an arena that is empty.
     ///
     /// - Throws: `AllocationError` if jemalloc refuses, which it does when it cannot map memory.
@@ -78,6 +84,10 @@ public final class Arena: Sendable {
     deinit {
         #if JEMALLOC
             // Slabs keep their arena alive, so nothing is allocated here any more. Their pages go back at once.
+            guard Self.keepsArenas else {
+                mallctl("arena.\(index).destroy", nil, nil, nil, 0)
+                return
+            }
             mallctl("arena.\(index).purge", nil, nil, nil, 0)
             Self.idle.withLock { $0.append(index) }
         #endif

@@ -104,7 +104,7 @@ struct NaiveBatcher {
 
     mutating func admit(_ job: TestJob, deadline: ManualInstant?, at now: ManualInstant) -> Bool {
         let others = (refusals[job.key.runsInPieces] ?? []).filter { $0.connection != job.connection }
-        let own = waiting.count {
+        let own = (waiting + heldBack).count {
             $0.job.connection == job.connection && $0.job.key.runsInPieces == job.key.runsInPieces
         }
         let leaves = others.last.map { now < $0.end } ?? false

@@ -96,6 +96,24 @@ import Transformations
         #expect(try many.reply().embeddings.count == Self.count)
     }
 
+    /// A request whose first image is none is answered in its first turn, and not after the turns of all its others.
+    @Test func aRequestThatFailsTakesNoMoreTurns() throws {
+        let oracle = Oracle.wide(transformations: Self.ranges)
+        let model = try TemporaryModel(oracle)
+        let server = try ServerProcess(model: model.path)
+        let (flooding, answered) = try flood(server)
+        let sound = base64(try smallImage(oracle))
+        let images = Array(repeating: ",\"\(sound)\"", count: Self.count).joined()
+        let quiet = try server.connect()
+        let reply = try quiet.ask(
+            #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"images":["bm9uZQ=="\#(images)]}}"#)
+        #expect(reply.code == -32006 && int(reply.data?["index"]) == 0, "\(reply.line)")
+        let stats = try quiet.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
+        #expect(try Self.done(stats) < Self.count, "the flood came first")
+        #expect(try #require(int(stats?["queue"]?["decoding"])) > 0)
+        for _ in answered..<Self.count { #expect(try flooding.reply().embeddings.count == 1) }
+    }
+
     /// Images that fill their queue and take long, on one thread and on two: patches are computed beside them, and are
     /// refused for their own number alone.
     @Test(arguments: [1, 2])

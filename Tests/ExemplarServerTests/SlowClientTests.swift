@@ -63,7 +63,8 @@ import Testing
         try ask(client, megabytes: 1)
         try waitUntil("the reply is with the system") {
             let stats = try other.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
-            return stats?["queue"]?["in_flight"] == 0 && stats?["memory"]?["replies"] == 0
+            return stats?["requests"]?["embed"] == 1 && stats?["queue"]?["in_flight"] == 0
+                && stats?["memory"]?["replies"] == 0
         }
         server.send(SIGTERM)
         try server.waitForLog("draining after SIGTERM")

@@ -98,8 +98,19 @@ final class Listener {
             setsockopt(descriptor, Int32(IPPROTO_TCP), option, &value, 4)
         }
         // Nobody is asked as long as something is not acknowledged: that alone would take a quarter of an hour.
-        var milliseconds: Int32 = 120_000
+        endWhoTakesNothing(after: leastPatience, descriptor)
+    }
+
+    private static let leastPatience = Duration.seconds(120)
+
+    private static func endWhoTakesNothing(after patience: Duration, _ descriptor: Int32) {
+        var milliseconds = Int32(min(patience / .milliseconds(1), 0x1p30))
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, &milliseconds, 4)
+    }
+
+    /// Lets clients of TCP take nothing for so long, where that is more than two minutes.
+    func allowSilence(of duration: Duration) {
+        Self.endWhoTakesNothing(after: max(duration, Self.leastPatience), descriptor)
     }
 
     /// 127.0.0.0/8, and ::1.

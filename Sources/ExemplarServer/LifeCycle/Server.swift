@@ -127,6 +127,7 @@ public final class Server {
     private func listen() throws(ServerError) {
         let configuration = shared.configuration
         let listener = try Listener.tcp(host: configuration.host, port: configuration.port)
+        listener.allowSilence(of: configuration.writeTimeout)
         guard listener.isLocal || configuration.isInsecure || shared.handler.token != nil else {
             throw ServerError(
                 "\(configuration.host) may be reached from other machines: give --token-file, so that clients must "

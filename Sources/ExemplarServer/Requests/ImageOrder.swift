@@ -49,12 +49,13 @@ struct ImageOrder: Sendable {
 
     private let progress = Progress()
 
-    /// Decodes some of the files; before the first, reads every header and takes the memory. Once one has failed,
-    /// nothing is done for the others.
+    /// Why the order cannot be done, once that is known.
+    var failure: ResponseError? { progress.failure }
+
+    /// Decodes some of the files; before the first, reads every header and takes the memory.
     ///
     /// - Parameter isWanted: asked before each file: of thousands, what nobody waits for any more is left.
     func decode(_ files: Range<Int>, isWanted: () -> Bool) {
-        guard progress.failure == nil else { return }
         do throws(ResponseError) {
             if progress.pixels == nil { try begin(isWanted) }
             guard let (block, channels, _) = progress.pixels else { return }
@@ -64,7 +65,6 @@ struct ImageOrder: Sendable {
             }
         } catch {
             progress.failure = error
-            // The memory is others' while the rest of the order has its turns.
             progress.pixels = nil
         }
     }
@@ -130,8 +130,7 @@ struct ImageOrder: Sendable {
     }
 }
 
-/// Turns are taken by files, since a few kilobytes may take a tenth of a second; an order in which one has failed goes
-/// through the rest of its turns at once.
+/// Turns are taken by files, since a few kilobytes may take a tenth of a second.
 extension ImageOrder: BatchJob {
     /// All are decoded alike.
     enum Key: BatchKey {

@@ -78,7 +78,14 @@ final class ImageDecoding: Sendable {
 
     private func run() {
         while let batch = queue.next() {
-            for slice in batch.slices { slice.job.decode(slice.patches) { queue.progress(batch) } }
+            for slice in batch.slices {
+                let order = slice.job
+                order.decode(slice.patches) { queue.progress(batch) }
+                // Nobody waits for the turns of its other files.
+                guard let failure = order.failure, queue.abandon(slice) else { continue }
+                leave([order])
+                outbox.post(.decoded(.failure(failure), order.address, order.deadline))
+            }
             let finished = queue.finish(batch)
             leave(finished.completed + finished.expired)
             for order in finished.expired {
