@@ -44,7 +44,7 @@ import Testing
             let line =
                 #"{"jsonrpc":"2.0","id":\#(id),"method":"embed","params":{\#(input),"deadline_ms":\#(milliseconds)}}"#
                 + "\n"
-            #expect(send(ends[0], line, line.utf8.count, Int32(MSG_NOSIGNAL)) == line.utf8.count)
+            try #require(send(ends[0], line, line.utf8.count, Int32(MSG_NOSIGNAL)) == line.utf8.count)
             loop.handle(loop.nextEvents(until: nil))
         }
         let next = isImage ? loop.shared.images.nextDeadline : loop.shared.batcher.nextDeadline

@@ -13,30 +13,35 @@ import Transformations
         translation: 0.1, scale: 0.9...1.1, rotationDegrees: 10, contrast: nil, color: nil, hue: nil, border: .reflect)
     private static let clients = 3
 
-    /// Waits until the server has admitted so many requests, and returns its queue's figures of that moment.
-    private func queue(_ server: ServerProcess, admitted count: Int) throws -> JSONValue {
-        let client = try server.connect()
-        var queue: JSONValue?
-        try waitUntil("the requests are not all taken: \(String(describing: queue))") {
-            let stats = try client.ask(LifeCycleTests.call("stats")).result
-            queue = stats?["queue"]
-            return stats?["requests"]?["embed"] == .int(count)
+    /// A line that is answered as soon as those before it are admitted.
+    private static let fence = #"{"jsonrpc":"2.0","id":"fence","method":"live"}"# + "\n"
+
+    /// Reads what each client gets before the fence; then every request is admitted.
+    private func admitted(_ clients: [LineSocket]) throws -> [[TestReply]] {
+        try clients.map { client in
+            var early: [TestReply] = []
+            while true {
+                let reply = try client.reply()
+                if reply.id == "fence" { return early }
+                early.append(reply)
+            }
         }
-        return try #require(queue)
     }
 
-    /// Sends SIGTERM and reads to the end what `clients` get: each has one embedding for each of `count` ids.
-    private func drain(_ server: ServerProcess, _ clients: [LineSocket], _ count: Int) throws {
+    private func queue(_ server: ServerProcess) throws -> JSONValue {
+        try #require(try server.connect().ask(LifeCycleTests.call("stats")).result?["queue"])
+    }
+
+    /// Sends SIGTERM and reads to the end what `clients` get: with what they have each has one embedding for each of
+    /// `count` ids.
+    private func drain(_ server: ServerProcess, _ clients: [LineSocket], _ early: [[TestReply]], _ count: Int) throws {
         server.send(SIGTERM)
         try server.waitForLog("draining after SIGTERM")
-        for client in clients {
-            var ids: [Int] = []
-            while let line = try client.readLine() {
-                let reply = try TestReply(line)
-                #expect(reply.embeddings.count == 1, "\(line.prefix(200))")
-                if let id = int(reply.id) { ids.append(id) }
-            }
-            #expect(ids.sorted() == Array(0..<count), "each is answered once")
+        for (client, early) in zip(clients, early) {
+            var replies = early
+            while let line = try client.readLine() { replies.append(try TestReply(line)) }
+            for reply in replies { #expect(reply.embeddings.count == 1, "\(reply.line.prefix(200))") }
+            #expect(replies.compactMap { int($0.id) }.sorted() == Array(0..<count), "each is answered once")
         }
         #expect(try server.waitForExit() == 0)
         #expect(server.log.contains("drained"))
@@ -52,11 +57,12 @@ import Transformations
         let transform = #","transform":{"mode":"mean","samples":\#(samples),"seed":1}"#
         for client in clients {
             let lines = (0..<count).map { oracle.embedLine(id: "\($0)", [UInt64($0)], transform) + "\n" }
-            try client.send(lines.joined())
+            try client.send(lines.joined() + Self.fence)
         }
-        let queue = try queue(server, admitted: clients.count * count)
+        let early = try admitted(clients)
+        let queue = try queue(server)
         #expect(try #require(int(queue["in_flight"])) > 0, "nothing was left to lose")
-        try drain(server, clients, count)
+        try drain(server, clients, early, count)
     }
 
     /// An image that waits for the decoder is admitted: what comes of it goes into the network's queue while the server
@@ -70,16 +76,17 @@ import Transformations
         let pixels = [UInt8](repeating: 100, count: 1000 * 1000 * 3)
         let raster = try #require(Raster(height: 1000, width: 1000, channels: .rgb, pixels: pixels))
         let image = base64(try raster.png())
-        let count = isInstrumented ? 5 : 15
+        let count = 15
         for client in clients {
             let lines = (0..<count).map { id in
                 #"{"jsonrpc":"2.0","id":\#(id),"method":"embed","params":{"images":["\#(image)"],"#
                     + #""transform":{"mode":"sample","seed":1}}}"# + "\n"
             }
-            try client.send(lines.joined())
+            try client.send(lines.joined() + Self.fence)
         }
-        let queue = try queue(server, admitted: clients.count * count)
+        let early = try admitted(clients)
+        let queue = try queue(server)
         #expect(try #require(int(queue["decoding"])) > 0, "all were decoded before the signal")
-        try drain(server, clients, count)
+        try drain(server, clients, early, count)
     }
 }

@@ -40,7 +40,9 @@ import Testing
             try server.waitForLog("info reloaded", skip: reload)
             mapped.append(try server.mappedBytes())
         }
-        #expect(mapped[39] - mapped[9] < 32 << 20, "\(mapped.map { $0 >> 20 })")
+        // Of single ones each may have a stack more, or a set that is not freed yet.
+        let (early, late) = (mapped[..<20].max() ?? 0, mapped[30...].max() ?? 0)
+        #expect(late - early < 16 << 20, "\(mapped.map { $0 >> 20 })")
     }
 
     /// An idle server gives back what a burst took: not under sanitizers, which have an allocator of their own.
@@ -51,7 +53,9 @@ import Testing
         // It is begun before the models are loaded, and names itself when it runs.
         try waitUntil("the allocator has its thread") {
             try FileManager.default.contentsOfDirectory(atPath: tasks).contains { task in
-                try String(contentsOfFile: "\(tasks)/\(task)/comm", encoding: .utf8).hasPrefix("jemalloc_bg_thd")
+                // A thread that has ended meanwhile is none.
+                (try? String(contentsOfFile: "\(tasks)/\(task)/comm", encoding: .utf8))?.hasPrefix("jemalloc_bg_thd")
+                    ?? false
             }
         }
     }

@@ -103,7 +103,7 @@ import Testing
         for (expectsMore, isShared) in [(false, asleep), (true, awake)] {
             let before = try clock.waitUntilIdle()
             let job = InferenceJob(task: try task(oracle, models, shared))
-            #expect(shared.batcher.admit(job, deadline: nil) == .admitted)
+            try #require(shared.batcher.admit(job, deadline: nil) == .admitted)
             let batch = try #require(shared.batcher.next())
             #expect(batch.isShared == asleep)
             guard case .reply(_, let reply, nil)? = worker.complete(batch, &scratch, expectsMore: expectsMore).first

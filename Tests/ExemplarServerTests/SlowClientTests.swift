@@ -29,14 +29,15 @@ import Testing
     }
 
     /// The system tells of room for more only when a third of what it holds is taken, here 2 s and more after the last.
-    @Test func whoTakesALittleAtATimeIsNotCutOff() throws {
+    /// Not under sanitizers, where the client itself may rest for longer.
+    @Test(.enabled(if: !isInstrumented)) func whoTakesALittleAtATimeIsNotCutOff() throws {
         let model = try TemporaryModel(oracle)
-        let server = try ServerProcess(model: model.path, ["--write-timeout", "0.7"])
+        let server = try ServerProcess(model: model.path, ["--write-timeout", "1.5"])
         let client = try server.connect()
         try ask(client, megabytes: 12)
-        // Three seconds of half a megabyte a second, then the rest as fast as it comes.
+        // Six seconds of half a megabyte a second, then the rest as fast as it comes.
         var taken = 0
-        while taken < 1_500_000 {
+        while taken < 3_000_000 {
             var chunk = [UInt8](repeating: 0, count: 10_000)
             let received = recv(client.descriptor, &chunk, chunk.count, 0)
             guard received > 0 else { throw TestFailure("cut off after \(taken) bytes") }
@@ -63,7 +64,8 @@ import Testing
         try ask(client, megabytes: 1)
         try waitUntil("the reply is with the system") {
             let stats = try other.ask(#"{"jsonrpc":"2.0","id":1,"method":"stats"}"#).result
-            return stats?["requests"]?["embed"] == 1 && stats?["queue"]?["in_flight"] == 0
+            // Counted once it is computed: before it is read nothing is in flight either.
+            return stats?["latency_ms"]?["total"]?["count"] == 1 && stats?["queue"]?["in_flight"] == 0
                 && stats?["memory"]?["replies"] == 0
         }
         server.send(SIGTERM)
@@ -78,7 +80,7 @@ import Testing
     /// line may rest.
     @Test func aServerThatStoodStillReadsBeforeItJudges() throws {
         let model = try TemporaryModel(.tiny())
-        let server = try ServerProcess(model: model.path, ["--read-timeout", "1"])
+        let server = try ServerProcess(model: model.path, ["--read-timeout", isInstrumented ? "8" : "1"])
         let line = Array(#"{"jsonrpc":"2.0","id":1,"method":"live"}"#.utf8)
         let clients = try (0..<100).map { _ in try server.connect() }
         let watcher = try server.connect()
@@ -91,7 +93,7 @@ import Testing
         }
         try server.pause()
         for client in clients { try client.send(line.dropFirst(20) + [0x0A]) }
-        sleep(2)
+        sleep(isInstrumented ? 10 : 2)
         server.send(SIGCONT)
         for client in clients { #expect(try client.reply().code == nil) }
         #expect(try watcher.timedOut("read") == 0)
@@ -105,7 +107,10 @@ import Testing
         // 32 MB for requests and replies, of which 8 are much.
         let server = try ServerProcess(
             model: model.path,
-            ["--line-timeout", "1", "--write-timeout", "600", "--memory-limit", "\(models + 128 << 20)"])
+            [
+                "--line-timeout", isInstrumented ? "30" : "5", "--write-timeout", "600", "--memory-limit",
+                "\(models + 128 << 20)",
+            ])
         let good = try server.connect()
         var clients: [LineSocket] = []
         for _ in 0..<3 {

@@ -1,4 +1,5 @@
 import Batching
+import CPlatform
 import Glibc
 import JSONRPC
 import Platform

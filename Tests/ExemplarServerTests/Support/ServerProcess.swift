@@ -60,7 +60,7 @@ final class ServerProcess {
         limit: String = "", variables: [String: String] = [:]
     ) throws {
         var limits = (descriptors.map { "ulimit -n \($0); " } ?? "") + limit
-        if let core { limits += "taskset -cp \(core) $$ >&2; " }
+        if let core { limits += "taskset -cp \(core) $$ >&2 || exit 127; " }
         let target = log.map { " 2>>'\($0)'" } ?? ""
         let words =
             ["/bin/sh", "-c", limits + "exec \"$0\" \"$@\"" + target, try ChildProcess.exemplar()] + arguments
@@ -117,8 +117,16 @@ final class ServerProcess {
     func waitForExit() throws -> Int32 {
         while readLog() {}
         if let status { return status }
+        // Where its log is not the test's to read, nothing else tells of one that hangs.
         var raw: Int32 = 0
-        guard waitpid(identifier, &raw, 0) == identifier else { throw TestFailure("waitpid: \(errno)") }
+        let deadline = ContinuousClock.now + .seconds(Patience.seconds)
+        while true {
+            let ended = waitpid(identifier, &raw, WNOHANG)
+            if ended == identifier { break }
+            guard ended == 0 else { throw TestFailure("waitpid: \(errno)") }
+            guard .now < deadline else { throw TestFailure("the server does not end:\n\(log)") }
+            usleep(10_000)
+        }
         let ended = raw & 0x7F == 0 ? raw >> 8 & 0xFF : 128 + raw & 0x7F
         status = ended
         return ended
