@@ -2,8 +2,9 @@
 ///
 /// Whoever waits gets its turn (`TurnQueue`), but not who is not let in. A client that sends again as soon as it is
 /// refused takes what gets free before one that waits for as long as it was told. So from a refusal on, until that
-/// client has had time to come back, every other connection may have no more waiting than it leaves free: the dynamic
-/// threshold of Choudhury and Hahne ("Dynamic queue length thresholds for shared-memory packet switches", IEEE/ACM
+/// client has had time to come back, every other connection is let in only with what fits beside as much again as it
+/// has waiting (one whose request takes all that is free at once may still do so): the dynamic threshold of Choudhury
+/// and Hahne ("Dynamic queue length thresholds for shared-memory packet switches", IEEE/ACM
 /// Transactions on Networking 6(2), 1998) with α = 1. k connections that want everything end at the (k + 1)th part of
 /// the queue each, and as much stays free. While nobody else is refused, one may fill it.
 struct QueueFairness<Instant: InstantProtocol & Sendable>: Sendable where Instant.Duration == Duration {
