@@ -8,8 +8,13 @@ public struct AllocatorStatistics: Sendable, Equatable {
     public var allocated: Int
     /// In pages that hold live allocations.
     public var active: Int
-    /// Physically resident, the allocator's own data included.
+    /// In the allocator's own data. Its tables of addresses count whole, though hardly any of their pages is touched.
+    public var metadata: Int
+    /// In pages that may be resident: those of live allocations, those that were freed and not yet given back, and the
+    /// allocator's own data.
     public var resident: Int
+    /// Address space in use, that of the allocator's own data included.
+    public var mapped: Int
     /// Given back to the system but kept as address space.
     public var retained: Int
     /// Bytes and number of all allocations since the start, freed or not, by their size classes. A thread's last ones
@@ -25,15 +30,17 @@ public struct AllocatorStatistics: Sendable, Equatable {
             guard mallctl("epoch", nil, nil, &epoch, MemoryLayout<UInt64>.size) == 0,
                 let allocated: Int = control("stats.allocated"),
                 let active: Int = control("stats.active"),
+                let metadata: Int = control("stats.metadata"),
                 let resident: Int = control("stats.resident"),
+                let mapped: Int = control("stats.mapped"),
                 let retained: Int = control("stats.retained")
             else { return nil }
             let small = total(of: "stats.arenas.4096.bins.0.nrequests", "arenas.bin.0.size", classes: "arenas.nbins")
             let large = total(
                 of: "stats.arenas.4096.lextents.0.nrequests", "arenas.lextent.0.size", classes: "arenas.nlextents")
             return AllocatorStatistics(
-                allocated: allocated, active: active, resident: resident, retained: retained,
-                totalBytes: small.bytes + large.bytes, totalCount: small.count + large.count)
+                allocated: allocated, active: active, metadata: metadata, resident: resident, mapped: mapped,
+                retained: retained, totalBytes: small.bytes + large.bytes, totalCount: small.count + large.count)
         #else
             return nil
         #endif

@@ -128,7 +128,9 @@ extension ServerFigures {
             [
                 .init(Double(allocator.allocated), .init("kind", "allocated")),
                 .init(Double(allocator.active), .init("kind", "active")),
+                .init(Double(allocator.metadata), .init("kind", "metadata")),
                 .init(Double(allocator.resident), .init("kind", "resident")),
+                .init(Double(allocator.mapped), .init("kind", "mapped")),
                 .init(Double(allocator.retained), .init("kind", "retained")),
             ])
     }

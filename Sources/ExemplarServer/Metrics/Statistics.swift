@@ -115,9 +115,9 @@ extension Statistics {
     private var allocator: JSONValue {
         guard let figures = allocatorFigures.value() else { return .null }
         return [
-            "allocated": .int(figures.allocated), "active": .int(figures.active), "resident": .int(figures.resident),
-            "retained": .int(figures.retained), "total_bytes": .int(figures.totalBytes),
-            "total_allocations": .int(figures.totalCount),
+            "allocated": .int(figures.allocated), "active": .int(figures.active), "metadata": .int(figures.metadata),
+            "resident": .int(figures.resident), "mapped": .int(figures.mapped), "retained": .int(figures.retained),
+            "total_bytes": .int(figures.totalBytes), "total_allocations": .int(figures.totalCount),
         ]
     }
 }

@@ -40,7 +40,8 @@ import Testing
                 queuedPatches: 9, queuedImagePatches: 7, queueLimit: 4096, requestsInFlight: 5, requestsDecoding: 3,
                 workers: 2, idleWorkers: 1),
             memory: memory, connectionLimit: 1024,
-            allocator: .init(allocated: 1, active: 2, resident: 3, retained: 4, totalBytes: 0, totalCount: 0),
+            allocator: .init(
+                allocated: 1, active: 2, metadata: 3, resident: 4, mapped: 5, retained: 6, totalBytes: 0, totalCount: 0),
             controlGroup: ControlGroupUsage("nr_periods 10\nnr_throttled 4\nthrottled_usec 2500000\n"),
             process: ProcessFigures(
                 stat: "7 (a b) ) S " + (4...52).map(String.init).joined(separator: " "), bootTime: 1000,
@@ -62,7 +63,9 @@ import Testing
         #expect(page.value("exemplar_requests_decoding") == 3)
         #expect(page.value("exemplar_connections") == 5)
         #expect(page.value("exemplar_reloads_total", ["result": "success"]) == 2)
-        #expect(page.value("exemplar_allocator_bytes", ["kind": "retained"]) == 4)
+        for (index, kind) in ["allocated", "active", "metadata", "resident", "mapped", "retained"].enumerated() {
+            #expect(page.value("exemplar_allocator_bytes", ["kind": kind]) == Double(index + 1))
+        }
         #expect(page.value("exemplar_memory_limit_bytes") == 1000)
         for (kind, value) in [("models", 500.0), ("requests", 40), ("replies", 30), ("lines", 20), ("images", 10)] {
             #expect(page.value("exemplar_memory_bytes", ["kind": kind]) == value)
