@@ -41,7 +41,8 @@ import Testing
                 workers: 2, idleWorkers: 1),
             memory: memory, connectionLimit: 1024,
             allocator: .init(
-                allocated: 1, active: 2, metadata: 3, resident: 4, mapped: 5, retained: 6, totalBytes: 0, totalCount: 0),
+                allocated: 1, active: 2, metadata: 3, resident: 4, mapped: 5, retained: 6, totalBytes: 0,
+                totalCount: 0),
             controlGroup: ControlGroupUsage("nr_periods 10\nnr_throttled 4\nthrottled_usec 2500000\n"),
             process: ProcessFigures(
                 stat: "7 (a b) ) S " + (4...52).map(String.init).joined(separator: " "), bootTime: 1000,
