@@ -1,12 +1,14 @@
 """`export` writes folders that the server loads, whose self-test passes; its float64 forward pass against loops."""
 
 import importlib.util
+import itertools
 import json
 import subprocess
 
 import numpy as np
 import pytest
 from exemplar_client import export
+from exemplar_client._reference import outputs
 from local_embedding import embed, write_png
 from test_model_format import read_safetensors
 
@@ -155,6 +157,22 @@ def test_golden_outputs_are_those_of_loops(network, folder):
             np.testing.assert_allclose(golden[name][index], output, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("rounding", ["floor", "ceil"])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4])
+def test_windows_of_max_pooling_are_those_of_loops(kernel, rounding):
+    """Of every small size; a refusal where ⌊(size + 2 · padding − kernel) / stride⌋ + 1, or ⌈…⌉ + 1, are none."""
+    for size, stride, padding in itertools.product(range(1, 8), range(1, 5), range(kernel // 2 + 1)):
+        x = np.random.default_rng(21).normal(size=(1, 1, size, size))
+        layers = [{"type": "max_pool", "name": "pool", "kernel": kernel, "stride": stride, "padding": padding,
+                   "rounding": rounding}]
+        if size + 2 * padding - kernel <= (-stride if rounding == "ceil" else -1):
+            with pytest.raises(ValueError, match="pool: its kernel"):
+                outputs(layers, {}, x)
+        else:
+            wanted = loops(layers, {}, x[0])["pool"]
+            np.testing.assert_array_equal(outputs(layers, {}, x)["pool"][0], wanted, f"{size=} {stride=} {padding=}")
+
+
 def test_the_server_loads_it_and_passes_the_self_test(binary, network, folder, tmp_path):
     done = subprocess.run(
         [binary, "model", "--model", folder, "--json"], capture_output=True, text=True, timeout=60, check=False
@@ -199,9 +217,9 @@ def with_weight(key, value):
     return {"state_dict": {key: value for key, value in weights.items() if value is not None}}
 
 
-def with_layer(**differences):
+def with_layer(index=0, **differences):
     layers = changed()["layers"]
-    return {"layers": [{**layers[0], **differences}, *layers[1:]]}
+    return {"layers": [*layers[:index], {**layers[index], **differences}, *layers[index + 1 :]]}
 
 
 @pytest.mark.parametrize(
@@ -223,6 +241,7 @@ def with_layer(**differences):
         ({"dtype": {"fc": "F8"}}, r"dtype of fc\.weight"),
         ({"dtype": {"fc2": "F16"}}, "dtype names fc2"),
         ({"input_shape": (1, 15, 3)}, "conv2: its kernel"),
+        ({"input_shape": (7, 15, 3), **with_layer(1, kernel=[11, 2])}, "pool1: its kernel"),
         ({"preprocessing": PREPROCESSING}, "mean and std must have 3"),
         ({"golden_patches": np.zeros((2, 17, 15, 1), np.uint8)}, "golden_patches"),
     ],
