@@ -98,6 +98,25 @@ import Testing
         }
     }
 
+    /// Each scan passes over the whole image for a few bytes, as often as the file has it.
+    @Test func aProgressiveJPEGOfVeryManyScansIsRefused() throws {
+        // The first scan, whose header is 14 bytes behind its mark, with all bits at once (Ah = Al = 0): said again it
+        // is as sound as before.
+        var file = Fixture.progressiveJPEG
+        let scans = file.indices.dropLast().filter { file[$0] == 0xFF && file[$0 + 1] == 0xDA }
+        let start = try #require(scans.first)
+        #expect(file[start + 13] == 0x01)
+        file[start + 13] = 0
+        let end = try #require(file.indices[(start + 14)...].first { file[$0] == 0xFF && file[$0 + 1] != 0 })
+        func decode(scans: Int) throws(ImageError) -> Raster {
+            try Self.decode(
+                file[..<start] + Array(repeatElement(file[start..<end], count: scans).joined()) + [0xFF, 0xD9])
+        }
+        #expect(try decode(scans: 500) == decode(scans: 1))
+        let error = #expect(throws: ImageError.self) { try decode(scans: 501) }
+        #expect(error?.description.contains("more than 500 scans") == true, "\(String(describing: error))")
+    }
+
     /// Megabytes that inflate to a gigabyte, as pixels beyond the image and as a text beside it.
     @Test func bombsTakeNoMemory() throws {
         let zeros = deflatedZeros(1 << 30)
