@@ -169,7 +169,7 @@ public final class Embedder {
     /// with parts of each layer: from two images a member on, which share the weights that they stream. The more
     /// members, the dearer are their meetings in every layer, and the more idleness is worth their absence (two Zen 4
     /// cores lose 5 to 10 % of an even batch by splitting layers).
-    private static func computesApart(images: Int, members: Int) -> Bool {
+    static func computesApart(images: Int, members: Int) -> Bool {
         let most = (images + members - 1) / members
         return members > 1 && images >= 2 * members && 16 * most * members <= (16 + members) * images
     }
