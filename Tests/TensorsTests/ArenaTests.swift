@@ -11,6 +11,18 @@ import Testing
         }
     }
 
+    /// An arena gives the memory of the last slab to the next: a small one, one of pages of its own, one of huge pages.
+    @Test(arguments: [1000, 100_003, 600_000])
+    func whatWasWrittenBeforeIsZeroed(count: Int) throws {
+        let arena = try Arena()
+        do {
+            let slab = try arena.allocate(count: count, zeroed: false)
+            slab.base.update(repeating: .nan, count: count + Slab.tailCount)
+        }
+        let slab = try arena.allocate(count: count, zeroed: true)
+        #expect((0..<count + Slab.tailCount).allSatisfy { slab.base[$0] == 0 })
+    }
+
     @Test func sizesThatCannotBeAreErrors() throws {
         let arena = try Arena()
         #expect(throws: AllocationError.self) { try arena.allocate(count: -1, zeroed: false) }
