@@ -44,6 +44,21 @@ import Transformations
             "\(String(describing: error))")
     }
 
+    /// The most weights or outputs are 2³⁰: 2²⁰ channels over 32 × 32.
+    @Test(arguments: [
+        (LayerConfiguration.linear("fc", 1 << 20), "weights"), (.convolution("conv", 1 << 20, kernel: 1), "outputs"),
+    ])
+    func aLayerHasABound(_ layer: LayerConfiguration, _ what: String) throws {
+        func plan(width: Int) throws -> [PlannedLayer] {
+            try PlannedLayer.sequence(.sequence([layer], height: 32, width: width, channels: 1))
+        }
+        #expect(try plan(width: 32).count == 1)
+        let error = #expect(throws: ModelError.self) { try plan(width: 33) }
+        #expect(
+            error?.description.contains("\(layer.name) has more than 1073741824 \(what)") == true,
+            "\(String(describing: error))")
+    }
+
     @Test func aNetworkHasAThousandLayers() throws {
         let pools = (0..<1100).map { #"{"type": "max_pool", "name": "p\#($0)", "kernel": 1, "stride": 1}"# }
         var text = Self.good
@@ -58,6 +73,8 @@ import Transformations
         ("\"name\": \"tiny\"", "\"name\": \"\"", "config.name"),
         ("\"name\": \"tiny\"", "\"name\": \"a\\nb\"", "config.name"),
         ("\"height\": 8", "\"height\": 7", "config.input.height"),
+        ("\"channels\": 3", "\"channels\": 0", "config.input.channels must be a whole number from 1 to 16"),
+        ("\"channels\": 3", "\"channels\": 17", "config.input.channels must be a whole number from 1 to 16"),
         ("\"std\": [1, 1, 1]", "\"std\": [1, 0, 1]", "config.preprocessing"),
         ("\"mean\": [0, 0, 0]", "\"mean\": [0, 0]", "config.preprocessing.mean"),
         ("\"mean\": [0, 0, 0]", "\"mean\": [0, -1e39, 0]", "config.preprocessing.mean"),
@@ -69,6 +86,11 @@ import Transformations
         ("\"padding\": 1", "\"pading\": 1", "config.layers[0].pading is not a key"),
         ("\"padding\": 1", "\"padding\": 3", "config.layers[0].padding must be less"),
         ("\"kernel\": [3, 5]", "\"kernel\": 12", "config.layers[0].kernel"),
+        ("\"padding\": 1", "\"stride\": 5", "config.layers[0].stride must be a whole number from 1 to 4"),
+        ("\"stride\": 2", "\"stride\": 0", "config.layers[1].stride must be a whole number from 1 to 4"),
+        ("\"stride\": 2", "\"stride\": 5", "config.layers[1].stride must be a whole number from 1 to 4"),
+        ("\"out_features\": 9", "\"out_features\": 0", "config.layers[3].out_features must be a whole number from 1"),
+        ("\"out_features\": 9", "\"out_features\": 1048577", "config.layers[3].out_features must be a whole number"),
         ("\"type\": \"max_pool\"", "\"type\": \"pool\"", "config.layers[1].type is \"pool\"; it must be one of"),
         ("\"ceil\"", "\"up\"", "config.layers[1].rounding"),
         ("\"name\": \"pool1\"", "\"name\": \"conv1\"", "two layers are called conv1"),

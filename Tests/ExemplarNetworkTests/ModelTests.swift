@@ -1,5 +1,6 @@
 import Glibc
 import KernelInterface
+import Platform
 import Safetensors
 import Tensors
 import TestSupport
@@ -102,6 +103,17 @@ let isOptimized: Bool = {
         #expect(model.description.selfTest == "passed")
     }
 
+    @Test func weightsThatAreIntegersAreNamed() throws {
+        let folder = try TemporaryModel(Self.oracle, golden: 0) { writer, name, shape, values in
+            guard name == "fc.bias" else { return try writer.add(name, shape: shape, values) }
+            try writer.add(name, .int16, shape: shape, bytes: [UInt8](repeating: 0, count: 2 * values.count))
+        }
+        let error = #expect(throws: ModelError.self) { try Model.load(folder: folder.path) }
+        #expect(
+            error?.description.contains("the tensor fc.bias holds I16; weights must be F32, F16 or BF16") == true,
+            "\(String(describing: error))")
+    }
+
     /// With golden vectors the self-test would refuse them too.
     @Test(arguments: ["conv1.weight", "conv1.bias", "fc.weight", "head.bias"], [Float.nan, .infinity, -.infinity])
     func weightsThatAreNotFiniteAreNamed(_ tensor: String, _ value: Float) throws {
@@ -200,6 +212,14 @@ let isOptimized: Bool = {
         try extra.add("x", shape: [1], [1])
         #expect(try refusal { try $0.write("golden.safetensors", extra.bytes) }.contains("`patches`"))
         #expect(throws: ModelError.self) { try Model.load(folder: "/nowhere") }
+        // Beside the most that is read, which loads.
+        let folder = try TemporaryModel(Self.oracle)
+        var configuration = try #require(fileBytes(folder.path + "/config.json", limit: 1 << 20))
+        configuration += [UInt8](repeating: UInt8(ascii: " "), count: 1 << 20 - configuration.count)
+        try folder.write("config.json", configuration)
+        #expect(try Model.load(folder: folder.path).configuration == Self.oracle.configuration)
+        let long = try refusal { try $0.write("config.json", configuration + [UInt8(ascii: " ")]) }
+        #expect(long.contains("config.json: is longer than 1048576 bytes"), "\(long)")
         // A link that leads nowhere is no missing file.
         for name in ["golden.safetensors", "labels.txt"] {
             let dangling = try refusal { folder in
@@ -231,6 +251,24 @@ let isOptimized: Bool = {
         #expect(description.selfTest == "none" && description.selfTestError == nil)
     }
 
+    @Test(arguments: [
+        ("nothing", ElementType.float32, [1, 10], "has outputs of nothing, which is no layer of config.json"),
+        ("fc", .int32, [1, 10], "fc must be F32 of shape [1, 10, 1, 1]"),
+        ("fc", .float32, [10, 1], "fc must be F32 of shape [1, 10, 1, 1]"),
+    ])
+    func goldenOutputsAreThoseOfALayer(_ name: String, _ type: ElementType, _ shape: [Int], _ problem: String) throws {
+        let folder = try TemporaryModel(Self.oracle, golden: 0)
+        let input = Self.oracle.configuration.input
+        var writer = SafetensorsWriter()
+        try writer.add(
+            "patches", .uint8, shape: [1, input.height, input.width, input.channels],
+            bytes: [UInt8](repeating: 7, count: input.count))
+        try writer.add(name, type, shape: shape, bytes: [UInt8](repeating: 0, count: 40))
+        try folder.write("golden.safetensors", writer.bytes)
+        let error = #expect(throws: ModelError.self) { try Model.load(folder: folder.path) }
+        #expect(error?.description.contains(problem) == true, "\(String(describing: error))")
+    }
+
     @Test func labelsAreOneLineForEachRowOfTheHead() throws {
         let folder = try TemporaryModel(Self.oracle, golden: 0)
         #expect(try Model.load(folder: folder.path).labels == nil)
@@ -252,6 +290,17 @@ let isOptimized: Bool = {
         #expect(try refusal([0xFF, 0x0A, 0x0A, 0x0A, 0x0A]).contains("labels.txt: is not UTF-8"))
         let long = [UInt8](repeating: UInt8(ascii: "a"), count: 16 << 20 | 1)
         #expect(try refusal(long).contains("labels.txt: is longer than 16777216 bytes"))
+    }
+
+    @Test func labelsWantAHead() throws {
+        var oracle = Self.oracle
+        oracle.configuration.head = nil
+        let folder = try TemporaryModel(oracle, golden: 0)
+        try folder.write("labels.txt", Array("a\nb\nc\nd\n".utf8))
+        let error = #expect(throws: ModelError.self) { try Model.load(folder: folder.path) }
+        #expect(
+            error?.description.contains("labels.txt: config.json names no head") == true, "\(String(describing: error))"
+        )
     }
 
     /// Each line of a file of line feeds would take many times the memory of its byte. Unoptimised, the standard
