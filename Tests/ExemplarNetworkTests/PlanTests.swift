@@ -61,6 +61,45 @@ import Testing
         }
     }
 
+    /// What bits depend on is the same whatever the caches; what goes by them is not.
+    @Test(arguments: [20, 64, 200])
+    func noCacheSizeChangesASum(channels: Int) {
+        let source = MapLayout(
+            height: 9, width: 9, channels: channels, columnStride: MapLayout.padded(channels), border: Extent(1, 1))
+        func blocking(level1: Int) -> ReductionBlocking {
+            ReductionBlocking(
+                kernel: Extent(3, 3), over: source, vectors: 2,
+                caches: CacheSizes(level1: level1, level2: 32 * level1))
+        }
+        let (small, large) = (blocking(level1: 32 << 10), blocking(level1: 256 << 10))
+        #expect(small.segments == large.segments)
+        #expect(small.blocks.count > large.blocks.count)
+        for blocking in [small, large] {
+            #expect(blocking.segments.reduce(0) { $0 + $1.length } == 9 * channels)
+            for block in blocking.blocks { #expect(blocking.segments[block.segments.upperBound - 1].endsSum) }
+        }
+        // 128 inputs have their weights, of 32 channels each, in 16 KiB.
+        var (sum, longest) = (0, 0)
+        for segment in small.segments {
+            sum += segment.length
+            longest = max(longest, sum)
+            if segment.endsSum { sum = 0 }
+        }
+        #expect(sum == 0 && longest <= 128)
+    }
+
+    @Test(arguments: [
+        (64, WinogradShape.f4k5, [64]), (65, .f4k5, [32, 33]), (65, .f8k5, [32, 33]), (65, .f2k3, [32, 33]),
+        (256, .f4k3, [128, 128]), (257, .f2k5, [85, 86, 86]), (384, .f4k5, [128, 128, 128]), (32, .f8k5i, [32]),
+        (33, .f8k5i, [16, 17]), (64, .f8k5i, [32, 32]), (65, .f8k5i, [21, 22, 22]),
+    ])
+    func manyChannelsAreSummedInParts(_ channels: Int, _ shape: WinogradShape, _ lengths: [Int]) {
+        let sums = WinogradConvolution.partialSums(of: channels, shape)
+        #expect(sums.map(\.length) == lengths)
+        #expect(sums.map(\.offset) == lengths.indices.map { lengths[..<$0].reduce(0, +) })
+        #expect(sums.allSatisfy { $0.endsSum })
+    }
+
     @Test func complexPointsAreNamed() throws {
         let configuration = NetworkConfiguration.sequence(
             [.convolution("conv1", 40, kernel: 1), .convolution("conv2", 40, kernel: 5)], height: 19, width: 28,

@@ -82,9 +82,10 @@ import Testing
     func everyShapeAgreesWithTheOracle(_ shape: WinogradShape) throws {
         let kernel = shape.kernel
         // Interior tiles and cut ones, pooled and not, one image and several to a block, channels beside a multiple
-        // of the vector, padding from none to all.
+        // of the vector and so many that they are summed in parts, padding from none to all.
         for (height, width, channels, out, padding) in [
             (16, 16, 3, 40, kernel / 2), (13, 9, 17, 16, kernel - 1), (8, 21, 1, 5, 0), (32, 12, 33, 70, 1),
+            (9, 10, 70, 20, 1),
         ] {
             let configuration = NetworkConfiguration.sequence(
                 [

@@ -90,7 +90,7 @@ struct WinogradConvolution: Sendable {
     private static let longestPartOfLargeTile = 32
 
     /// Sums over so many channels, in equal parts.
-    private static func partialSums(of channels: Int, _ algorithm: WinogradShape) -> [Segment] {
+    static func partialSums(of channels: Int, _ algorithm: WinogradShape) -> [Segment] {
         let parts =
             if algorithm == .f8k5i {
                 (channels + longestPartOfLargeTile - 1) / longestPartOfLargeTile
