@@ -48,9 +48,12 @@ import Testing
                 "layer", "algorithm", "tile", "blocking", "packed MB", "M multiply-adds", "by definition", "time",
             ])
         try #require(rows.count == 4, "a row for each layer")
-        #expect(rows[1].prefix(2) == ["conv1", "direct 7x7"] && rows[1].count == 8, "\(rows[1])")
+        let plan = try Model.load(folder: model.path).plan
+        func tile(_ entry: PlanEntry) -> String { "\(entry.tileRows) × \(entry.tileVectors)" }
+        #expect(rows[1].prefix(4) == ["conv1", "direct 7x7", tile(plan[0]), plan[0].blocking], "\(rows[1])")
         #expect(rows[2].prefix(2) == ["pool1", "max-pool"], "\(rows[2])")
-        #expect(rows[3].prefix(2) == ["fc", "linear F32"] && rows[3].count == 8, "\(rows[3])")
+        #expect(rows[3].prefix(4) == ["fc", "linear F32", tile(plan[2]), plan[2].blocking], "\(rows[3])")
+        #expect(rows[1].count == 8 && rows[3].count == 8)
         // 16 × 16 windows of 7 × 7 × 3, for 32 channels; 8 × 8 × 32 inputs, for 100 and with padding 112 outputs.
         #expect(rows[1][4...6] == ["0.02", "1.2", "1.2"], "\(rows[1])")
         #expect(rows[3][4...6] == ["0.92", "0.23", "0.20"], "\(rows[3])")
@@ -70,6 +73,10 @@ import Testing
             Issue.record("no plan")
             return
         }
+        let entries = try Model.load(folder: model.path).plan
+        #expect(plan.map { $0["tile"] } == entries.map { .array([.int($0.tileRows), .int($0.tileVectors)]) })
+        #expect(plan.map { $0["blocking"] } == entries.map { .string($0.blocking) })
+        #expect(plan.map { $0["share"] } == entries.map { .double($0.share) })
         #expect(plan.map { $0["layer"] } == ["conv1", "pool1", "fc"])
         #expect(plan.map { $0["effective_multiply_adds"] } == [.int(256 * 147 * 32), 0, .int(2048 * 100)])
         #expect(plan.map { $0["packed_bytes"] } == [.int(4 * (147 * 32 + 32)), 0, .int(4 * (2048 * 112 + 112))])

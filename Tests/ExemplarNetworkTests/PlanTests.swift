@@ -138,7 +138,45 @@ import Testing
                 == [4 * (64 * 3 * 32 + 32), 0, 4 * (49 * 20 * 48 + 48), 0, 4 * (8 * 7 * 40 * 32 + 32)])
         #expect(abs(entries.reduce(0) { $0 + $1.share } - 1) < 1e-12)
         #expect(entries.map { $0.share > 0 } == [true, false, true, true, true])
-        #expect(entries[0].tileRows == 2 && entries[2].tileRows == network.kernels.tileRows)
+        // In a first layer of few channels two tiles by one vector; pooling has none.
+        let (rows, vectors) = (network.kernels.tileRows, network.kernels.tileVectors)
+        #expect(entries.map(\.tileRows) == [2, 0, rows, 0, rows])
+        #expect(entries.map(\.tileVectors) == [1, 0, vectors, 0, vectors])
+        // By this machine's caches.
+        let tiles = WinogradConvolution.blockSize(
+            .f4k5, inChannels: 3, tiles: 64 * network.plan.groupSize, kernels: network.kernels, caches: .current)
+        let blocks = [2, 4].map { index in
+            let blocks = ReductionBlocking(
+                kernel: network.layers[index].window, over: network.plan.layouts[index], vectors: vectors,
+                caches: .current
+            ).blocks
+            return "\(blocks.count) × \(blocks.map(\.count).max() ?? 0) inputs"
+        }
+        #expect(entries.map(\.blocking) == ["\(tiles) tiles", "", blocks[0], "", blocks[1]])
+    }
+
+    /// docs/planner.md's formulas for the layers above, by hand.
+    @Test func costsAreThoseOfTheDocument() throws {
+        let layers = try PlannedLayer.sequence(
+            .sequence(
+                [
+                    .convolution("conv1", 20, kernel: 5, padding: 2), .maxPool("pool1", kernel: 2, stride: 2),
+                    .convolution("conv2", 40, kernel: 7, padding: 3), .maxPool("pool2", kernel: 2, stride: 2),
+                    .linear("fc", 30),
+                ], height: 32, width: 30, channels: 3))
+        // Weights are read by four images at a cost of 4, and by one at a cost of 12.
+        for (goal, weight) in [(Optimization.throughput, 1.0), (.latency, 12)] {
+            let costs = CostModel(goal, images: group)
+            // 64 tiles of t = q = 8, m = 4, p = 3, whose 64 products read 3 channels and write 2 vectors.
+            let transforms = 64.0 * 16 * (24 + 16) + 64 * 2 * (12 * 6 * 3 + 16 * 12)
+            #expect(costs.winograd(layers[0], .f4k5) == (64 + weight) * 64 * 3 * 2 + transforms)
+            #expect(costs.direct(layers[2], .float32) == (16 * 15 + weight) * 49 * 20 * 3)
+            #expect(costs.maxPool(layers[3]) == 8 * 7 * 4 * 3)
+            #expect(costs.direct(layers[4], .float32) == (1 + weight) * 56 * 40 * 2)
+            for half in [WeightType.float16, .bfloat16] {
+                #expect(costs.direct(layers[4], half) == (1 + weight / 2) * 56 * 40 * 2)
+            }
+        }
     }
 
     /// Linear weights are read once for each patch: in half precision they stay as the file has them, which is half the
@@ -157,5 +195,8 @@ import Testing
         #expect(
             entries.map(\.packedByteCount)
                 == [4 * (49 * 3 * 32 + 32), byteCount * (9 * 8 * 20 * 32) + 4 * 32])
+        // Of costs as above: weights that are half as long take half the time to arrive.
+        let (conv, fc) = ((9.0 * 8 + 1) * 49 * 3 * 2, (1 + Double(byteCount) / 4) * 9 * 8 * 20 * 2)
+        #expect(abs(entries[1].share - fc / (conv + fc)) < 1e-12, "\(entries[1].share)")
     }
 }
