@@ -82,6 +82,17 @@ import Testing
         #expect(plan.map { $0["packed_bytes"] } == [.int(4 * (147 * 32 + 32)), 0, .int(4 * (2048 * 112 + 112))])
     }
 
+    @Test(arguments: [
+        (["--optimize", "throughput"], "F(8x8, 5x5, i)"), (["--optimize", "latency"], "F(4x4, 5x5)"),
+        (["--accuracy", "fast"], "F(8x8, 5x5)"),
+    ])
+    func theOptionsChangeThePlan(_ options: [String], _ algorithm: String) throws {
+        let planned = try TemporaryModel(.planned(), golden: 0)
+        let (_, text) = try BinaryProcess.output(["model", "--model", planned.path, "--plan"] + options)
+        let row = try #require(cells(text[...]).last { $0.first == "conv2" })
+        #expect(row.dropFirst().first == algorithm, "\(row)")
+    }
+
     /// As it was measured when the folder was loaded, against the oracle's golden vectors.
     @Test func theErrorIsAFigure() throws {
         let line = try #require(output().split(separator: "\n").first { $0.hasPrefix("self-test") })

@@ -33,6 +33,17 @@ import Testing
         #expect(choices(.fast) == [.f4k5, .f4k3, .f8k5, nil, nil])
     }
 
+    /// Through the public door.
+    @Test(arguments: [
+        (Accuracy.exact, Optimization.throughput, "direct 5x5"), (.standard, .throughput, "F(8x8, 5x5, i)"),
+        (.standard, .latency, "F(4x4, 5x5)"), (.fast, .throughput, "F(8x8, 5x5)"),
+    ])
+    func theOptionsReachThePlanner(_ accuracy: Accuracy, _ goal: Optimization, _ algorithm: String) throws {
+        let folder = try TemporaryModel(.planned(), golden: 0)
+        let model = try Model.load(folder: folder.path, options: ModelOptions(accuracy: accuracy, optimize: goal))
+        #expect(model.plan[1].algorithm == algorithm)
+    }
+
     /// The third convolution of the paper's medium network, over an 8×8 map: one large tile, whose weights are 169/64
     /// of those of F(4×4, 5×5).
     @Test func aSmallMapTakesTheSmallerWeights() throws {

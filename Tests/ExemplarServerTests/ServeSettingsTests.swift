@@ -100,6 +100,25 @@ import Testing
         }
     }
 
+    /// No reply tells the goal: the algorithms that it chooses are known by their bits.
+    @Test func theGoal() throws {
+        let planned = Oracle.planned()
+        let folder = try TemporaryModel(planned, golden: 0)
+        var variables = base.merging(["EXEMPLAR_MODEL": folder.path]) { $1 }
+        func embeddings(_ goal: String, _ arguments: [String] = []) throws -> [JSONValue] {
+            variables["EXEMPLAR_OPTIMIZE"] = goal
+            return try server(variables, arguments).connect().ask(planned.embedLine()).embeddings
+        }
+        let throughput = try embeddings("throughput")
+        #expect(throughput.count == 1)
+        #expect(try embeddings("latency") != throughput)
+        #expect(try embeddings("latency", ["--optimize", "throughput"]) == throughput)
+        variables["EXEMPLAR_OPTIMIZE"] = "speed"
+        let refused = try ServerProcess(launching: ["serve"], variables: variables)
+        #expect(try refused.waitForExit() == 64)
+        #expect(refused.log.contains("EXEMPLAR_OPTIMIZE is 'speed'"), "\(refused.log)")
+    }
+
     /// Without `--default-model` it is the first name in the order of bytes, wherever its folder stands.
     @Test func theDefaultModel() throws {
         let names = ["b", "a-c", "Z", "a", "Zz"]

@@ -30,6 +30,26 @@ extension Oracle {
         }
         return Oracle(configuration: configuration, parameters: parameters)
     }
+
+    /// A network whose second layer has another algorithm for each accuracy, and for each goal of the planner.
+    public static func planned() -> Oracle {
+        func convolution(_ name: String, kernel: Int) -> LayerConfiguration {
+            LayerConfiguration(
+                name: name,
+                kind: .convolution(
+                    outChannels: 64, kernel: Extent(kernel, kernel), stride: Extent(1, 1),
+                    padding: Extent(kernel / 2, kernel / 2), activation: .relu))
+        }
+        return .random(
+            NetworkConfiguration(
+                name: "planned", input: .init(height: 16, width: 16, channels: 3),
+                preprocessing: .init(scale: 1.0 / 255, mean: [0.4, 0.4, 0.4], std: [0.3, 0.3, 0.3]),
+                layers: [
+                    convolution("conv1", kernel: 1), convolution("conv2", kernel: 5),
+                    LayerConfiguration(name: "fc", kind: .linear(outFeatures: 8, activation: .none)),
+                ], embedding: "fc"),
+            seed: 64)
+    }
 }
 
 extension SeededGenerator {
