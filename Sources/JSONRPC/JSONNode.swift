@@ -31,6 +31,18 @@ public struct EncodedString: Hashable {
         return try decoded.get()
     }
 
+    /// Whether the text is `name`, byte for byte. `String` would ask whether both mean the same in Unicode, in a time
+    /// that grows with the square of a run of combining marks: hours for a line full of them.
+    public func isExactly(_ name: String) -> Bool {
+        let count = name.utf8.count
+        guard isEscaped else { return bytes.count == count && bytes.elementsEqual(name.utf8) }
+        // A byte takes six at most, as an escape does: no long text is brought out of its escapes for a short name.
+        return bytes.count <= 6 * count && unescaped().elementsEqual(name.utf8)
+    }
+
+    /// For `case "name":`, byte for byte too.
+    static func ~= (name: String, string: EncodedString) -> Bool { string.isExactly(name) }
+
     /// Whether two strings mean the same text, however they are escaped.
     public static func == (left: EncodedString, right: EncodedString) -> Bool {
         guard !left.isEscaped, !right.isEscaped else { return left.unescaped() == right.unescaped() }
@@ -169,6 +181,9 @@ public struct JSONNode {
     /// The string, or nil if this is none.
     public var string: String? { stringSlice?.string }
 
+    /// Whether this is the string `text`, byte for byte.
+    public func isString(_ text: String) -> Bool { stringSlice?.isExactly(text) ?? false }
+
     /// The truth value, or nil if this is none.
     public var bool: Bool? { kind == .bool ? text[Int(entry.start)] == UInt8(ascii: "t") : nil }
 
@@ -197,7 +212,7 @@ public struct JSONNode {
     /// The value of the member `key`, or nil where there is none or this is no object.
     public subscript(key: String) -> JSONNode? {
         guard let members else { return nil }
-        for member in members where member.key.string == key { return member.value }
+        for member in members where member.key.isExactly(key) { return member.value }
         return nil
     }
 

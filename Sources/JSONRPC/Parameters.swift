@@ -16,10 +16,9 @@ struct Parameters {
     /// Refuses every name that is not among `known`: a typo must not be silent.
     func allow(_ known: [String]) throws(ResponseError) {
         for member in members {
-            let name = member.key.string
-            if !known.contains(name) {
+            if !known.contains(where: member.key.isExactly) {
                 let names = known.isEmpty ? "it takes none" : "there are \(known.joined(separator: ", "))"
-                throw invalid(name.excerpt, "is not a parameter; \(names).")
+                throw invalid(member.key.string.excerpt, "is not a parameter; \(names).")
             }
         }
     }
@@ -31,7 +30,7 @@ struct Parameters {
     func path(_ name: String) -> String { "\(prefix)\(name)." }
 
     func node(_ name: String) -> JSONNode? {
-        for member in members where member.key.string == name { return member.value }
+        for member in members where member.key.isExactly(name) { return member.value }
         return nil
     }
 
@@ -82,7 +81,7 @@ struct Parameters {
         _ name: String, default: Choice
     ) throws(ResponseError) -> Choice where Choice.RawValue == String {
         guard let node = node(name) else { return `default` }
-        guard let choice = node.string.flatMap(Choice.init) else {
+        guard let choice = Choice.allCases.first(where: { node.isString($0.rawValue) }) else {
             let names = Choice.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
             throw invalid(name, "must be one of \(names).")
         }

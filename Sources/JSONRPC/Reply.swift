@@ -77,7 +77,7 @@ public struct Reply {
 
     /// Reads a line, or returns nil if it is no reply of JSON-RPC 2.0.
     public init?(line: UnsafeRawBufferPointer, scanner: inout JSONScanner) {
-        guard let node = try? scanner.scan(line), node["jsonrpc"]?.string == "2.0",
+        guard let node = try? scanner.scan(line), node["jsonrpc"]?.isString("2.0") ?? false,
             let id = node["id"].flatMap({ RequestID($0) })
         else { return nil }
         self.id = id

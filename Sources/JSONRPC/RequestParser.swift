@@ -61,7 +61,7 @@ public struct RequestParser: ~Copyable {
         var params: JSONNode?
         var id: JSONNode?
         for (key, value) in members {
-            switch key.string {
+            switch key {
             case "jsonrpc": version = value
             case "method": method = value
             case "params": params = value
@@ -73,14 +73,16 @@ public struct RequestParser: ~Copyable {
         func invalid(_ message: String) -> Incoming {
             .invalid(ResponseError(.invalidRequest, message), id: readableID ?? .null)
         }
-        guard version?.string == "2.0" else { return invalid("A request has the member \"jsonrpc\": \"2.0\".") }
-        guard let name = method?.string else { return invalid("A request has a member \"method\", a string.") }
+        guard version?.isString("2.0") ?? false else {
+            return invalid("A request has the member \"jsonrpc\": \"2.0\".")
+        }
+        guard let name = method?.stringSlice else { return invalid("A request has a member \"method\", a string.") }
         if id != nil, readableID == nil { return invalid("An id is a string, a number or null.") }
         return Incoming(id: readableID, request: Result { () throws(ResponseError) in try request(name, params) })
     }
 
-    private func request(_ name: String, _ params: JSONNode?) throws(ResponseError) -> Request {
-        guard let method = Request.Method(rawValue: name) else {
+    private func request(_ name: EncodedString, _ params: JSONNode?) throws(ResponseError) -> Request {
+        guard let method = Request.Method.allCases.first(where: { name.isExactly($0.rawValue) }) else {
             let known = Request.Method.allCases.map(\.rawValue).joined(separator: ", ")
             throw ResponseError(.methodNotFound, "There is no method of that name; there are \(known).")
         }

@@ -122,7 +122,7 @@ extension EmbedRequest.Layers {
             self = .embedding
             return
         }
-        if node.string == "all" {
+        if node.isString("all") {
             self = .all
             return
         }

@@ -25,11 +25,11 @@ extension TransformOptions {
             return
         }
         let seed = try options.int("seed", in: Self.seeds)
-        switch try options.string("mode") {
-        case "sample":
+        switch options.node("mode")?.stringSlice {
+        case "sample"?:
             try options.refuse(["samples", "tolerance"], with: "the mode \"sample\"")
             mode = .sample(seed: seed, index: try options.int("index", in: Self.seeds) ?? 0)
-        case "mean":
+        case "mean"?:
             try options.refuse(["index"], with: "the mode \"mean\"")
             let samples = try options.int("samples", in: 1...1_000_000)
             let tolerance = try options.double("tolerance")
@@ -66,9 +66,7 @@ extension TransformationSteps {
         guard let elements = try options.elements("steps", atMost: 64) else { throw error }
         self = []
         for element in elements {
-            guard let name = element.string, let step = Self.named.first(where: { $0.name == name }) else {
-                throw error
-            }
+            guard let step = Self.named.first(where: { element.isString($0.name) }) else { throw error }
             formUnion(step.steps)
         }
     }

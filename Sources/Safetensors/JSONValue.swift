@@ -13,6 +13,10 @@ public enum JSONValue: Sendable, Equatable {
     /// The most values of a document, each taking up to a hundred bytes of memory: ten thousand tensors have as many.
     public static let maximumCount = 1 << 17
 
+    /// The longest key, in bytes: whether two with long runs of combining marks are the same to Unicode, as keys are
+    /// compared, takes a time that grows with the square of their length.
+    public static let maximumKeyLength = 256
+
     /// Parses a whole document.
     ///
     /// - Throws: `JSONError`, which says what is wrong and at which byte.
@@ -84,6 +88,9 @@ private struct JSONReader {
             let start = position
             guard next == UInt8(ascii: "\"") else { throw JSONError("lacks a key in quotes", at: position) }
             let key = try string()
+            guard key.utf8.count <= JSONValue.maximumKeyLength else {
+                throw JSONError("has a key of more than \(JSONValue.maximumKeyLength) bytes", at: start)
+            }
             guard take(":") else { throw JSONError("lacks a colon after \"\(key)\"", at: position) }
             let value = try value(depth: depth + 1)
             guard members.updateValue(value, forKey: key) == nil else {

@@ -153,6 +153,9 @@ public struct SafetensorsError: Error, Sendable, Equatable, CustomStringConverti
     /// A text of the file's that it quotes may be megabytes.
     init(_ description: String) {
         let most = 4096
-        self.description = description.utf8.count <= most ? description : description.prefix(most / 4) + "…"
+        // Of scalars, since one character may have thousands.
+        let beginning = description.unicodeScalars.prefix(most / 4)
+        self.description =
+            description.utf8.count <= most ? description : String(String.UnicodeScalarView(beginning)) + "…"
     }
 }

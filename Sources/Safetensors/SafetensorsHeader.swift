@@ -65,7 +65,10 @@ enum SafetensorsHeader {
         guard case .object(let fields) = member, Set(fields.keys) == ["dtype", "shape", "data_offsets"] else {
             throw SafetensorsError("the tensor \(name) must have exactly dtype, shape and data_offsets")
         }
-        guard case .string(let word)? = fields["dtype"], let type = ElementType(rawValue: word) else {
+        guard case .string(let word)? = fields["dtype"],
+            // Byte for byte: a word that is none may be long.
+            let type = ElementType.allCases.first(where: { $0.rawValue.utf8.elementsEqual(word.utf8) })
+        else {
             throw SafetensorsError(
                 "the tensor \(name) has an unknown dtype; known are "
                     + ElementType.allCases.map(\.rawValue).joined(separator: ", "))

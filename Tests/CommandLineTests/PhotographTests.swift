@@ -42,6 +42,23 @@ import Testing
         #expect(message([], .init(height: 9, width: 9, channels: 3))?.hasSuffix("choose a larger one.") == true)
     }
 
+    /// Pixels take a thousand times what such a file does.
+    @Test func memoryIsAskedForFirst() throws {
+        let folder = try TemporaryFolder()
+        let black = Raster(height: 600, width: 700, channels: .rgb, pixels: Array(repeating: 0, count: 600 * 700 * 3))
+        try folder.write("black.png", try #require(black).png())
+        func message(_ file: String, memory: Int) -> String? {
+            #expect(throws: CommandError.self) {
+                try Photograph(file: file, channels: 3, memory: .current(chosen: memory))
+            }?.message
+        }
+        let file = folder.path + "/black.png"
+        #expect(message(file, memory: 1 << 20)?.contains("700×600 pixels, while they are decoded, take 2 MiB") == true)
+        #expect(message(file, memory: 1 << 10)?.contains("larger than 256 bytes, the most that is read") == true)
+        #expect(message("/dev/zero", memory: 4 << 20)?.contains("larger than 1 MiB") == true)
+        #expect(try Photograph(file: file, channels: 3, memory: .current(chosen: 64 << 20)).raster == black)
+    }
+
     @Test(arguments: ["", "1", "1,", "1,2,3", "-1,0", "a,b", "1 , 2"])
     func positionsThatAreNone(text: String) {
         #expect(throws: CommandError.self) { try PatchPosition(text) }

@@ -14,7 +14,7 @@ import Testing
     private func loop(_ model: TemporaryModel) throws -> EventLoop {
         var configuration = ServerConfiguration(models: .single(model.path))
         configuration.eventLoops = 1
-        let shared = try SharedState(configuration, threads: 1)
+        let shared = try SharedState(configuration, threads: 1, token: nil)
         let models = try ModelSet.load(
             configuration, threads: 1, memory: ModelMemory(budget: shared.memory, passes: shared.passes))
         _ = shared.models.replace(with: models)

@@ -60,6 +60,18 @@ import Testing
         #expect(unlink(folder.path + "/b") == 0)
     }
 
+    /// Written otherwise it would be another folder, without a model.
+    @Test func aFolderWhoseNameIsNoText() throws {
+        let folder = try temporaryFolder()
+        let inner = (folder + "/").utf8.map { CChar(bitPattern: $0) } + [-1, 0]
+        defer {
+            rmdir(inner)
+            rmdir(folder)
+        }
+        try #require(mkdir(inner, 0o700) == 0)
+        #expect(try refusal(["--models", folder]).contains("a name that is not UTF-8"))
+    }
+
     @Test func aModelThatIsGoneAfterAReloadIsTold() throws {
         let models = (try TemporaryModel(.tiny(name: "a")), try TemporaryModel(.tiny(name: "b")))
         let folder = try ModelsFolder([("a", models.0), ("b", models.1)])

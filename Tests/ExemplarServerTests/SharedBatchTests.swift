@@ -85,7 +85,7 @@ import Testing
         let model = try TemporaryModel(oracle, golden: 0)
         var configuration = ServerConfiguration(models: .single(model.path))
         configuration.eventLoops = 1
-        let shared = try SharedState(configuration, threads: 2)
+        let shared = try SharedState(configuration, threads: 2, token: nil)
         let models = try ModelSet.load(
             configuration, threads: 2, memory: ModelMemory(budget: shared.memory, passes: shared.passes))
         let clock = AssistantClock()

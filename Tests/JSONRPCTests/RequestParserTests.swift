@@ -135,6 +135,25 @@ import Testing
         #expect(repeated.allSatisfy { $0.code == .parseError && ($0.message ?? name).utf8.count < 300 })
     }
 
+    /// What such a run of combining marks means in Unicode takes minutes to find out, and nobody need know.
+    @Test(
+        .timeLimit(.minutes(1)),
+        arguments: [
+            (#""jsonrpc":"X","method":"live""#, ErrorCode.invalidRequest), (#""X":0,"jsonrpc":"2.0""#, .invalidRequest),
+            (#""jsonrpc":"2.0","method":"X""#, .methodNotFound),
+            (#""jsonrpc":"2.0","method":"live","params":{"X":0}"#, .invalidParams),
+        ]
+            + [#""pool":"X""#, #""layers":"X""#, #""transform":{"mode":"X"}"#, #""transform":{"steps":["X"]}"#].map {
+                (#""jsonrpc":"2.0","method":"embed","params":{"patches":["AA=="],\#($0)}"#, .invalidParams)
+            })
+    func namesAreComparedByteForByte(members: String, code: ErrorCode) {
+        let run = "a" + String(repeating: "\u{301}\u{323}", count: 60_000)
+        let parts = members.split(separator: "X")
+        #expect(parts.count == 2)
+        let found = outcome(#"{"id":1,\#(parts[0])\#(run)\#(parts[1])}"#)
+        #expect(found.map(\.code) == [code])
+    }
+
     @Test func membersBeyondTheProtocolAreLeftAlone() {
         #expect(outcome(#"{"jsonrpc":"2.0","id":1,"method":"live","trace":{"x":[1]}}"#).map(\.method) == [.live])
     }

@@ -36,14 +36,22 @@ struct ConfigurationObject {
     }
 
     mutating func string(_ key: String) throws(ModelError) -> String {
-        guard case .string(let text) = try required(key) else { throw ModelError("\(name(key)) must be a string") }
+        try text(required(key), key)
+    }
+
+    /// The longest text, in bytes: texts are compared, some of them as Unicode means them, and quoted in errors.
+    private static let maximumLength = 1024
+
+    private func text(_ value: JSONValue, _ key: String) throws(ModelError) -> String {
+        guard case .string(let text) = value, text.utf8.count <= Self.maximumLength else {
+            throw ModelError("\(name(key)) must be a string of at most \(Self.maximumLength) bytes")
+        }
         return text
     }
 
     mutating func optionalString(_ key: String) throws(ModelError) -> String? {
         guard let value = take(key) else { return nil }
-        guard case .string(let text) = value else { throw ModelError("\(name(key)) must be a string") }
-        return text
+        return try text(value, key)
     }
 
     mutating func word<Word: RawRepresentable & CaseIterable>(

@@ -126,7 +126,10 @@ public final class Model: Sendable {
         var indices: Set<Int> = []
         for name in names {
             guard
-                let index = network.layers.firstIndex(where: { $0.isSelectable && $0.configuration.name == name })
+                let index = network.layers.firstIndex(where: {
+                    // Byte for byte: a client's name may be long, and what it means in Unicode takes long to compare.
+                    $0.isSelectable && $0.configuration.name.utf8.elementsEqual(name.utf8)
+                })
             else { return nil }
             indices.insert(index)
         }
@@ -136,7 +139,7 @@ public final class Model: Sendable {
     /// Where `selection(of:)` is nil: the first name that is no layer with outputs to embed with, and those that are.
     public func unknownLayer(among names: [String]) -> (name: String, known: [String]) {
         let known = network.layers.filter(\.isSelectable).map(\.configuration.name)
-        return (names.first { !known.contains($0) } ?? "", known)
+        return (names.first { name in !known.contains { $0.utf8.elementsEqual(name.utf8) } } ?? "", known)
     }
 
     /// The names of a selection's layers, in the network's order.

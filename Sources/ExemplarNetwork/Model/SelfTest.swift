@@ -78,14 +78,17 @@ enum SelfTest {
                 var start = 0
                 return layers.first { index in
                     defer { start += network.layers[index].output.count }
-                    return !row[start..<start + network.layers[index].output.count].allSatisfy(\.isFinite)
+                    // Pooled over quadrants they are scaled.
+                    return !row[start..<start + network.layers[index].output.count].allSatisfy {
+                        $0.isFinite && ($0 * network.featureScales[index]).isFinite
+                    }
                 }
             }
             guard let infinite else { continue }
             throw ModelError(
-                "The weights are so large that the outputs of \(network.layers[infinite].configuration.name) for a "
-                    + "\(patch.name) patch are no finite numbers: the file is damaged, or its preprocessing is not "
-                    + "that of config.json.")
+                "The weights or feature_scales are so large that the outputs of "
+                    + "\(network.layers[infinite].configuration.name) for a \(patch.name) patch are no finite numbers: "
+                    + "the file is damaged, or its preprocessing is not that of config.json.")
         }
     }
 

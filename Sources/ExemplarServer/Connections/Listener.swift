@@ -142,6 +142,9 @@ final class Listener {
     static func unix(path: String) throws(ServerError) -> Listener {
         // To the system that would be a socket without a file, which anybody may use.
         guard !path.isEmpty else { throw ServerError("--unix has no path; give it one, or leave it out.") }
+        guard path.utf8.count <= 107 else {
+            throw ServerError("--unix \(path): the path of a socket has at most 107 bytes; give a shorter one.")
+        }
         // Two servers that find the same file left behind must not take each other's for it.
         let turn = DirectoryLock(around: path)
         defer { withExtendedLifetime(turn) {} }

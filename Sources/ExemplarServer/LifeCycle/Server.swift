@@ -73,7 +73,9 @@ public final class Server {
     ///
     /// - Throws: `ServerError` where an address cannot be had or may not be used, or a token cannot be read.
     public init(_ configuration: ServerConfiguration) throws(ServerError) {
-        // Before anything that takes time, so that SIGTERM ends even a server that is loading.
+        // Where the file is a pipe nobody knows how long it takes, and the signals still do what they always do.
+        let token = try configuration.tokenFile.map(readToken)
+        // Before anything else that takes time, so that SIGTERM ends even a server that is loading.
         let watched = [SIGTERM, SIGINT, SIGHUP]
         signals = watched.withUnsafeBufferPointer { exemplar_signal_descriptor($0.baseAddress, Int32($0.count)) }
         guard signals >= 0, exemplar_ignore_write_signals() == 0 else {
@@ -88,7 +90,7 @@ public final class Server {
         } catch {
             throw ServerError(error.description)
         }
-        let shared = try SharedState(configuration, threads: threads)
+        let shared = try SharedState(configuration, threads: threads, token: token)
         self.shared = shared
         metrics = try configuration.metricsPort.map { port throws(ServerError) in
             try HTTPEndpoint(host: configuration.host, port: port) { shared.observer.answer($0) }
@@ -264,4 +266,12 @@ private func raiseDescriptorLimit() -> Int? {
         if setrlimit(resource, &limit) != 0 { limit.rlim_cur = before }
     }
     return Int(clamping: limit.rlim_cur)
+}
+
+private func readToken(_ path: String) throws(ServerError) -> [UInt8] {
+    do {
+        return Array(try accessToken(inFile: path).utf8)
+    } catch {
+        throw ServerError(error.description)
+    }
 }

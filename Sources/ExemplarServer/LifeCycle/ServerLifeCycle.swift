@@ -13,7 +13,7 @@ extension Server {
             switch signal {
             case 0: return
             case SIGHUP where drainDeadline == nil:
-                shared.log.info("reloading")
+                shared.log.info(isLoading ? "reloading, once the load that is under way has ended" : "reloading")
                 load()
             case SIGTERM, SIGINT: end(signal == SIGTERM ? "SIGTERM" : "SIGINT")
             default: break

@@ -26,7 +26,8 @@ struct SharedState: Sendable {
     /// One of each event loop.
     let loops: [LoopFigures]
 
-    init(_ configuration: ServerConfiguration, threads: Int) throws(ServerError) {
+    /// - Parameter token: the bytes of the token that clients must send; nil without one.
+    init(_ configuration: ServerConfiguration, threads: Int, token: [UInt8]?) throws(ServerError) {
         self.configuration = configuration
         log = Log(format: configuration.logFormat, level: configuration.logLevel)
         let loopCount = configuration.eventLoops ?? ServerConfiguration.eventLoops(threads: threads)
@@ -50,7 +51,7 @@ struct SharedState: Sendable {
         handler = RequestHandler(
             configuration: configuration, threads: threads, memory: memory,
             refusal: { batcher.refusal(of: $0, inPieces: $1, for: $2) },
-            token: try configuration.tokenFile.map(readToken))
+            token: token)
         observer = ServerObserver(
             statistics: statistics, batcher: batcher, images: images, memory: memory,
             connectionLimit: configuration.maxConnections, progressTimeout: configuration.progressTimeout)
@@ -98,13 +99,5 @@ final class ServingModels: Sendable {
         }
         generation.add(1, ordering: .acquiringAndReleasing)
         return old
-    }
-}
-
-private func readToken(_ path: String) throws(ServerError) -> [UInt8] {
-    do {
-        return Array(try accessToken(inFile: path).utf8)
-    } catch {
-        throw ServerError(error.description)
     }
 }

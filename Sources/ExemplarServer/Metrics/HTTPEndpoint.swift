@@ -77,8 +77,7 @@ private func answerRequest(
     _ bodyCount: UnsafeMutablePointer<Int>?, _ state: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
 ) -> MHD_Result {
     guard let context, let connection, let path, let methodName, let state, let bodyCount else { return .NO }
-    let method = String(cString: methodName)
-    guard method == "GET" || method == "HEAD" else {
+    guard strcmp(methodName, "GET") == 0 || strcmp(methodName, "HEAD") == 0 else {
         // At once: the body need not be read, and the connection is closed.
         return queue(HTTPEndpoint.Answer(status: 405, "Only GET is served here."), allow: "GET, HEAD", connection)
     }
@@ -92,8 +91,10 @@ private func answerRequest(
         return .YES
     }
     let responder = Unmanaged<HTTPEndpoint.Responder>.fromOpaque(context).takeUnretainedValue()
+    // A longer path is none of those here, and strings may take long to compare.
+    let known = strnlen(path, 64) < 64 ? responder.answer(String(cString: path)) : nil
     let answer =
-        responder.answer(String(cString: path))
+        known
         ?? HTTPEndpoint.Answer(status: 404, "There is nothing here; see /metrics, /healthz and /readyz.")
     return queue(answer, allow: nil, connection)
 }

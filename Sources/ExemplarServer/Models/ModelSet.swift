@@ -24,7 +24,11 @@ struct ModelSet: Sendable {
     var byteCount: Int { models.values.reduce(0) { $0 + $1.byteCount } }
 
     /// The model called `name`, the default model for nil.
-    subscript(name: String?) -> ServedModel? { models[name ?? defaultName] }
+    subscript(name: String?) -> ServedModel? {
+        guard let name else { return models[defaultName] }
+        // Byte for byte, since a client sent it: to hash what it means in Unicode may take hours.
+        return sorted.first { $0.name.utf8.elementsEqual(name.utf8) }
+    }
 
     /// Loads and tests every model that `configuration` names.
     ///
@@ -71,8 +75,11 @@ struct ModelSet: Sendable {
             // The end of the list, and an error, are told apart by this alone.
             errno = 0
             guard let entry = readdir(directory) else { break }
-            let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            let bytes = withUnsafeBytes(of: entry.pointee.d_name) { Array($0.prefix { $0 != 0 }) }
+            guard let name = String(validating: bytes, as: UTF8.self) else {
+                throw ModelError(
+                    "\(parent): the folder \(String(decoding: bytes, as: UTF8.self)) has a name that is not UTF-8: "
+                        + "rename it")
             }
             // The last is a file system's own, at the root of a volume, and closed to anybody else.
             guard ![".", "..", "lost+found"].contains(name) else { continue }

@@ -42,23 +42,34 @@ struct Photograph {
 extension Photograph {
     /// The most pixels decoded, 768 MiB of RGB: more than cameras make, less than would exhaust a common machine.
     static let maximumPixels = 1 << 28
-    /// The largest file read.
+    /// The largest file read, and the largest part of the memory: an array that grows holds up to three times as much.
     static let maximumBytes = 1 << 30
+    static let memoryPart = 4
 
-    /// Reads and decodes `file`, in grey for a network of 1 input channel, in colour for one of 3.
-    init(file: String, channels: Int) throws(CommandError) {
+    /// Reads and decodes `file`, in grey for a network of 1 input channel, in colour for one of 3, where there is
+    /// `memory` for it.
+    init(file: String, channels: Int, memory: MemoryLimit = .current()) throws(CommandError) {
         guard let wanted = Raster.Channels(rawValue: channels) else {
             throw .failure(
                 "The network reads patches of \(channels) channels; photographs have 3, or 1 in grey. Send it raw "
                     + "pixels, with the Python client for example.")
         }
-        guard let bytes = fileBytes(file, limit: Photograph.maximumBytes + 1) else {
+        var memory = memory
+        let most = min(Photograph.maximumBytes, memory.byteCount / Photograph.memoryPart)
+        guard let bytes = fileBytes(file, limit: most + 1) else {
             throw .failure("\(file) cannot be read: \(errorText()).")
         }
-        guard bytes.count <= Photograph.maximumBytes else {
-            throw .failure("\(file) is larger than 1 GiB, the most that is read: choose a smaller file.")
+        guard bytes.count <= most else {
+            throw .failure(
+                "\(file) is larger than \(MemoryLimit.text(most)), the most that is read: choose a smaller file.")
         }
-        do throws(ImageError) {
+        memory.taken = bytes.capacity
+        do {
+            let header = try ImageHeader(of: bytes, maximumPixels: Photograph.maximumPixels)
+            try memory.check(
+                header.decodingByteCount(as: wanted),
+                for: "\(header.width)×\(header.height) pixels, while they are decoded,", advice: "choose a smaller file"
+            )
             raster = try Raster(decoding: bytes, as: wanted, maximumPixels: Photograph.maximumPixels)
         } catch {
             throw .failure("\(file): \(error)")

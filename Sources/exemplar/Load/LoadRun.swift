@@ -72,10 +72,7 @@ struct LoadRun {
             progress(start.duration(to: now))
         }
         tally.unanswered += connections.reduce(0) { $0 + UInt64($1.countedInFlight) }
-        while let next = due, next < end {
-            if next >= counting { tally.unsent += 1 }
-            due = schedule?.next().advanced(from: start)
-        }
+        countUnsent(&schedule, due, start: start, counting: counting, end: end)
         let last = max(end, tally.lastReply ?? end)
         return LoadReport(plan: plan, tally: tally, elapsed: counting.duration(to: last))
     }
@@ -103,6 +100,21 @@ struct LoadRun {
             add(connection, due: next)
             due = schedule?.next().advanced(from: start)
         }
+    }
+
+    /// Counts what was due and not sent: where that would take long, what the schedule has on average.
+    private mutating func countUnsent(
+        _ schedule: inout ArrivalSchedule?, _ due: ContinuousClock.Instant?, start: ContinuousClock.Instant,
+        counting: ContinuousClock.Instant, end: ContinuousClock.Instant
+    ) {
+        guard case .open(_, let rate) = plan.loop, var next = due else { return }
+        for _ in 0..<1_000_000 {
+            guard next < end else { return }
+            if next >= counting { tally.unsent += 1 }
+            guard let following = schedule?.next() else { return }
+            next = start + following
+        }
+        tally.unsent += UInt64(rate * max(0, max(next, counting).duration(to: end) / .seconds(1)))
     }
 
     /// In turns, past those that are full.

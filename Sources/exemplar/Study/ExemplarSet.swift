@@ -51,9 +51,22 @@ extension ExemplarSet {
                 "\(path): the tensor patches is missing or is not U8 [M, H, W, \(shape.channels)] with H at least "
                     + "\(shape.height) and W at least \(shape.width), what \(model.configuration.name) reads.")
         }
+        guard patches.shape[1] <= Photograph.maximumPixels / patches.shape[2] else {
+            throw .failure(
+                "\(path): its patches are of \(patches.shape[1]) × \(patches.shape[2]), more than "
+                    + "\(Photograph.maximumPixels) pixels: cut them smaller.")
+        }
         let bytes = file.bytes(of: patches)
         let size = bytes.count / patches.shape[0]
-        contexts = (0..<min(patches.shape[0], count)).map { index in
+        let taken = min(patches.shape[0], count)
+        var memory = MemoryLimit.current()
+        memory.taken = file.bytes.count
+        do throws(ModelError) {
+            try memory.check(taken * size, for: "The patches of \(path)", advice: "take a smaller file")
+        } catch {
+            throw .failure(error.description)
+        }
+        contexts = (0..<taken).map { index in
             Context(
                 height: patches.shape[1], width: patches.shape[2],
                 pixels: Array(bytes[index * size..<(index + 1) * size]))

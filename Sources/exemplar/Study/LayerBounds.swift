@@ -39,6 +39,10 @@ struct FittedLayer: Sendable {
 extension Study {
     /// Fits and judges a q for the pooled features of every layer but the head.
     func layerBounds() throws(CommandError) -> LayerBounds {
+        let widest = PooledFeatures(model).widest
+        try checkMemory(
+            Whitening.byteCount(dimension: widest, shrinkages: LayerBounds.shrinkages.count),
+            for: "The covariances of a layer of \(widest) features", advice: "measure a narrower network")
         let fit = try representations(LayerBounds.fitted, of: .fit)
         let calibration = try representations(LayerBounds.calibrating, of: .calibration)
         let judge = try representations(LayerBounds.judging, of: .evaluation)

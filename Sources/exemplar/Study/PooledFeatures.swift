@@ -27,6 +27,9 @@ struct PooledFeatures: Sendable {
         }
     }
 
+    /// Values of the layer that has most.
+    var widest: Int { layers.map { $0.range.count / $0.repeats }.max() ?? 0 }
+
     /// The values of one layer in a row of the selection.
     func values(of layer: Int, in row: UnsafeBufferPointer<Float>) -> [Float] {
         stride(from: layers[layer].range.lowerBound, to: layers[layer].range.upperBound, by: layers[layer].repeats).map

@@ -47,13 +47,23 @@ extension Study {
     /// Each thread's maps are asked for by themselves: this is whether all have room.
     private func checkMemory() throws(CommandError) {
         let patch = model.configuration.input
+        let maps: Int
         do throws(ModelError) {
-            let maps = try model.embedderByteCount(maximumBatch: Self.batch, height: patch.height, width: patch.width)
-            var limit = MemoryLimit.current()
-            limit.taken = model.weightByteCount
-            // No more than there is work for.
-            let count = min(threads, exemplars.contexts.count)
-            try limit.check(count * maps, for: "The maps of \(count) threads", advice: "give fewer --threads")
+            maps = try model.embedderByteCount(maximumBatch: Self.batch, height: patch.height, width: patch.width)
+        } catch {
+            throw .failure(error.description)
+        }
+        // No more than there is work for.
+        let count = min(threads, exemplars.contexts.count)
+        try checkMemory(count * maps, for: "The maps of \(count) threads", advice: "give fewer --threads")
+    }
+
+    /// - Throws: `CommandError` where there are not so many bytes beside the weights.
+    func checkMemory(_ byteCount: Int, for subject: String, advice: String) throws(CommandError) {
+        var limit = MemoryLimit.current()
+        limit.taken = model.weightByteCount
+        do throws(ModelError) {
+            try limit.check(byteCount, for: subject, advice: advice)
         } catch {
             throw .failure(error.description)
         }

@@ -37,6 +37,11 @@ struct Whitening: Sendable {
         self.columns = columns
     }
 
+    /// What a covariance of so many dimensions takes, with a map for each of its shrinkages.
+    static func byteCount(dimension: Int, shrinkages: Int) -> Int {
+        (shrinkages + 1) * (dimension + 1) * dimension / 2 * MemoryLayout<Double>.stride
+    }
+
     /// The pooled covariance of two or more draws of each exemplar around its mean: the lower triangle, column by
     /// column, each from its diagonal down.
     static func covariance(within draws: RepresentationDraws, threads: Int) throws(CommandError) -> [[Double]] {
