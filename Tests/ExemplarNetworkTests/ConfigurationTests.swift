@@ -71,6 +71,7 @@ import Transformations
     @Test(arguments: [
         ("exemplar-network/1", "exemplar-network/2", "config.format"),
         ("\"name\": \"tiny\"", "\"name\": \"\"", "config.name"),
+        ("\"ceil\"", "\"" + String(repeating: "c", count: 1025) + "\"", "must be a string of at most 1024 bytes"),
         ("\"name\": \"tiny\"", "\"name\": \"a\\nb\"", "config.name"),
         ("\"height\": 8", "\"height\": 7", "config.input.height"),
         ("\"channels\": 3", "\"channels\": 0", "config.input.channels must be a whole number from 1 to 16"),

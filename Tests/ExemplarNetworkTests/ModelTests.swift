@@ -150,6 +150,20 @@ let isOptimized: Bool = {
         #expect(text.hasPrefix("\(folder.path): ") && text.contains("the outputs of fc2 for a white patch"), "\(text)")
     }
 
+    /// Outputs that are pooled over quadrants are scaled, and would be nulls.
+    @Test func featureScalesThatOverflowAreNamed() throws {
+        var oracle = Self.oracle
+        oracle.configuration.featureScales = ["fc": 1e38]
+        oracle.parameters["fc.weight"] = oracle.parameters["fc.weight"]?.map { $0 * 1e4 }
+        let folder = try TemporaryModel(oracle, golden: 0)
+        let error = #expect(throws: ModelError.self) { try Model.load(folder: folder.path) }
+        let text = error?.description ?? ""
+        #expect(text.contains("feature_scales are so large that the outputs of fc for a"), "\(text)")
+        oracle.configuration.featureScales = ["fc": 1]
+        let sound = try TemporaryModel(oracle, golden: 0)
+        #expect(throws: Never.self) { try Model.load(folder: sound.path) }
+    }
+
     /// As where a layer before that is right.
     @Test func goldenOutputsOfSomeLayersAreNotEnough() throws {
         let folder = try TemporaryModel(Self.oracle, golden: 1) { writer, name, shape, values in
