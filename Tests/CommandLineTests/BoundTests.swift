@@ -1,6 +1,5 @@
 import ExemplarNetwork
 import Glibc
-import JSONRPC
 import TestSupport
 import Testing
 import Transformations
@@ -143,29 +142,5 @@ import Transformations
         }
         expect(scores.restricted, all.map { $0.restricted(to: rows) }, row: 2)
         for (score, count) in zip(scores.averages, averaged) { expect(score, all.means(of: count), row: 5) }
-    }
-
-    @Test func theReportIsJSON() throws {
-        let study = try StudyFixture().study()
-        let report = BoundReport(
-            model: "study", seed: 7, measurement: try study.bound(draws: 4), layers: try study.layerBounds())
-        let parsed = try reparsed(report.json)
-        #expect(parsed["classes"] == 20)
-        guard case .array(let means) = parsed["g_mean"], case .array(let layers) = parsed["layers"] else {
-            throw CommandError.failure("members are missing")
-        }
-        #expect(means.map { $0["draws"] } == [1, 2, 4])
-        #expect(layers.map { $0["layer"] } == ["conv1", "fc"])
-        #expect(report.text.contains("ln N = 2.99573 nats"))
-    }
-}
-
-/// A value written and read again.
-func reparsed(_ json: JSONValue) throws -> JSONValue {
-    var text = ByteBuffer()
-    text.append(json: json)
-    return try text.withUnsafeBytes { bytes in
-        var scanner = JSONScanner()
-        return try scanner.scan(bytes).value
     }
 }
