@@ -1,6 +1,5 @@
 import ExemplarNetwork
 import Glibc
-import JSONRPC
 import TestSupport
 import Testing
 import Transformations
@@ -36,19 +35,29 @@ import Transformations
 
     @Test func theUntransformedBoundIsTheOracles() throws {
         let fixture = try StudyFixture()
-        let margin = (StudyFixture.side - 12) / 2
-        let logProbabilities = zip(fixture.contexts, fixture.rows).map { context, row in
-            let patch = (0..<12 * 12 * 3).map { place in
-                let (y, x) = (place / 36 + margin, place / 3 % 12 + margin)
-                return Double(context[(y * StudyFixture.side + x) * 3 + place % 3])
-            }
-            let logits = fixture.oracle.outputs(for: patch)["head"]?.values ?? []
+        let logProbabilities = zip(fixture.patches, fixture.rows).map { patch, row in
+            let logits = fixture.oracle.outputs(for: patch.pixels.map(Double.init))["head"]?.values ?? []
             return logits[row] - log(logits.map { exp($0) }.reduce(0, +))
         }
         let expected = log(20) + logProbabilities.reduce(0, +) / Double(logProbabilities.count)
         let none = try #require(try fixture.study().bound(draws: 2).steps.first)
         // Logits near 1, each with a few roundings of float32.
         #expect(abs(none.estimate.bound.mean - expected) < 1e-5)
+    }
+
+    @Test func aStepIsDrawnAlone() throws {
+        let study = try StudyFixture().study()
+        let (head, rows) = (try study.linearHead(), try study.headRows())
+        let measured = try study.bound(draws: 20).steps.dropFirst()
+        #expect(measured.count == 6)
+        for (step, named) in zip(measured, TransformationSteps.named) {
+            let logProbabilities = try study.map(unit: "exemplars") { index, embedder in
+                let draws = study.draws(16, of: .evaluation, exemplar: index).map { $0.restricted(to: named.steps) }
+                return mean(
+                    study.logits(of: index, draws, head, embedder).map { $0.logProbability(of: rows[index]) })
+            }
+            #expect(step.estimate.bound == MeanInterval(logProbabilities).adding(log(20)), "\(named.name)")
+        }
     }
 
     @Test func averagingBeforeALinearHeadNeverLowersTheBound() throws {
@@ -84,6 +93,17 @@ import Transformations
         #expect(abs(combined.bound.mean - combined.gain.mean) < 1e-12)
         #expect(combined.bound.mean <= log(8))
         #expect(combined.posterior.kernel > 0)
+    }
+
+    /// A q that is judged on draws around which its Gaussians stand finds each at its own centre.
+    @Test func theFittedAreJudgedOnDrawsOfTheHead() throws {
+        let study = try StudyFixture().study()
+        let (judged, met) = (try study.layerBounds(), try study.layerBounds(judgedOn: .fit))
+        #expect(judged.layers.map(\.name) == ["conv1", "fc"])
+        for (judged, met) in zip(judged.layers, met.layers) { #expect(judged.kernel.mean < met.kernel.mean) }
+        let head = try study.bound(draws: LayerBounds.judging).restricted.bound
+        // A difference of means instead of the mean itself, in double.
+        #expect(abs(judged.combined.bound.mean - judged.combined.gain.mean - head.mean) < 1e-12)
     }
 
     @Test func theFirstExemplars() throws {
@@ -143,29 +163,5 @@ import Transformations
         }
         expect(scores.restricted, all.map { $0.restricted(to: rows) }, row: 2)
         for (score, count) in zip(scores.averages, averaged) { expect(score, all.means(of: count), row: 5) }
-    }
-
-    @Test func theReportIsJSON() throws {
-        let study = try StudyFixture().study()
-        let report = BoundReport(
-            model: "study", seed: 7, measurement: try study.bound(draws: 4), layers: try study.layerBounds())
-        let parsed = try reparsed(report.json)
-        #expect(parsed["classes"] == 20)
-        guard case .array(let means) = parsed["g_mean"], case .array(let layers) = parsed["layers"] else {
-            throw CommandError.failure("members are missing")
-        }
-        #expect(means.map { $0["draws"] } == [1, 2, 4])
-        #expect(layers.map { $0["layer"] } == ["conv1", "fc"])
-        #expect(report.text.contains("ln N = 2.99573 nats"))
-    }
-}
-
-/// A value written and read again.
-func reparsed(_ json: JSONValue) throws -> JSONValue {
-    var text = ByteBuffer()
-    text.append(json: json)
-    return try text.withUnsafeBytes { bytes in
-        var scanner = JSONScanner()
-        return try scanner.scan(bytes).value
     }
 }

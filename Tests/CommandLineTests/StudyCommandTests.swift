@@ -20,10 +20,7 @@ import Transformations
         let folder = try TemporaryFolder()
         let photograph = try LocalEmbeddingTests.photograph(height: 30, width: 41, seed: 1)
         try folder.write("photo.png", try photograph.png())
-        let sheet = folder.file("sheet.png")
-        let command = ["surrogates", folder.path + "/photo.png", "--model", fixture.folder.path, "-o", sheet]
-        #expect(run(command + ["--patch", "29,0", "--count", "7", "--columns", "3", "--enlarge", "2"]) == 0)
-        let picture = try raster(sheet)
+        let picture = try sheet([], fixture, folder)
         let (side, gap) = (24, ContactSheet.gap)
         #expect(picture.width == 3 * (side + gap) + gap)
         #expect(picture.height == 3 * (side + gap) + gap)
@@ -35,12 +32,43 @@ import Transformations
                 #expect(picture.pixels[shown..<shown + 3] == patch.pixels[original..<original + 3])
             }
         }
-        // Without steps that have an effect, every patch is the original; with them none is.
-        let first = try #require(picture.crop(x: gap, y: gap, height: side, width: side))
-        let second = try #require(picture.crop(x: 2 * gap + side, y: gap, height: side, width: side))
-        #expect(first != second)
-        #expect(run(command + ["--patch", "29,0", "--count", "7", "--seed", "2"]) == 0)
-        #expect(try raster(sheet) != picture)
+    }
+
+    /// Draw k is the server's of the same seed and index, in the steps that are asked for.
+    @Test func theSheetShowsTheDrawsOfASeedInSomeSteps() throws {
+        let fixture = try StudyFixture()
+        let folder = try TemporaryFolder()
+        let photograph = try LocalEmbeddingTests.photograph(height: 30, width: 41, seed: 1)
+        try folder.write("photo.png", try photograph.png())
+        let model = try fixture.model()
+        let (shape, sampler) = (model.configuration.input, try model.study())
+        let context = Context(
+            of: Photograph(name: "photo", raster: photograph), at: PatchPosition(x: 29, y: 0), shape: shape,
+            margin: sampler.ranges.margin(around: shape))
+        func expected(seed: UInt64, _ steps: TransformationSteps) throws -> Raster {
+            let draws = (0..<6).map { sampler.draw(seed: seed, index: $0).restricted(to: steps) }
+            let patches = model.transformedPixels(context, [.identity] + draws).compactMap {
+                Raster(height: 12, width: 12, channels: .rgb, pixels: $0)
+            }
+            return try #require(ContactSheet(columns: 3, enlargement: 2).draw(patches))
+        }
+        let all = try sheet([], fixture, folder)
+        #expect(try all == expected(seed: 1, .all))
+        let hue = try sheet(["--steps", "hue"], fixture, folder)
+        #expect(try hue == expected(seed: 1, .hue) && hue != all)
+        let second = try sheet(["--seed", "2"], fixture, folder)
+        #expect(try second == expected(seed: 2, .all) && second != all)
+    }
+
+    /// Seven patches of the folder's photograph, three in a row.
+    private func sheet(
+        _ options: [String], _ fixture: StudyFixture, _ folder: TemporaryFolder
+    ) throws -> Raster {
+        let output = folder.file("sheet.png")
+        let command = ["surrogates", folder.path + "/photo.png", "--model", fixture.folder.path, "-o", output]
+        #expect(
+            run(command + ["--patch", "29,0", "--count", "7", "--columns", "3", "--enlarge", "2"] + options) == 0)
+        return try raster(output)
     }
 
     @Test func misuseIsExplained() throws {
@@ -169,6 +197,37 @@ import Transformations
                 let place = (y * 10 + x) * 3
                 #expect(context.pixels[place..<place + 3] == photograph.raster.pixels[source..<source + 3])
             }
+        }
+    }
+
+    @Test func beyondThePatchIsTheBorderOfTheModel() throws {
+        let fixture = try StudyFixture(border: .zero)
+        let patch = fixture.patches[0]
+        let alpha = Transformation(translationX: 0.3, translationY: -0.2, rotationDegrees: 15)
+        let oracle = OracleTransformation(
+            source: patch.pixels.map { Double($0) / 255 }, height: 12, width: 12, channels: 3)
+        let expected = oracle.patch(height: 12, width: 12, alpha, .zero).map { Int(($0.value * 255).rounded()) }
+        let actual = try #require(try fixture.model().transformedPixels(patch, [alpha]).first)
+        // Halves may be rounded to either side.
+        #expect(actual.count == 432 && zip(actual, expected).allSatisfy { abs(Int($0) - $1) <= 1 })
+    }
+
+    @Test func everyStudyTakesTheBorderOfTheModel() throws {
+        func measured(_ border: TransformationBorder) throws -> [MeanInterval] {
+            let fixture = try StudyFixture(border: border)
+            let model = try fixture.model()
+            let study = Study(
+                model: model, exemplars: ExemplarSet(contexts: fixture.patches, rows: fixture.rows),
+                sampler: try model.study(), seed: 7, threads: 2)
+            let (bound, layers, invariance) = try (study.bound(draws: 2), study.layerBounds(), study.invariance())
+            // Of every place that transforms patches: the last is ĝ's, around patches as they are.
+            return [
+                bound.sample.bound, layers.layers[0].kernel, layers.combined.bound,
+                invariance.steps[0].curves[0].distances[3], invariance.noise[0].distance,
+            ]
+        }
+        for (place, (zero, reflect)) in zip(try measured(.zero), try measured(.reflect)).enumerated() {
+            #expect(zero != reflect, "\(place)")
         }
     }
 }

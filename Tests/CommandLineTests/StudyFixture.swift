@@ -46,8 +46,10 @@ struct StudyFixture {
     }
 
     /// - Parameter isBlank: whether the head is W = 0, b = 0.
-    init(isBlank: Bool = false) throws {
-        var oracle = Oracle.random(Self.configuration(), seed: 5)
+    init(isBlank: Bool = false, border: TransformationBorder = .reflect) throws {
+        var ranges = Self.ranges
+        ranges.border = border
+        var oracle = Oracle.random(Self.configuration(transformations: ranges), seed: 5)
         if isBlank {
             for name in ["head.weight", "head.bias"] {
                 oracle.parameters[name] = oracle.parameters[name]?.map { _ in 0 }
@@ -81,6 +83,18 @@ struct StudyFixture {
                 return sum + wave[3] * (folded - 0.5) / 2
             }
             return UInt8(min(max(value, 0), 1) * 255)
+        }
+    }
+
+    /// The contexts' middles: patches without surroundings.
+    var patches: [Context] {
+        let margin = (Self.side - 12) / 2
+        return contexts.map { context in
+            Context(
+                height: 12, width: 12,
+                pixels: (0..<12 * 12 * 3).map { place in
+                    context[((place / 36 + margin) * Self.side + place / 3 % 12 + margin) * 3 + place % 3]
+                })
         }
     }
 

@@ -4,6 +4,14 @@ import Transformations
 @testable import ExemplarNetwork
 
 @Suite struct ConfigurationTests {
+    private static let colourSteps = [
+        """
+        "contrast": {"mean": [0.5, 0.45, 0.4], "components": [[1, 0, 0], [0, 0.6, -0.8], [0, 0.8, 0.6]],
+                     "sigma": [1, 0.75, 0]},
+        """,
+        "\"color\": {\"power\": [0.25, 4], \"factor\": [0.75, 1.5], \"offset\": [-0.1, 0.2]},",
+        "\"hue\": [-0.1, 0.1],",
+    ]
     static let good = """
         {"format": "exemplar-network/1", "name": "tiny", "input": {"channels": 3, "height": 8, "width": 8},
          "preprocessing": {"scale": 0.01, "mean": [0, 0, 0], "std": [1, 1, 1]},
@@ -12,8 +20,18 @@ import Transformations
                     {"type": "linear", "name": "fc", "out_features": 5, "activation": "relu"},
                     {"type": "linear", "name": "head", "out_features": 9}],
          "embedding": "fc", "head": "head", "feature_scales": {"conv1": 0.5},
-         "transformations": {"translation": 0.25, "scale": [0.7, 1.4], "rotation_degrees": 20, "hue": [-0.1, 0.1]}}
+         "transformations": {"translation": 0.25, "scale": [0.7, 1.4], \(colourSteps.joined())
+                             "border": "zero", "rotation_degrees": 20}}
         """
+
+    /// `good` with parts of it replaced.
+    private static func edited(_ replacements: (part: String, text: String)...) throws -> String {
+        var text = good
+        for replacement in replacements {
+            text.replaceSubrange(try #require(text.firstRange(of: replacement.part)), with: replacement.text)
+        }
+        return text
+    }
 
     static func parse(_ text: String) throws -> NetworkConfiguration {
         try Array(text.utf8).withUnsafeBytes { try NetworkConfiguration.parse($0) }
@@ -24,7 +42,30 @@ import Transformations
         #expect(configuration.layers.map(\.type) == ["convolution", "max_pool", "linear", "linear"])
         #expect(try PlannedLayer.sequence(configuration)[1].output == FeatureShape(channels: 4, height: 4, width: 3))
         #expect(configuration.featureScales == ["conv1": 0.5])
-        #expect(configuration.transformations?.border == .reflect)
+        let contrast = TransformationRanges.Contrast(
+            mean: [0.5, 0.45, 0.4], components: [[1, 0, 0], [0, 0.6, -0.8], [0, 0.8, 0.6]], sigma: [1, 0.75, 0])
+        let color = TransformationRanges.Color(power: 0.25...4, factor: 0.75...1.5, offset: -0.1...0.2)
+        #expect(
+            configuration.transformations
+                == TransformationRanges(
+                    translation: 0.25, scale: 0.7...1.4, rotationDegrees: 20, contrast: contrast, color: color,
+                    hue: -0.1...0.1, border: .zero))
+        let silent = try Self.parse(Self.edited(("\"border\": \"zero\",", "")))
+        #expect(silent.transformations?.border == .reflect)
+    }
+
+    @Test func colourStepsAreForThreeChannels() throws {
+        func grey(_ steps: String...) throws -> NetworkConfiguration {
+            try Self.parse(
+                Self.edited(
+                    ("\"channels\": 3", "\"channels\": 1"), ("\"mean\": [0, 0, 0]", "\"mean\": [0]"),
+                    ("\"std\": [1, 1, 1]", "\"std\": [1]"), (Self.colourSteps.joined(), steps.joined())))
+        }
+        #expect(try grey().input.channels == 1)
+        for step in Self.colourSteps {
+            let error = #expect(throws: ModelError.self) { try grey(step) }
+            #expect(error?.description.contains("are for networks of 3 channels") == true, "\(step)")
+        }
     }
 
     /// Padding makes maps grow without weights: a linear layer over one of a billion pixels would have a plan as long.
@@ -61,9 +102,7 @@ import Transformations
 
     @Test func aNetworkHasAThousandLayers() throws {
         let pools = (0..<1100).map { #"{"type": "max_pool", "name": "p\#($0)", "kernel": 1, "stride": 1}"# }
-        var text = Self.good
-        let start = try #require(text.firstRange(of: "\"layers\": [")?.upperBound)
-        text.insert(contentsOf: pools.joined(separator: ",") + ",", at: start)
+        let text = try Self.edited(("\"layers\": [", "\"layers\": [" + pools.joined(separator: ",") + ","))
         let error = #expect(throws: ModelError.self) { try Self.parse(text) }
         #expect(error?.description.contains("1024 are the most") == true, "\(String(describing: error))")
     }
@@ -100,13 +139,23 @@ import Transformations
         ("\"embedding\": \"fc\"", "\"embedding\": \"conv1\"", "config.head"),
         ("{\"conv1\": 0.5}", "{\"pool1\": 0.5}", "config.feature_scales.pool1"),
         ("\"scale\": [0.7, 1.4]", "\"scale\": [1.4, 0.7]", "config.transformations.scale"),
+        ("\"scale\": [0.7, 1.4]", "\"scale\": [0, 1.4]", "config.transformations.scale must lie above 0"),
+        ("\"translation\": 0.25", "\"translation\": -0.1", "config.transformations.translation must lie in 0 … 1"),
+        ("\"translation\": 0.25", "\"translation\": 1.1", "config.transformations.translation must lie in 0 … 1"),
+        ("\"rotation_degrees\": 20", "\"rotation_degrees\": 181", "rotation_degrees in 0 … 180"),
+        ("\"rotation_degrees\": 20", "\"rotation_degrees\": -1", "rotation_degrees in 0 … 180"),
+        ("\"sigma\": [1,", "\"sigma\": [-1,", "config.transformations.contrast.sigma must not be negative"),
+        ("[[1, 0, 0],", "[", "config.transformations.contrast.components must be three orthonormal rows"),
+        ("[[1, 0, 0],", "[[2, 0, 0],", "config.transformations.contrast.components must be three orthonormal rows"),
+        ("0.6, -0.8]", "0.6, 0.8]", "config.transformations.contrast.components must be three orthonormal rows"),
+        ("\"power\": [0.25,", "\"power\": [-0.25,", "config.transformations.color.power must lie above 0"),
+        ("\"factor\": [0.75,", "\"factor\": [0,", "config.transformations.color.factor must lie above 0"),
+        ("\"zero\"", "\"black\"", "config.transformations.border is \"black\"; it must be one of"),
         ("\"kernel\": [3, 5]", "\"kernel\": 11", "conv1 leaves nothing"),
         ("\"embedding\"", "\"name\": \"again\", \"embedding\"", "has the key \"name\" twice"),
     ])
     func errorsNameTheKey(_ good: String, _ bad: String, _ problem: String) throws {
-        var text = Self.good
-        let range = try #require(text.firstRange(of: good))
-        text.replaceSubrange(range, with: bad)
+        let text = try Self.edited((good, bad))
         let error = #expect(throws: ModelError.self) { try Self.parse(text) }
         #expect(error?.description.contains(problem) == true, "\(String(describing: error))")
     }

@@ -38,14 +38,16 @@ struct FittedLayer: Sendable {
 
 extension Study {
     /// Fits and judges a q for the pooled features of every layer but the head.
-    func layerBounds() throws(CommandError) -> LayerBounds {
+    ///
+    /// - Parameter stream: of the draws that judge each layer's q, which must have met none of them.
+    func layerBounds(judgedOn stream: Stream = .evaluation) throws(CommandError) -> LayerBounds {
         let widest = PooledFeatures(model).widest
         try checkMemory(
             Whitening.byteCount(dimension: widest, shrinkages: LayerBounds.shrinkages.count),
             for: "The covariances of a layer of \(widest) features", advice: "measure a narrower network")
         let fit = try representations(LayerBounds.fitted, of: .fit)
         let calibration = try representations(LayerBounds.calibrating, of: .calibration)
-        let judge = try representations(LayerBounds.judging, of: .evaluation)
+        let judge = try representations(LayerBounds.judging, of: stream)
         var layers: [LayerBounds.Layer] = []
         var embedding: (layer: Int, fitted: FittedLayer)?
         for (index, name) in model.names(of: model.allLayers).enumerated() {
