@@ -252,14 +252,20 @@ let isOptimized: Bool = {
         #expect(try Model.load(folder: folder.path).description.metadata == ["trained_on": "six \"photographs\""])
     }
 
-    /// Inputs without outputs show nothing.
-    @Test func goldenPatchesAloneAreNoSelfTest() throws {
-        let folder = try TemporaryModel(Self.oracle, golden: 0)
-        let input = Self.oracle.configuration.input
+    /// A golden file that has one patch and no outputs yet.
+    private static func goldenPatch() throws -> SafetensorsWriter {
+        let input = oracle.configuration.input
         var writer = SafetensorsWriter()
         try writer.add(
             "patches", .uint8, shape: [1, input.height, input.width, input.channels],
             bytes: [UInt8](repeating: 7, count: input.count))
+        return writer
+    }
+
+    /// Inputs without outputs show nothing.
+    @Test func goldenPatchesAloneAreNoSelfTest() throws {
+        let folder = try TemporaryModel(Self.oracle, golden: 0)
+        let writer = try Self.goldenPatch()
         try folder.write("golden.safetensors", writer.bytes)
         let description = try Model.load(folder: folder.path).description
         #expect(description.selfTest == "none" && description.selfTestError == nil)
@@ -272,11 +278,7 @@ let isOptimized: Bool = {
     ])
     func goldenOutputsAreThoseOfALayer(_ name: String, _ type: ElementType, _ shape: [Int], _ problem: String) throws {
         let folder = try TemporaryModel(Self.oracle, golden: 0)
-        let input = Self.oracle.configuration.input
-        var writer = SafetensorsWriter()
-        try writer.add(
-            "patches", .uint8, shape: [1, input.height, input.width, input.channels],
-            bytes: [UInt8](repeating: 7, count: input.count))
+        var writer = try Self.goldenPatch()
         try writer.add(name, type, shape: shape, bytes: [UInt8](repeating: 0, count: 40))
         try folder.write("golden.safetensors", writer.bytes)
         let error = #expect(throws: ModelError.self) { try Model.load(folder: folder.path) }

@@ -126,15 +126,16 @@ import Testing
         }
     }
 
+    private static let everyKind = NetworkConfiguration.sequence(
+        [
+            .convolution("conv1", 20, kernel: 5, padding: 2), .maxPool("pool1", kernel: 2, stride: 2),
+            .convolution("conv2", 40, kernel: 7, padding: 3), .maxPool("pool2", kernel: 2, stride: 2),
+            .linear("fc", 30),
+        ], height: 32, width: 30, channels: 3)
+
     @Test(arguments: InstructionSet.available)
     func everyLayerHasAnEntry(_ instructionSet: InstructionSet) throws {
-        let configuration = NetworkConfiguration.sequence(
-            [
-                .convolution("conv1", 20, kernel: 5, padding: 2), .maxPool("pool1", kernel: 2, stride: 2),
-                .convolution("conv2", 40, kernel: 7, padding: 3), .maxPool("pool2", kernel: 2, stride: 2),
-                .linear("fc", 30),
-            ], height: 32, width: 30, channels: 3)
-        let network = try Network(.random(configuration, seed: 61), instructionSet)
+        let network = try Network(.random(Self.everyKind, seed: 61), instructionSet)
         let entries = network.entries(.throughput)
         #expect(entries.map(\.layer) == ["conv1", "pool1", "conv2", "pool2", "fc"])
         #expect(
@@ -166,15 +167,9 @@ import Testing
         #expect(entries.map(\.blocking) == ["\(tiles) tiles", "", blocks[0], "", blocks[1]])
     }
 
-    /// docs/planner.md's formulas for the layers above, by hand.
+    /// docs/planner.md's formulas, by hand.
     @Test func costsAreThoseOfTheDocument() throws {
-        let layers = try PlannedLayer.sequence(
-            .sequence(
-                [
-                    .convolution("conv1", 20, kernel: 5, padding: 2), .maxPool("pool1", kernel: 2, stride: 2),
-                    .convolution("conv2", 40, kernel: 7, padding: 3), .maxPool("pool2", kernel: 2, stride: 2),
-                    .linear("fc", 30),
-                ], height: 32, width: 30, channels: 3))
+        let layers = try PlannedLayer.sequence(Self.everyKind)
         // Weights are read by four images at a cost of 4, and by one at a cost of 12.
         for (goal, weight) in [(Optimization.throughput, 1.0), (.latency, 12)] {
             let costs = CostModel(goal, images: group)

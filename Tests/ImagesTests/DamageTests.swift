@@ -100,8 +100,8 @@ import Testing
 
     /// Each scan passes over the whole image for a few bytes, as often as the file has it.
     @Test func aProgressiveJPEGOfVeryManyScansIsRefused() throws {
-        // The first scan, whose header is 14 bytes behind its mark, with all bits at once (Ah = Al = 0): said again it
-        // is as sound as before.
+        // The first scan, whose header of 14 bytes ends with Ah and Al: with all bits at once, 0 and 0, it is as sound
+        // said again as before.
         var file = Fixture.progressiveJPEG
         let scans = file.indices.dropLast().filter { file[$0] == 0xFF && file[$0 + 1] == 0xDA }
         let start = try #require(scans.first)
