@@ -57,6 +57,27 @@ import Testing
         #expect(Embedder.computesApart(images: images, members: members) == isApart)
     }
 
+    /// Whole patches have their maps in a region of their member's own; the second one's keeps its poison where layers
+    /// are divided.
+    @Test(arguments: [(3, false), (4, true), (5, false)])
+    func theRuleIsFollowed(count: Int, isApart: Bool) throws {
+        let configuration = NetworkConfiguration.sequence(
+            [
+                .convolution("conv", 16, kernel: 7, padding: 3), .maxPool("pool", kernel: 3, stride: 2),
+                .linear("fc", 4),
+            ], height: 12, width: 12, channels: 3)
+        let network = try Network(.random(configuration, seed: 7), .best)
+        let crew = try Crew(count: 2, startThread: startThread)
+        let embedder = try Embedder(network: network, maximumBatch: 5, members: 2, poisoned: true)
+        #expect(crew.take())
+        defer { crew.release() }
+        RandomPatches(configuration.input, count: count, seed: 8).withPixels { pixels in
+            _ = embedder.embed(pixels, LayerSelection(indices: [2]), crew: crew)
+        }
+        let map = embedder.buffer(1, of: 0, in: Embedder.Group(images: 0..<1, region: 1))
+        #expect(map[network.plan.layouts[1].origin].isNaN != isApart)
+    }
+
     @Test func oneCallerAtATime() throws {
         let crew = try Crew(count: 2, startThread: startThread)
         #expect(crew.take())
