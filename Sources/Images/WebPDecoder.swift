@@ -34,23 +34,24 @@ final class WebPDecoder: ImageDecoder {
     private static func streams(
         _ bytes: UnsafeRawBufferPointer
     ) -> (alpha: UnsafeRawBufferPointer?, lossless: UnsafeRawBufferPointer?) {
-        func tag(_ start: Int) -> String { String(decoding: bytes[start..<start + 4], as: UTF8.self) }
+        func tag(_ start: Int, is name: StaticString) -> Bool {
+            bytes[start..<start + 4].elementsEqual(UnsafeBufferPointer(start: name.utf8Start, count: 4))
+        }
         func rest(_ start: Int) -> UnsafeRawBufferPointer {
             UnsafeRawBufferPointer(rebasing: bytes[min(start, bytes.count)...])
         }
         var alpha: UnsafeRawBufferPointer?
         var start = 12
-        let isExtended = bytes.count >= start + 8 && tag(start) == "VP8X"
+        let isExtended = bytes.count >= start + 8 && tag(start, is: "VP8X")
         while bytes.count - start >= 8 {
+            if tag(start, is: "VP8 ") { return (alpha, nil) }
             // Behind a VP8L's tag and length are its signature and size.
-            switch tag(start) {
-            case "VP8 ": return (alpha, nil)
-            case "VP8L": return (alpha, rest(start + 8 + 5))
+            if tag(start, is: "VP8L") { return (alpha, rest(start + 8 + 5)) }
             // libwebp reads a bitstream without tag and length, too.
-            case _ where !isExtended: return (nil, rest(start + 5))
-            // Behind one byte that says how, where it is compressed.
-            case "ALPH": alpha = bytes.count > start + 8 && bytes[start + 8] & 3 == 1 ? rest(start + 8 + 1) : nil
-            default: break
+            guard isExtended else { return (nil, rest(start + 5)) }
+            if tag(start, is: "ALPH") {
+                // Behind one byte that says how, where it is compressed.
+                alpha = bytes.count > start + 8 && bytes[start + 8] & 3 == 1 ? rest(start + 8 + 1) : nil
             }
             let length = bytes.loadUnaligned(fromByteOffset: start + 4, as: UInt32.self)
             start += (8 + Int(UInt32(littleEndian: length)) + 1) & ~1

@@ -17,6 +17,14 @@ public struct EncodedString: Hashable {
         isEscaped ? String(decoding: unescaped(), as: UTF8.self) : String(decoding: bytes, as: UTF8.self)
     }
 
+    /// The beginning of the text, enough to recognise it: of a long one no more is brought out of its escapes.
+    var excerpt: String {
+        // A character may take two escapes. Cut in the middle of one, it is longer than what is kept of it.
+        let most = 12 * (String.excerptCount + 1)
+        return EncodedString(bytes: UnsafeRawBufferPointer(rebasing: bytes.prefix(most)), isEscaped: isEscaped).string
+            .excerpt
+    }
+
     /// An upper bound on the bytes that the base64 in this string decodes to; exact up to padding without escapes.
     public var base64Capacity: Int { (bytes.count + 3) / 4 * 3 }
 

@@ -6,7 +6,7 @@ public struct JSONSyntaxError: Error, Equatable, Sendable {
         case expected(String)
         /// A string holds bytes that are not UTF-8.
         case notUTF8
-        /// A key stands twice in one object.
+        /// A key, of which this is the beginning, stands twice in one object.
         case duplicateKey(String)
         /// Arrays and objects nest deeper than the limit.
         case tooDeep(limit: Int)
@@ -26,7 +26,7 @@ public struct JSONSyntaxError: Error, Equatable, Sendable {
         switch problem {
         case .expected(let what): "The line is not JSON: expected \(what) at byte \(offset)."
         case .notUTF8: "The line is not UTF-8: look at byte \(offset)."
-        case .duplicateKey(let key): "The key \"\(key.excerpt)\" stands twice in one object; send it once."
+        case .duplicateKey(let key): "The key \"\(key)\" stands twice in one object; send it once."
         case .tooDeep(let limit): "The line nests deeper than \(limit) arrays and objects."
         case .tooManyMembers(let limit): "An object of the line has more than \(limit) members."
         case .tooManyValues(let limit):
@@ -278,6 +278,6 @@ private struct Pass {
     }
 
     private func duplicate(_ entry: Int) -> JSONSyntaxError {
-        .init(problem: .duplicateKey(string(entry).string), offset: Int(tape.base[entry].start))
+        .init(problem: .duplicateKey(string(entry).excerpt), offset: Int(tape.base[entry].start))
     }
 }

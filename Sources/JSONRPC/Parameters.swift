@@ -18,7 +18,7 @@ struct Parameters {
         for member in members {
             if !known.contains(where: member.key.isExactly) {
                 let names = known.isEmpty ? "it takes none" : "there are \(known.joined(separator: ", "))"
-                throw invalid(member.key.string.excerpt, "is not a parameter; \(names).")
+                throw invalid(member.key.excerpt, "is not a parameter; \(names).")
             }
         }
     }
@@ -119,11 +119,14 @@ extension String {
         return String(String.UnicodeScalarView(unicodeScalars.map { $0.isControl ? "�" : $0 }))
     }
 
+    /// Scalars that are quoted of a text at most.
+    static let excerptCount = 100
+
     /// The beginning, enough to recognise it: what a client sent goes back to it, and should not grow on the way.
     public var excerpt: String {
-        let limit = 100
-        let scalars = unicodeScalars.prefix(limit + 1)
-        return scalars.count <= limit ? self : String(String.UnicodeScalarView(scalars.dropLast())) + "..."
+        let scalars = unicodeScalars.prefix(Self.excerptCount + 1)
+        return scalars.count <= Self.excerptCount
+            ? self : String(String.UnicodeScalarView(scalars.dropLast())) + "..."
     }
 }
 

@@ -126,7 +126,7 @@ public struct EmbeddingResult {
 
 /// Collects the replies to a JSON-RPC batch, which may come in any order, into one line.
 public struct BatchReply: Sendable {
-    private var buffer = ByteBuffer()
+    private var collected = ByteQueue()
     private var missing: Int
 
     /// Waits for `count` replies: as many as the batch has entries with an id.
@@ -136,20 +136,20 @@ public struct BatchReply: Sendable {
 
     /// Adds a reply, as `Response.write` wrote it. Returns the finished line, with its LF, when it is the last one
     /// expected.
-    public mutating func add(_ reply: ByteBuffer) -> ByteBuffer? {
+    public mutating func add(_ reply: ByteBuffer) -> ByteQueue? {
         guard missing > 0 else { return nil }
-        buffer.append(buffer.isEmpty ? UInt8(ascii: "[") : UInt8(ascii: ","))
-        buffer.append(contentsOf: reply)
+        collected.append(collected.isEmpty ? "[" : ",")
+        collected.append(reply)
         missing -= 1
         guard missing == 0 else { return nil }
-        buffer.append("]\n")
-        defer { buffer = ByteBuffer() }
-        return buffer
+        collected.append("]\n")
+        defer { collected = ByteQueue() }
+        return collected
     }
 
     /// The bytes collected so far.
-    public var byteCount: Int { buffer.count }
+    public var byteCount: Int { collected.count }
 
     /// The bytes of storage held for them.
-    public var capacity: Int { buffer.capacity }
+    public var capacity: Int { collected.capacity }
 }

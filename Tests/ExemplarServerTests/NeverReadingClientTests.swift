@@ -65,11 +65,14 @@ import Testing
         try neverRead(server, "models", #"{"jsonrpc":"2.0","id":1,"method":"models"}"#, count: 200_000)
     }
 
-    @Test func aClientThatNeverReadsLargeReplies() throws {
+    /// What images lead to is owed while they wait to be decoded, too.
+    @Test(arguments: ["patches", "images"]) func aClientThatNeverReadsLargeReplies(entries: String) throws {
         let oracle = Oracle.wide()
         let model = try TemporaryModel(oracle)
         let server = try ServerProcess(model: model.path, Self.writing)
-        let line = oracle.embedLine([1], #","layers":["conv1"]"#)
+        let entry = base64(try entries == "images" ? oracle.file(1) : oracle.patch(1))
+        let line =
+            #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"\#(entries)":["\#(entry)"],"layers":["conv1"]}}"#
         try neverRead(server, "embed", line, count: 1500)
     }
 }

@@ -33,6 +33,12 @@ import Testing
     }
 
     /// Images that wait for the decoder are bounded by their number too, however short they are.
+    private static func origin(_ connection: UInt64) -> ImageOrder.Origin {
+        .init(
+            address: ReplyAddress(loop: 0, connection: ConnectionID(connection), id: .null, batch: nil),
+            deadline: nil, replyByteCount: 0)
+    }
+
     @Test func imagesThatWaitAreCounted() throws {
         let model = try TemporaryModel(.tiny())
         let loaded = try Model.load(folder: model.path)
@@ -42,10 +48,8 @@ import Testing
         let images = ImageDecoding(outbox: try Outbox(loops: 1), queue: limit)
         func order(_ connection: UInt64) throws -> ImageOrder {
             ImageOrder(
-                address: ReplyAddress(loop: 0, connection: ConnectionID(connection), id: .null, batch: nil),
-                model: loaded,
-                files: [[]], lease: try #require(memory.take(1)), maximumPixels: 1, totalPixels: 1, deadline: nil,
-                byteCount: 1
+                origin: Self.origin(connection), model: loaded, files: [[]], lease: try #require(memory.take(1)),
+                maximumPixels: 1, totalPixels: 1, byteCount: 1
             ) { _ throws(ResponseError) in throw .deadlineExceeded }
         }
         for index in 0..<limit { #expect(images.submit(try order(UInt64(index % 2))) == .admitted) }
@@ -66,9 +70,8 @@ import Testing
         let images = ImageDecoding(outbox: try Outbox(loops: 1), queue: 1000)
         func isAdmitted(_ connection: UInt64, _ byteCount: Int) throws -> Bool {
             let order = ImageOrder(
-                address: ReplyAddress(loop: 0, connection: ConnectionID(connection), id: .null, batch: nil),
-                model: loaded, files: [[]], lease: try #require(memory.take(1)), maximumPixels: 1, totalPixels: 1,
-                deadline: nil, byteCount: byteCount
+                origin: Self.origin(connection), model: loaded, files: [[]], lease: try #require(memory.take(1)),
+                maximumPixels: 1, totalPixels: 1, byteCount: byteCount
             ) { _ throws(ResponseError) in throw .deadlineExceeded }
             return images.submit(order) == .admitted
         }

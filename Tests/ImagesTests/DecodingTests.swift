@@ -111,6 +111,15 @@ import Testing
             try Raster(decoding: Fixture.cmykJPEG, as: .rgb, maximumPixels: 100)
         }
         #expect(cmyk?.description == "The JPEG is in CMYK, for printing: convert it to RGB.")
+        // The code of the frame's header alone says it.
+        for code: UInt8 in [0xC9, 0xCA] {
+            var arithmetic = Fixture.progressiveJPEG
+            let frame = try #require(
+                arithmetic.indices.dropLast().first { arithmetic[$0] == 0xFF && arithmetic[$0 + 1] == 0xC2 })
+            arithmetic[frame + 1] = code
+            let error = #expect(throws: ImageError.self) { try ImageHeader(of: arithmetic, maximumPixels: 1000) }
+            #expect(error?.description == "The JPEG is arithmetic-coded: save it Huffman-coded, as nearly all are.")
+        }
         // Behind the mark of the frame header: length, precision, sides, three components; then the first one's own.
         var unusual = Fixture.baselineJPEG
         let header = try #require(unusual.indices.dropLast().first { unusual[$0] == 0xFF && unusual[$0 + 1] == 0xC0 })

@@ -75,7 +75,7 @@ import Testing
         }
     }
 
-    @Test func batchRepliesComeAsOneLine() {
+    @Test func batchRepliesComeAsOneLine() throws {
         var batch = BatchReply(expecting: 3)
         let ok = Response.Content.result(["status": "ok"])
         func reply(_ id: RequestID, _ content: Response.Content) -> ByteBuffer {
@@ -85,9 +85,10 @@ import Testing
         }
         #expect(batch.add(reply(RequestID(2), ok)) == nil)
         #expect(batch.add(reply(.null, .failure(ResponseError(.invalidRequest, "No.")))) == nil)
-        let line = batch.add(reply(RequestID(1), ok))
+        let last = batch.add(reply(RequestID(1), ok))
+        let line = try #require(last)
         #expect(
-            line?.text == #"[{"jsonrpc":"2.0","id":2,"result":{"status":"ok"}},"#
+            String(decoding: line.bytes, as: UTF8.self) == #"[{"jsonrpc":"2.0","id":2,"result":{"status":"ok"}},"#
                 + #"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"No.","data":{}}},"#
                 + #"{"jsonrpc":"2.0","id":1,"result":{"status":"ok"}}]"# + "\n")
         #expect(batch.add(reply(RequestID(4), ok)) == nil)
@@ -98,6 +99,74 @@ import Testing
         #expect(Set(ErrorCode.allCases.map(\.name)).count == 15)
         #expect(ErrorCode.allCases.map(\.rawValue).prefix(5) == [-32700, -32600, -32601, -32602, -32603])
         #expect(ErrorCode.allCases.map(\.rawValue).dropFirst(5) == (-32009 ... -32000).reversed()[...])
+    }
+}
+
+extension ByteQueue {
+    /// What waits, taken from a copy piece by piece.
+    fileprivate var bytes: [UInt8] {
+        var (queue, bytes) = (self, [UInt8]())
+        while !queue.isEmpty {
+            let part = queue.withFirstBytes { Array($0) }
+            bytes += part
+            queue.consume(part.count)
+        }
+        return bytes
+    }
+}
+
+@Suite struct ByteQueueTests {
+    /// Random pieces, short and long, and whole queues, against an array.
+    @Test func agreesWithAnArray() {
+        var random = SeededGenerator(seed: 9)
+        var queue = ByteQueue()
+        var model: [UInt8] = []
+        func piece() -> [UInt8] {
+            let most = [0, 1, 300, 16 << 10, 100_000].randomElement(using: &random) ?? 0
+            return (0..<Int.random(in: 0...most, using: &random)).map { UInt8(truncatingIfNeeded: $0) }
+        }
+        func buffer(_ bytes: [UInt8]) -> ByteBuffer {
+            var buffer = ByteBuffer()
+            bytes.withUnsafeBytes { buffer.append(contentsOf: $0) }
+            return buffer
+        }
+        for step in 0..<3000 {
+            switch Int.random(in: 0..<8, using: &random) {
+            case 0...2:
+                let bytes = piece()
+                queue.append(buffer(bytes))
+                model += bytes
+            case 3:
+                queue.append(",")
+                model.append(UInt8(ascii: ","))
+            case 4:
+                var other = ByteQueue()
+                for bytes in [piece(), piece()] {
+                    other.append(buffer(bytes))
+                    model += bytes
+                }
+                queue.append(other)
+            case 5, 6:
+                let count = Int.random(in: 0...150_000, using: &random)
+                queue.consume(count)
+                model.removeFirst(min(count, model.count))
+            default:
+                queue.trim(keepingCapacityUpTo: 512)
+                if step % 50 == 0 {
+                    queue.removeAll(keepingCapacityUpTo: 1024)
+                    model = []
+                    #expect(queue.capacity <= 1024)
+                }
+            }
+            #expect(queue.count == model.count && queue.isEmpty == model.isEmpty && queue.capacity >= queue.count)
+            if step % 100 == 0 { #expect(queue.bytes == model, "seed 9, step \(step)") }
+            let first = queue.withFirstBytes { Array($0.prefix(100)) }
+            #expect(first.elementsEqual(model.prefix(first.count)) && first.isEmpty == model.isEmpty, "seed 9")
+        }
+        queue.consume(.max)
+        #expect(queue.isEmpty)
+        queue.removeAll(keepingCapacityUpTo: 0)
+        #expect(queue.capacity == 0)
     }
 }
 

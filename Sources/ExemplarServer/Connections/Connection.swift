@@ -9,7 +9,7 @@ final class Connection {
     let id: ConnectionID
     let descriptor: Int32
     var framer: LineFramer
-    var output = ByteBuffer()
+    var output = ByteQueue()
     /// Bytes of replies that wait for the rest of their JSON-RPC batch, and of the storage that holds them.
     private(set) var collectedByteCount = 0
     private var collectedCapacity = 0
@@ -89,21 +89,12 @@ final class Connection {
 
     /// Puts a reply, as its address wrote it, into the output; one of a JSON-RPC batch as soon as all are there.
     func append(_ reply: ByteBuffer, batch: UInt64?) {
-        guard let batch else { return append(reply) }
+        guard let batch else { return output.append(reply) }
         countCollected(of: batch, -1)
         let line = batches[batch]?.add(reply)
         if line != nil { batches[batch] = nil }
         countCollected(of: batch, 1)
-        if let line { append(line) }
-    }
-
-    private func append(_ line: ByteBuffer) {
-        if output.isEmpty, line.count > ServerConfiguration.keptOutput {
-            // To copy megabytes would hold up every other connection of the loop.
-            output = line
-        } else {
-            output.append(contentsOf: line)
-        }
+        if let line { output.append(line) }
     }
 
     /// Takes note of replies that wait now, or of bytes that the client has just taken.
@@ -178,7 +169,7 @@ final class Connection {
     func flush() -> Int? {
         var total = 0
         while !output.isEmpty {
-            let count = output.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+            let count = output.withFirstBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
             if count > 0 {
                 output.consume(count)
                 total += count

@@ -72,7 +72,9 @@ extension EventLoop {
     func turnAway(_ connection: Connection, _ code: ErrorCode, _ reason: String) {
         count(code)
         shared.log.debug("turning a connection away: error \(code.rawValue)", connection.logged)
-        Response(id: .null, content: .failure(ResponseError(code, reason))).writeLine(to: &connection.output)
+        var line = ByteBuffer()
+        Response(id: .null, content: .failure(ResponseError(code, reason))).writeLine(to: &line)
+        connection.output.append(line)
         // One attempt: the buffer of a socket that has taken next to nothing has room for a line.
         let sent = connection.flush() ?? 0
         // Unread bytes would turn the end into a reset, and the line might be lost.

@@ -146,7 +146,7 @@ final class EventLoop: @unchecked Sendable {
         // Whose timer it is that goes off, the client may be another loop's.
         for job in shared.batcher.expire() { takeOrPass(.expired(job.task)) }
         for order in shared.images.expire() {
-            takeOrPass(.decoded(.failure(.deadlineExceeded), order.address, order.deadline))
+            takeOrPass(.decoded(.failure(.deadlineExceeded), order.origin))
         }
         if connections.isEmpty {
             nextSweep = nil

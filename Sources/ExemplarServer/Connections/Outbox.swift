@@ -22,7 +22,7 @@ enum Delivery: Sendable {
     /// A reply as its address wrote it, and its code where it is an error.
     case reply(InferenceTask, ByteBuffer, ErrorCode?)
     /// The images of a request are decoded, or could not be.
-    case decoded(Result<InferenceTask, ResponseError>, ReplyAddress, ContinuousClock.Instant?)
+    case decoded(Result<InferenceTask, ResponseError>, ImageOrder.Origin)
     /// The deadline of a request passed while it was computed.
     case expired(InferenceTask)
     /// The server has something for the loop.
@@ -32,7 +32,7 @@ enum Delivery: Sendable {
     fileprivate var loop: Int? {
         switch self {
         case .reply(let task, _, _), .expired(let task): task.address.loop
-        case .decoded(_, let address, _): address.loop
+        case .decoded(_, let origin): origin.address.loop
         case .order: nil
         }
     }

@@ -83,11 +83,13 @@ extension EventLoop {
                 connection.owedByteCount -= task.replyByteCount
                 append(reply, address, connection)
                 touched.insert(address.connection.rawValue)
-            case .decoded(let result, let address, let deadline):
+            case .decoded(let result, let origin):
+                let address = origin.address
                 guard let connection = connections[address.connection.rawValue] else { continue }
                 connection.inFlight -= 1
+                connection.owedByteCount -= origin.replyByteCount
                 switch result {
-                case .success(let task): admit(task, deadline, connection, isAccepted: true)
+                case .success(let task): admit(task, origin.deadline, connection, isAccepted: true)
                 case .failure(let error): answer(.failure(error), address, connection)
                 }
                 touched.insert(address.connection.rawValue)

@@ -5,7 +5,7 @@ import JSONRPC
 
 /// A request whose images are still encoded: decoding takes milliseconds, so the event loop has a thread for it.
 struct ImageOrder: Sendable {
-    let address: ReplyAddress
+    let origin: Origin
     let model: Model
     /// The files, out of their base64.
     let files: [[UInt8]]
@@ -14,7 +14,6 @@ struct ImageOrder: Sendable {
     let maximumPixels: Int
     /// The most pixels of all files together; nil where they are not what the queue counts.
     let totalPixels: Int?
-    let deadline: ContinuousClock.Instant?
     /// Of the files and the id, and what the order itself takes.
     let byteCount: Int
     /// What an order takes beside its files and its id, and each file beside its bytes, at most.
@@ -23,6 +22,14 @@ struct ImageOrder: Sendable {
     /// Checks the sizes that the headers say, and takes the memory for the pixels and for decoding one file at a time,
     /// before any is decoded; then makes the task.
     let prepare: @Sendable (_ sizes: Sizes) throws(ResponseError) -> @Sendable (InputBlock) -> InferenceTask
+
+    /// Where it comes from, and what its connection is owed for it.
+    struct Origin: Sendable {
+        let address: ReplyAddress
+        let deadline: ContinuousClock.Instant?
+        /// Bytes of the reply, at most.
+        let replyByteCount: Int
+    }
 
     /// What decoding will take.
     struct Sizes {
@@ -139,7 +146,7 @@ extension ImageOrder: BatchJob {
         var sharedBatch: Int { 0 }
     }
 
-    var connection: ConnectionID { address.connection }
+    var connection: ConnectionID { origin.address.connection }
     var key: Key { .file }
     var patchCount: Int { files.count }
 }

@@ -83,8 +83,10 @@ extension EventLoop {
             answer(.result(RequestHandler.ok), address, connection)
         case .work(let task, let deadline): admit(task, deadline, connection)
         case .images(let order):
-            // An order that waits for the decoder is in flight, and its reply is not known yet.
-            settle(shared.images.submit(order), of: order.address, owed: 0, connection) { retryAfter in
+            // An order that waits for the decoder is in flight, and its reply is owed.
+            let origin = order.origin
+            settle(shared.images.submit(order), of: origin.address, owed: origin.replyByteCount, connection) {
+                retryAfter in
                 .overloaded(retryAfter) { "Too many images wait to be decoded; try again in \($0) ms." }
             }
         }

@@ -114,11 +114,13 @@ extension RequestHandler {
         let patch = work.served.model.configuration.input
         let (limit, handler) = (configuration.queue, self)
         return ImageOrder(
-            address: address, model: work.served.model, files: try files(entries), lease: fileLease,
+            origin: .init(
+                address: address, deadline: deadline, replyByteCount: work.replyByteCount(entries.count)),
+            model: work.served.model, files: try files(entries), lease: fileLease,
             maximumPixels: configuration.maxPixels,
             // Of contexts the queue counts the draws; what their pixels take, the memory for requests.
             totalPixels: work.draws == nil ? limit * patch.height * patch.width : nil,
-            deadline: deadline, byteCount: byteCount
+            byteCount: byteCount
         ) { sizes throws(ResponseError) in
             for entry in sizes.entries { try handler.checkSize(entry, work, "images") }
             let passByteCounts = try handler.passByteCounts(sizes.entries, work, "images")

@@ -47,7 +47,7 @@ final class ImageDecoding: Sendable {
             return true
         }
         guard hasRoom else { return .refused(retryAfter: queue.read { $0.timeToCompute() }) }
-        let admission = queue.admit(order, deadline: order.deadline)
+        let admission = queue.admit(order, deadline: order.origin.deadline)
         if case .admitted = admission { return admission }
         leave([order])
         return admission
@@ -84,15 +84,15 @@ final class ImageDecoding: Sendable {
                 // Nobody waits for the turns of its other files.
                 guard let failure = order.failure, queue.abandon(slice) else { continue }
                 leave([order])
-                outbox.post(.decoded(.failure(failure), order.address, order.deadline))
+                outbox.post(.decoded(.failure(failure), order.origin))
             }
             let finished = queue.finish(batch)
             leave(finished.completed + finished.expired)
             for order in finished.expired {
-                outbox.post(.decoded(.failure(.deadlineExceeded), order.address, order.deadline))
+                outbox.post(.decoded(.failure(.deadlineExceeded), order.origin))
             }
             for order in finished.completed {
-                outbox.post(.decoded(order.result(), order.address, order.deadline))
+                outbox.post(.decoded(order.result(), order.origin))
             }
         }
     }
