@@ -65,6 +65,27 @@ import Testing
         try neverRead(server, "models", #"{"jsonrpc":"2.0","id":1,"method":"models"}"#, count: 200_000)
     }
 
+    /// A batch is one line, and so are its replies: those that it could not hold are refused, wherever they come from.
+    @Test(arguments: ["patches", "images"]) func repliesToABatchAreBounded(entries: String) throws {
+        let oracle = Oracle.wide()
+        let model = try TemporaryModel(oracle)
+        let client = try ServerProcess(model: model.path, ["--max-reply-bytes", "1000000"]).connect()
+        let entry = base64(try entries == "images" ? oracle.file(1) : oracle.patch(1))
+        func line(_ id: Int) -> String {
+            #"{"jsonrpc":"2.0","id":\#(id),"method":"embed","params":{"\#(entries)":["\#(entry)"],"layers":["conv1"]}}"#
+        }
+        let length = try client.ask(line(0)).line.utf8.count
+        let (bound, count) = (16 << 20, 150)
+        try client.send("[" + (0..<count).map(line).joined(separator: ",") + "]\n")
+        let reply = try #require(try client.readLine())
+        let refused = try #require(int(client.ask(LifeCycleTests.call("stats")).result?["errors"]?["-32000"]))
+        // Counted by how long each could become, which is hardly more than it is.
+        #expect(
+            refused >= count - bound / length && refused < count - bound * 9 / 10 / length, "\(refused) of \(count)")
+        #expect(reply.utf8.count <= bound + refused * 256)
+        #expect(try client.ask(line(0)).code == nil)
+    }
+
     /// What images lead to is owed while they wait to be decoded, too.
     @Test(arguments: ["patches", "images"]) func aClientThatNeverReadsLargeReplies(entries: String) throws {
         let oracle = Oracle.wide()

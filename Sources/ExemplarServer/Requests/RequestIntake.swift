@@ -81,8 +81,15 @@ extension EventLoop {
             connection.isAuthorized = true
             connection.framer.maxLineBytes = shared.configuration.maxLineBytes
             answer(.result(RequestHandler.ok), address, connection)
-        case .work(let task, let deadline): admit(task, deadline, connection)
+        case .work(let task, let deadline):
+            guard hasRoom(inBatch: batch, for: task.replyByteCount, connection) else {
+                return answer(.failure(.tooManyReplies), address, connection)
+            }
+            admit(task, deadline, connection)
         case .images(let order):
+            guard hasRoom(inBatch: batch, for: order.origin.replyByteCount, connection) else {
+                return answer(.failure(.tooManyReplies), address, connection)
+            }
             // An order that waits for the decoder is in flight, and its reply is owed.
             let origin = order.origin
             settle(shared.images.submit(order), of: origin.address, owed: origin.replyByteCount, connection) {
@@ -90,6 +97,13 @@ extension EventLoop {
                 .overloaded(retryAfter) { "Too many images wait to be decoded; try again in \($0) ms." }
             }
         }
+    }
+
+    /// Whether the reply of an entry of a JSON-RPC batch may be so long. Between lines a connection that is owed much
+    /// is not read; a batch is one line, and so are its replies, which together are no longer than a reply may be.
+    private func hasRoom(inBatch batch: UInt64?, for byteCount: Int, _ connection: Connection) -> Bool {
+        let most = max(shared.configuration.maxReplyBytes, ServerConfiguration.maxPendingOutput)
+        return batch == nil || connection.waitingByteCount + connection.owedByteCount + byteCount <= most
     }
 
     func admit(
