@@ -60,15 +60,19 @@ import Testing
         #expect(unlink(folder.path + "/b") == 0)
     }
 
-    /// Written otherwise it would be another folder, without a model.
+    /// Written otherwise it would be another folder, without a model; but nobody minds other files.
     @Test func aFolderWhoseNameIsNoText() throws {
+        let model = try TemporaryModel(.tiny())
         let folder = try temporaryFolder()
         let inner = (folder + "/").utf8.map { CChar(bitPattern: $0) } + [-1, 0]
         defer {
-            rmdir(inner)
+            unlink(inner)
             rmdir(folder)
         }
-        try #require(mkdir(inner, 0o700) == 0)
+        try #require(symlink("nowhere", inner) == 0)
+        #expect(try refusal(["--models", folder]).contains("none of its sub-folders has a config.json"))
+        unlink(inner)
+        try #require(symlink(model.path, inner) == 0)
         #expect(try refusal(["--models", folder]).contains("a name that is not UTF-8"))
     }
 

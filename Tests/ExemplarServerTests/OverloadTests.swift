@@ -32,13 +32,13 @@ import Testing
         #expect(stats?["queue"]?["in_flight"] == 0)
     }
 
-    /// Images that wait for the decoder are bounded by their number too, however short they are.
     private static func origin(_ connection: UInt64) -> ImageOrder.Origin {
         .init(
             address: ReplyAddress(loop: 0, connection: ConnectionID(connection), id: .null, batch: nil),
             deadline: nil, replyByteCount: 0)
     }
 
+    /// Images that wait for the decoder are bounded by their number too, however short they are.
     @Test func imagesThatWaitAreCounted() throws {
         let model = try TemporaryModel(.tiny())
         let loaded = try Model.load(folder: model.path)

@@ -116,4 +116,9 @@ extension ResponseError {
     static let tooManyReplies = ResponseError.overloaded(.milliseconds(100)) {
         "Replies take all the memory that they may; try again in \($0) ms."
     }
+
+    /// Again in the same line it would be too much as before.
+    static let batchTooLong = ResponseError.overloaded(.zero) { _ in
+        "The replies to this batch could be longer than a reply may be: send this request in a line of its own."
+    }
 }

@@ -77,6 +77,9 @@ struct ModelSet: Sendable {
             guard let entry = readdir(directory) else { break }
             let bytes = withUnsafeBytes(of: entry.pointee.d_name) { Array($0.prefix { $0 != 0 }) }
             guard let name = String(validating: bytes, as: UTF8.self) else {
+                // Whatever else has such a name is none of ours.
+                let file = (bytes + "/config.json\0".utf8).map { CChar(bitPattern: $0) }
+                guard faccessat(dirfd(directory), file, F_OK, 0) == 0 else { continue }
                 throw ModelError(
                     "\(parent): the folder \(String(decoding: bytes, as: UTF8.self)) has a name that is not UTF-8: "
                         + "rename it")

@@ -26,19 +26,20 @@ extension EventLoop {
                 batch = lastBatch
                 connection.begin(batch: lastBatch, expecting: expected)
             }
-            for incoming in entries { take(incoming, batch: batch, arrival, connection, &written) }
+            let part = batch.map { BatchPart(number: $0, owedBefore: owedByteCount(connection)) }
+            for incoming in entries { take(incoming, batch: part, arrival, connection, &written) }
             return entries.count
         }
     }
 
     /// - Parameter statistics: the result of `stats`, once it is written.
     private func take(
-        _ incoming: Incoming, batch: UInt64?, _ arrival: ContinuousClock.Instant, _ connection: Connection,
+        _ incoming: Incoming, batch: BatchPart?, _ arrival: ContinuousClock.Instant, _ connection: Connection,
         _ statistics: inout ByteBuffer?
     ) {
         // Nobody would learn what became of a notification, so nothing is computed for it.
         guard let id = incoming.id else { return }
-        let address = ReplyAddress(loop: index, connection: connection.id, id: id, batch: batch)
+        let address = ReplyAddress(loop: index, connection: connection.id, id: id, batch: batch?.number)
         // What stands behind the last wrong token in a batch is not looked at.
         guard !connection.isClosing else {
             answer(.failure(ResponseError(.unauthorized, "Too many wrong tokens.")), address, connection)
@@ -82,13 +83,13 @@ extension EventLoop {
             connection.framer.maxLineBytes = shared.configuration.maxLineBytes
             answer(.result(RequestHandler.ok), address, connection)
         case .work(let task, let deadline):
-            guard hasRoom(inBatch: batch, for: task.replyByteCount, connection) else {
-                return answer(.failure(.tooManyReplies), address, connection)
+            guard hasRoom(in: batch, for: task.replyByteCount, connection) else {
+                return answer(.failure(.batchTooLong), address, connection)
             }
             admit(task, deadline, connection)
         case .images(let order):
-            guard hasRoom(inBatch: batch, for: order.origin.replyByteCount, connection) else {
-                return answer(.failure(.tooManyReplies), address, connection)
+            guard hasRoom(in: batch, for: order.origin.replyByteCount, connection) else {
+                return answer(.failure(.batchTooLong), address, connection)
             }
             // An order that waits for the decoder is in flight, and its reply is owed.
             let origin = order.origin
@@ -99,11 +100,23 @@ extension EventLoop {
         }
     }
 
-    /// Whether the reply of an entry of a JSON-RPC batch may be so long. Between lines a connection that is owed much
-    /// is not read; a batch is one line, and so are its replies, which together are no longer than a reply may be.
-    private func hasRoom(inBatch batch: UInt64?, for byteCount: Int, _ connection: Connection) -> Bool {
+    /// The JSON-RPC batch whose entries are being taken.
+    private struct BatchPart {
+        let number: UInt64
+        /// Bytes that the connection was owed when it began.
+        let owedBefore: Int
+    }
+
+    /// Bytes of replies that wait for a connection, or that it is to get at most.
+    private func owedByteCount(_ connection: Connection) -> Int {
+        connection.waitingByteCount + connection.owedByteCount
+    }
+
+    /// Whether work in a JSON-RPC batch may have so long a reply. Between lines a connection that is owed much is not
+    /// read; a batch is taken whole, and what it leads to is together no longer than one reply may be.
+    private func hasRoom(in batch: BatchPart?, for byteCount: Int, _ connection: Connection) -> Bool {
         let most = max(shared.configuration.maxReplyBytes, ServerConfiguration.maxPendingOutput)
-        return batch == nil || connection.waitingByteCount + connection.owedByteCount + byteCount <= most
+        return batch.map { owedByteCount(connection) - $0.owedBefore + byteCount <= most } ?? true
     }
 
     func admit(
