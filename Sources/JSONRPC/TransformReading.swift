@@ -9,7 +9,7 @@ extension TransformOptions {
     private static let maxExplicitCount = 4096
 
     /// Seeds are whole numbers that every JSON reader holds exactly.
-    private static let seeds = 0...(1 << 53 - 1)
+    public static let seeds = 0...(1 << 53 - 1)
 
     /// Reads the parameter `transform`, or nil where it is absent.
     init?(_ parameters: Parameters) throws(ResponseError) {

@@ -1,6 +1,7 @@
 /// One transformed patch, from the pixels of an image into a map (Dosovitskiy et al. 2014, section 3.1).
 ///
-///     (u, v)      = (column + columnX · x + columnY · y, row + rowX · x + rowY · y),
+///     u           = column + columnFraction + columnX · x + columnY · y,
+///     v           = row + rowFraction + rowX · x + rowY · y,
 ///                   x = j − (output.width − 1)/2, y = i − (output.height − 1)/2
 ///     p           = the source at column u and row v, bilinear; in 0 … 1
 ///     p           = clip(C · (p, 1))                          where there is a contrast matrix C, 3 × 4

@@ -67,7 +67,7 @@ public enum WinogradShape: Sendable, Equatable, CaseIterable {
 
 /// The input transform V = Bᵀ d B of a run of neighbouring tiles, 16 channels at a time.
 ///
-/// Tile i covers t × t inputs from `input` + i · `tileColumns` on. Element (x, y) of its transform, channel c:
+/// Tile i covers t × t inputs from `input` + i · m · `columnStride` on. Element (x, y) of its transform, channel c:
 ///
 ///     output[(x · p + y) · tupleStep + i · tileStep + c] =
 ///         Σ_jk Bᵀ[x, j] · input[j · rowStride + (i · m + k) · columnStride + c] · Bᵀ[y, k]

@@ -53,7 +53,8 @@ struct Exemplar {
     static func command(_ name: String) throws(CommandError) -> Command {
         if let command = commands.first(where: { $0.name == name }) { return command }
         let kind = name.hasPrefix("-") ? "option" : "command"
-        let known = commands.map(\.name) + ["--help", "--version"]
+        // After `help` these are no commands.
+        let known = commands.map(\.name) + ["--help", "--version"].filter { $0 != name }
         throw .usage("there is no \(kind) \(name)\(didYouMean(name, among: known))")
     }
 

@@ -14,6 +14,9 @@ import Testing
         "", "nan", "inf", "-inf", "-1", "1e300", "1e-300", "1e-30", "\(Int.max)", "9223372036854775808",
     ]
 
+    /// The least and the greatest that a server takes, too.
+    private static let seeds = ["0", "\(1 << 53 - 1)"]
+
     /// What the binary made of `arguments`; a server is asked once, then ended.
     private func outcome(_ arguments: [String]) throws -> (status: Int32, signal: Int32, log: String) {
         let process = try BinaryProcess(arguments)
@@ -66,7 +69,7 @@ import Testing
             [
                 "rate": ["1e-6", "1e6"], "connections": ["1", "20"], "pipeline": ["1", "1024"],
                 "patches": ["1", "256"], "samples": ["1", "64"], "duration": ["1e-9", "0.1"],
-                "warm-up": ["0", "1e-9"], "seed": ["0", "\(1 << 53 - 1)"], "timeout": ["1", "86400"], "port": ["1"],
+                "warm-up": ["0", "1e-9"], "seed": Self.seeds, "timeout": ["1", "86400"], "port": ["1"],
             ])
         try run(["load"], base.merging(["rate": "1e-6", "arrivals": "fixed"]) { $1 }, ["rate": ["1e-6", "1e6"]])
         try run(["health"], ["port": "\(server.port)"], ["timeout": ["1", "86400"], "port": ["65535"]])
@@ -75,14 +78,13 @@ import Testing
 
     @Test func studies() throws {
         let model = try StudyFixture().folder
-        let seeds = ["0", "\(Int.max)"]
         let base = ["model": model.path, "count": "2", "draws": "2", "threads": "1"]
         try run(
             ["bound"], base,
-            ["draws": ["2", "65"], "count": ["2", "1000000"], "seed": seeds, "threads": ["1", "1024"]])
+            ["draws": ["2", "65"], "count": ["2", "1000000"], "seed": Self.seeds, "threads": ["1", "1024"]])
         try run(
             ["invariance"], base.filter { $0.key != "draws" },
-            ["count": ["2", "1000000"], "seed": seeds, "threads": ["1", "1024"]])
+            ["count": ["2", "1000000"], "seed": Self.seeds, "threads": ["1", "1024"]])
     }
 
     @Test func photographs() throws {
@@ -100,6 +102,8 @@ import Testing
         try run(
             ["surrogates", folder.path + "/photo.png"],
             ["model": model.path, "patch": "1,1", "count": "3", "output": folder.file("sheet.png")],
-            ["count": ["1", "100"], "seed": ["0", "\(Int.max)"], "columns": ["1", "1000"], "enlarge": ["1", "32"]])
+            [
+                "count": ["1", "100"], "seed": Self.seeds, "columns": ["1", "1000"], "enlarge": ["1", "32"],
+            ])
     }
 }

@@ -165,12 +165,10 @@ import Transformations
         let model = try TemporaryModel(.tiny())
         let folder = try temporaryFolder()
         defer { rmdir(folder) }
-        // A pipe in place of a file makes loading last until somebody writes to it.
-        unlink(model.path + "/config.json")
-        #expect(mkfifo(model.path + "/config.json", 0o600) == 0)
+        let configuration = try HeldFile(model.path + "/config.json")
         let path = folder + "/socket"
         let server = try ServerProcess(launching: ["serve", "--port", "0", "--model", model.path, "--unix", path])
-        try server.waitForLog("starting")
+        try configuration.waitUntilAwaited()
         let client = try LineSocket(unixPath: path)
         #expect(try client.isQuiet())
         let ready = try client.ask(Self.call("ready"))

@@ -8,7 +8,7 @@ import Testing
 /// A client whose line finds no room while models are reloaded is not read, and is read again once there is room.
 @Suite struct LinesThatWaitTests {
     /// A server whose reloads last until the test ends them: `a` is loaded a second time beside the one that serves,
-    /// and then the config.json of `b` is a pipe that nobody writes to.
+    /// and then the config.json of `b` is held.
     private final class Fixture {
         /// Bytes that are left for everything else while a reload is held up.
         static let room = 2 << 20
@@ -20,6 +20,7 @@ import Testing
         private let before: TestMemory
         /// Of `a`.
         private let byteCount: Int
+        private var held: HeldFile
 
         init(readTimeout: String = "600") throws {
             func size(of model: TemporaryModel) throws -> Int {
@@ -37,8 +38,7 @@ import Testing
             ])
             good = try server.connect()
             before = try good.memory()
-            unlink(models.b.path + "/config.json")
-            try #require(mkfifo(models.b.path + "/config.json", 0o600) == 0)
+            held = try HeldFile(models.b.path + "/config.json")
         }
 
         /// Waits until a reload holds all of its memory.
@@ -51,16 +51,12 @@ import Testing
             }
         }
 
-        /// Lets the reload that is held up come to its end: the new models are refused.
+        /// Lets the reload that is held up come to its end, where the new models are refused; another one is held up.
         func endReload() throws {
-            var file: Int32 = -1
-            try waitUntil("nobody reads the pipe: \(errno)") {
-                // There is no such end of a pipe until somebody reads the other.
-                file = open(models.b.path + "/config.json", O_WRONLY | O_NONBLOCK | O_CLOEXEC)
-                return file >= 0
-            }
-            defer { close(file) }
-            try #require(write(file, "{}", 2) == 2)
+            try held.waitUntilAwaited()
+            let next = try HeldFile(models.b.path + "/config.json")
+            try held.release()
+            held = next
         }
 
         /// A new client that begins a line, until all lines together take more than `byteCount`.

@@ -17,7 +17,7 @@ public struct NetworkConfiguration: Sendable, Equatable {
     public var embedding: String
     /// The linear layer over exemplars, where the file has one; it reads the embedding layer.
     public var head: String?
-    /// One factor a layer for pooled features; a layer that is not named counts as 1.
+    /// One factor a layer for features pooled by quadrant; a layer that is not named counts as 1.
     public var featureScales: [String: Float]
     /// The ranges from which α is drawn, where the file has them.
     public var transformations: TransformationRanges?

@@ -133,6 +133,11 @@ struct ModelFolder {
     ///
     /// - Parameter advice: for one that cannot be read.
     private static func contents(of path: String, limit: Int, advice: String = "") throws(ModelError) -> [UInt8] {
+        // A pipe would wait for somebody to write into it, and all later reloads with it.
+        var status = stat()
+        guard stat(path, &status) != 0 || status.st_mode & S_IFMT == S_IFREG else {
+            throw ModelError("\(path): is not a regular file")
+        }
         guard let bytes = fileBytes(path, limit: limit + 1) else {
             throw ModelError("\(path): cannot be read: \(errorText())\(advice)")
         }

@@ -65,7 +65,7 @@ final class Draws: Sendable {
                     + "\(model.configuration.name) is not.")
         }
         func drawn(_ seed: Int?, first: Int) -> (Source, seed: Int) {
-            let seed = seed ?? Int.random(in: 0..<(1 << 53))
+            let seed = seed ?? Int.random(in: TransformOptions.seeds)
             return (.drawn(sampler, seed: UInt64(seed), first: first, steps), seed)
         }
         switch options.mode {

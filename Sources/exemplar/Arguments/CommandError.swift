@@ -12,3 +12,14 @@ struct CommandError: Error, Equatable {
     /// The command line is right, and yet it did not work.
     static func failure(_ message: String) -> CommandError { CommandError(message: message, status: 1) }
 }
+
+/// What `body` throws, as a command's failure; its description is a sentence.
+func explained<Value, Failure: Error & CustomStringConvertible>(
+    _ body: () throws(Failure) -> Value
+) throws(CommandError) -> Value {
+    do {
+        return try body()
+    } catch {
+        throw .failure(error.description)
+    }
+}

@@ -33,6 +33,7 @@ func writeOutput(_ bytes: UnsafeRawBufferPointer, to path: String?) throws(Comma
 /// Says early that `path` cannot be written, where that is sure already: what is computed for it may take minutes.
 func checkOutput(_ path: String?) throws(CommandError) {
     guard let path else { return }
+    guard !path.isEmpty else { throw .usage("the output file's name is empty") }
     var status = stat()
     var failure: Int32 = 0
     if stat(path, &status) == 0 {

@@ -24,6 +24,7 @@ private func runBound(_ arguments: ParsedArguments) throws(CommandError) -> Int3
     let count = try arguments.integer("count", in: 2...1_000_000)
     try checkOutput(arguments.value("plot"))
     let study = try Study(arguments, count: count)
+    try study.checkLayerBounds()
     let report = BoundReport(
         model: study.model.configuration.name, seed: study.seed, measurement: try study.bound(draws: draws),
         layers: try study.layerBounds())

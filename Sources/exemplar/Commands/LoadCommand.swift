@@ -61,16 +61,13 @@ private func runLoad(_ arguments: ParsedArguments) throws(CommandError) -> Int32
     let plan = try LoadPlan(arguments)
     let isJSON = try arguments.isOn("json")
     let model = arguments.value("model-name")
-    let token = try arguments.value("token-file").map { path throws(CommandError) in
-        try RemoteServer.token(in: path)
-    }
     let server = try RemoteServer(arguments, model: model)
     let shape = try RemoteNetwork(server).patchShape
     let template = try RequestTemplate(plan, patchByteCount: shape.count, model: model)
     let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 64)
     defer { chunk.deallocate() }
     var run = try explained { () throws(ClientError) in
-        try LoadRun(plan, template: template, address: server.address, token: token, through: chunk)
+        try LoadRun(plan, template: template, address: server.address, token: server.token, through: chunk)
     }
     let seconds = Int((plan.warmUp + plan.duration) / .seconds(1))
     var bar = ProgressBar(total: seconds, unit: "s")

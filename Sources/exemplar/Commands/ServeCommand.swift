@@ -127,13 +127,7 @@ extension Command {
 private func runServe(_ arguments: ParsedArguments) throws(CommandError) -> Int32 {
     exemplar_report_crashes()
     let configuration = try ServerConfiguration(arguments)
-    let server: Server
-    do {
-        server = try Server(configuration)
-    } catch {
-        throw .failure(error.description)
-    }
-    return server.run()
+    return try explained { () throws(ServerError) in try Server(configuration) }.run()
 }
 
 private let standard = ServerConfiguration.standard

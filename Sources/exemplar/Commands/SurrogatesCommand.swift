@@ -1,5 +1,6 @@
 import ExemplarNetwork
 import Images
+import JSONRPC
 import Transformations
 
 extension Command {
@@ -20,9 +21,8 @@ extension Command {
             Option("seed", "NUMBER", default: 1, help: "Chooses the draws"),
             Option(
                 "steps", "NAMES",
-                help:
-                    "Which steps to draw, with commas between them: translation, scale, rotation, contrast, color, "
-                    + "hue; without it, all"),
+                help: "Which steps to draw, with commas between them: "
+                    + TransformationSteps.named.map(\.name).joined(separator: ", ") + "; without it, all"),
             Option("columns", "COUNT", default: 8, help: "Patches in a row"),
             Option("enlarge", "FACTOR", default: 2, help: "Pixels of the sheet for a pixel of a patch"),
             Option("model", "FOLDER", default: "models/small", help: "The model folder that has the ranges"),
@@ -41,7 +41,7 @@ private func runSurrogates(_ arguments: ParsedArguments) throws(CommandError) ->
     let position = try PatchPosition(place)
     let steps = try TransformationSteps(arguments.value("steps"))
     let count = try arguments.integer("count", in: 1...10_000)
-    let seed = try arguments.integer("seed", in: 0...Int.max)
+    let seed = try arguments.integer("seed", in: TransformOptions.seeds)
     let sheet = ContactSheet(
         columns: try arguments.integer("columns", in: 1...1000),
         enlargement: try arguments.integer("enlarge", in: 1...32))
@@ -58,8 +58,7 @@ private func runSurrogates(_ arguments: ParsedArguments) throws(CommandError) ->
         throw .failure(
             "The sheet would have more than \(ContactSheet.maximumCount) values: lower --count or --enlarge.")
     }
-    guard let file = arguments.operands.first else { throw .usage("no FILE given") }
-    let photograph = try Photograph(file: file, channels: shape.channels)
+    let photograph = try Photograph(file: arguments.operands[0], channels: shape.channels)
     // Says what is wrong with a place outside.
     _ = try photograph.patches(at: [position], shape: shape)
     let context = Context(
@@ -69,12 +68,6 @@ private func runSurrogates(_ arguments: ParsedArguments) throws(CommandError) ->
         Raster(height: shape.height, width: shape.width, channels: photograph.raster.channels, pixels: $0)
     }
     guard let picture = sheet.draw(patches) else { throw .failure("The sheet cannot be drawn: lower --count.") }
-    let png: [UInt8]
-    do throws(ImageError) {
-        png = try picture.png()
-    } catch {
-        throw .failure("\(error)")
-    }
-    try writeOutput(png, to: output)
+    try writeOutput(explained { () throws(ImageError) in try picture.png() }, to: output)
     return 0
 }

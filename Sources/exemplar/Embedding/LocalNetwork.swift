@@ -6,11 +6,7 @@ struct LocalNetwork: EmbeddingSource {
     let network: Model
 
     init(folder: String, options: ModelOptions = ModelOptions()) throws(CommandError) {
-        do {
-            network = try Model.load(folder: folder, options: options)
-        } catch {
-            throw .failure(error.description)
-        }
+        network = try explained { () throws(ModelError) in try Model.load(folder: folder, options: options) }
     }
 
     var patchShape: NetworkConfiguration.PatchShape { network.configuration.input }
@@ -25,11 +21,8 @@ struct LocalNetwork: EmbeddingSource {
         var table = Embeddings(
             model: network.description.name, layers: network.names(of: selection),
             dimension: network.dimension(of: selection), values: [])
-        let embedder: Embedder
-        do {
-            embedder = try network.makeEmbedder(maximumBatch: max(1, min(patches.count, Self.maximumBatch)))
-        } catch {
-            throw .failure(error.description)
+        let embedder = try explained { () throws(ModelError) in
+            try network.makeEmbedder(maximumBatch: max(1, min(patches.count, Self.maximumBatch)))
         }
         var rest = patches[...]
         while !rest.isEmpty {

@@ -9,13 +9,17 @@ struct RemoteServer {
     /// Which of its models is meant; nil for its default.
     let model: String?
     private let timeout: Duration
-    private let token: String?
+    /// What the server is shown first, where it asks for that.
+    let token: String?
 
     init(_ arguments: ParsedArguments, model: String? = nil) throws(CommandError) {
         self.model = model
         address = try ServerAddress(arguments)
         timeout = .seconds(try arguments.integer("timeout", in: 1...86_400))
-        if let path = arguments.value("token-file") { token = try Self.token(in: path) } else { token = nil }
+        token = try arguments.value("token-file").map { path throws(CommandError) in
+            // As the server reads it.
+            try explained { () throws(TokenFileError) in try accessToken(inFile: path) }
+        }
     }
 
     /// A new connection, which has shown the token where there is one.
@@ -23,15 +27,6 @@ struct RemoteServer {
         let client = try Client(connectingTo: address, timeout: timeout)
         if let token { _ = try client.call("auth", [.init("token", .string(token))]) }
         return client
-    }
-
-    /// The token in a file, as the server reads it.
-    static func token(in path: String) throws(CommandError) -> String {
-        do {
-            return try accessToken(inFile: path)
-        } catch {
-            throw .failure(error.description)
-        }
     }
 
     /// What the method `model` answers.
@@ -45,14 +40,5 @@ struct RemoteServer {
             let client = try connect()
             if liveOnly { try client.live() } else { try client.ready() }
         }
-    }
-}
-
-/// What the client threw, as a command's error.
-func explained<Value>(_ body: () throws(ClientError) -> Value) throws(CommandError) -> Value {
-    do {
-        return try body()
-    } catch {
-        throw .failure(error.description)
     }
 }

@@ -18,7 +18,6 @@ extension ServerAddress {
 
     /// A flag wins over the environment: `--port` on the command line means TCP even where EXEMPLAR_UNIX is set.
     init(_ arguments: ParsedArguments) throws(CommandError) {
-        let port = try arguments.integer("port", in: 1...65_535)
         let namesTCP = arguments.isGiven("host") || arguments.isGiven("port")
         guard !namesTCP || !arguments.isGiven("unix") else {
             throw .usage("--unix and --host or --port were given: a server is reached by one of them")
@@ -27,6 +26,8 @@ extension ServerAddress {
             self = .unix(path: path)
             return
         }
+        // Read only now: a server's own environment may say 0, any that is free, beside its socket.
+        let port = try arguments.integer("port", in: 1...65_535)
         // The environment may be the server's own, as in a container, and say "every interface".
         switch arguments.text("host") {
         case "0.0.0.0": self = .tcp(host: "127.0.0.1", port: port)

@@ -30,9 +30,11 @@ final class LoadConnection {
         while true {
             try socket.flush(&outgoing)
             if try socket.fill(&framer, through: chunk) > 0, let frame = framer.nextLine() {
-                guard case .line(let line) = frame, let reply = ScannedReply(line), reply.code == nil else {
-                    throw .badArgument("The server at \(address) does not take the token of --token-file.")
+                var scanner = JSONScanner()
+                guard case .line(let line) = frame, let reply = Reply(line: line, scanner: &scanner) else {
+                    throw .notThisProtocol(address, reason: "its first line is no reply")
                 }
+                if case .failure(let error) = reply.result { throw .server(error) }
                 return
             }
             try socket.wait(toSend: !outgoing.isEmpty)

@@ -56,6 +56,6 @@ struct LoadPlan {
         timeout = .seconds(try arguments.integer("timeout", in: 1...86_400))
         encoding = try arguments.choice("encoding", of: EmbedRequest.Encoding.self)
         layers = try EmbedRequest.Layers(arguments.value("layers"))
-        seed = UInt64(try arguments.integer("seed", in: 0...Int(1) << 53 - 1))
+        seed = UInt64(try arguments.integer("seed", in: TransformOptions.seeds))
     }
 }

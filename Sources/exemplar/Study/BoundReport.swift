@@ -45,8 +45,8 @@ struct BoundReport {
             kernel times \(fixed(layers.combined.posterior.kernel, 2)): \(layers.combined.bound.text(3)) nats, \
             a gain of \(layers.combined.gain.text(3)) over the head alone on the same draws.
 
-            A layer's features are its maps max-pooled over four quadrants; the embedding is g. Every number is a \
-            lower bound: of several for one layer the greatest counts.
+            A layer's features are its maps max-pooled over four quadrants; a linear layer's are its values. Every \
+            number is a lower bound: of several for one layer the greatest counts.
             \(Self.tighter)
 
             """

@@ -37,12 +37,7 @@ extension ExemplarSet {
 
     private init(file path: String, model: Model, count: Int) throws(CommandError) {
         let shape = model.configuration.input
-        let file: SafetensorsFile
-        do {
-            file = try SafetensorsFile(path, from: MemoryLimit.current())
-        } catch {
-            throw .failure(error.description)
-        }
+        let file = try explained { () throws(ModelError) in try SafetensorsFile(path, from: MemoryLimit.current()) }
         guard let patches = file.tensors["patches"], patches.type == .uint8, patches.shape.count == 4,
             patches.shape[0] > 0, patches.shape[1] >= shape.height, patches.shape[2] >= shape.width,
             patches.shape[3] == shape.channels
@@ -61,23 +56,23 @@ extension ExemplarSet {
         let taken = min(patches.shape[0], count)
         var memory = MemoryLimit.current()
         memory.taken = file.bytes.count
-        do throws(ModelError) {
+        try explained { () throws(ModelError) in
             try memory.check(taken * size, for: "The patches of \(path)", advice: "take a smaller file")
-        } catch {
-            throw .failure(error.description)
         }
         contexts = (0..<taken).map { index in
             Context(
                 height: patches.shape[1], width: patches.shape[2],
                 pixels: Array(bytes[index * size..<(index + 1) * size]))
         }
-        if let index = file.tensors["index"] {
-            rows = Array(try Self.rows(file, index, path: path, patches: patches.shape[0], model: model).prefix(count))
+        // Of a network without a head they are nobody's rows.
+        if let index = file.tensors["index"], let head = model.description.exemplars {
+            let all = try Self.rows(file, index, path: path, patches: patches.shape[0], model: model, head: head)
+            rows = Array(all.prefix(count))
         }
     }
 
     private static func rows(
-        _ file: SafetensorsFile, _ index: SafetensorsFile.Tensor, path: String, patches: Int, model: Model
+        _ file: SafetensorsFile, _ index: SafetensorsFile.Tensor, path: String, patches: Int, model: Model, head: Int
     ) throws(CommandError) -> [Int] {
         guard index.type == .int32, index.shape == [patches] else {
             throw .failure(
@@ -88,10 +83,9 @@ extension ExemplarSet {
         let rows = (0..<patches).map {
             Int(Int32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Int32.self)))
         }
-        let count = model.description.exemplars ?? 0
-        if let wrong = rows.first(where: { !(0..<count).contains($0) }) {
+        if let wrong = rows.first(where: { !(0..<head).contains($0) }) {
             throw .failure(
-                "\(path): index names row \(wrong); the head of \(model.configuration.name) has \(count) rows.")
+                "\(path): index names row \(wrong); the head of \(model.configuration.name) has \(head) rows.")
         }
         guard Set(rows).count == rows.count else {
             throw .failure("\(path): index names a row of the head twice; each exemplar may be there once.")

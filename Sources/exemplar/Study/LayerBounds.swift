@@ -18,7 +18,7 @@ struct LayerBounds: Sendable {
         var kernel: MeanInterval
     }
 
-    /// In the network's order. Maps are max-pooled over four quadrants; the embedding is g itself.
+    /// In the network's order. Maps are max-pooled over four quadrants; a linear layer's features are its values.
     var layers: [Layer]
     /// With the head and the embedding's kernel together.
     var combined: CombinedPosterior.Bound
@@ -41,10 +41,7 @@ extension Study {
     ///
     /// - Parameter stream: of the draws that judge each layer's q, which must have met none of them.
     func layerBounds(judgedOn stream: Stream = .evaluation) throws(CommandError) -> LayerBounds {
-        let widest = PooledFeatures(model).widest
-        try checkMemory(
-            Whitening.byteCount(dimension: widest, shrinkages: LayerBounds.shrinkages.count),
-            for: "The covariances of a layer of \(widest) features", advice: "measure a narrower network")
+        try checkLayerBounds()
         let fit = try representations(LayerBounds.fitted, of: .fit)
         let calibration = try representations(LayerBounds.calibrating, of: .calibration)
         let judge = try representations(LayerBounds.judging, of: stream)
@@ -64,6 +61,21 @@ extension Study {
         }
         guard let embedding else { throw .failure("\(model.configuration.name) has no embedding layer to fit a q to.") }
         return LayerBounds(layers: layers, combined: try combinedBound(embedding.fitted, layer: embedding.layer))
+    }
+
+    /// Refuses what `layerBounds` would have no memory for, before anything has been measured.
+    func checkLayerBounds() throws(CommandError) {
+        let features = PooledFeatures(model)
+        let (all, widest, count) = (features.count, features.widest, exemplars.contexts.count)
+        let draws = count * (LayerBounds.fitted + LayerBounds.calibrating + LayerBounds.judging)
+        // Of all layers the draws; of one its covariance, and draws once more for the best q so far and the next one.
+        let byteCount =
+            (draws * all + 2 * count * LayerBounds.fitted * widest) * MemoryLayout<Float>.stride
+            + Whitening.byteCount(
+                dimension: widest, draws: count * LayerBounds.fitted, shrinkages: LayerBounds.shrinkages.count)
+        try checkMemory(
+            byteCount, for: "The draws of \(all) features of \(count) exemplars, and their covariances",
+            advice: "measure fewer exemplars (--count)")
     }
 
     /// A q around the draws of `fit`, its width and the shape of its Gaussians chosen on `calibration`.

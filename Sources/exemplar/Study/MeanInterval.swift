@@ -1,4 +1,5 @@
 import Glibc
+import JSONRPC
 
 /// A mean with its 95 % confidence interval, from values that are independent of each other: one for each exemplar,
 /// itself the mean over that exemplar's draws, which are not.
@@ -32,6 +33,18 @@ struct MeanInterval: Sendable, Equatable {
         var result = self
         result.mean += constant
         return result
+    }
+}
+
+extension MeanInterval {
+    /// As `5.17 ± 0.03`.
+    func text(_ digits: Int, times factor: Double = 1) -> String {
+        fixed(mean * factor, digits) + (halfWidth.isFinite ? " ± " + fixed(halfWidth * factor, digits) : "")
+    }
+
+    /// {"mean", "low", "high"}: the ends of the 95 % interval, null for a single exemplar.
+    var json: JSONValue {
+        ["mean": .double(mean), "low": .double(mean - halfWidth), "high": .double(mean + halfWidth)]
     }
 }
 

@@ -76,7 +76,9 @@ struct Plot {
         }
         let across = min(columns, max(panels.count, 1))
         let rows = (panels.count + across - 1) / across
-        let (width, height) = (Double(across) * Self.width, Double(rows) * Self.height + 48)
+        let width = Double(across) * Self.width
+        let legend = legendPlaces(names, width: width)
+        let height = Double(rows) * Self.height + 48 + (legend.last?.y ?? 0)
         var text = """
             <svg xmlns="http://www.w3.org/2000/svg" width="\(fixed(width, 0))" height="\(fixed(height, 0))" \
             viewBox="0 0 \(fixed(width, 0)) \(fixed(height, 0))" font-family="sans-serif" font-size="11">
@@ -87,16 +89,32 @@ struct Plot {
             let (x, y) = (Double(index % across) * Self.width, Double(index / across) * Self.height)
             text += "<g transform=\"translate(\(fixed(x, 1)) \(fixed(y, 1)))\">\n" + draw(panel, names) + "</g>\n"
         }
-        var x = Self.left
         if names.count > 1 {
             for (index, name) in names.enumerated() {
-                let color = Self.colors[index % Self.colors.count]
-                text += line((x, height - 34), (x + 18, height - 34), "stroke=\"\(color)\" stroke-width=\"3\"")
-                text += label(name, x + 24, height - 30)
-                x += 44 + 7 * Double(name.count)
+                let (x, y) = (legend[index].x, Double(rows) * Self.height + 14 + legend[index].y)
+                text += line((x, y), (x + 18, y), "\(Self.stroke(index)) stroke-width=\"3\"")
+                text += label(name, x + 24, y + 4)
             }
         }
         return text + label(caption, Self.left, height - 10, "fill=\"#555555\"") + "</svg>\n"
+    }
+
+    /// Where the names of the legend stand, in as many rows as they need.
+    private func legendPlaces(_ names: [String], width: Double) -> [(x: Double, y: Double)] {
+        var (x, y) = (Self.left, 0.0)
+        return names.map { name in
+            let extent = 44 + 7 * Double(name.count)
+            if x > Self.left, x + extent > width { (x, y) = (Self.left, y + 18) }
+            defer { x += extent }
+            return (x, y)
+        }
+    }
+
+    private static func color(_ index: Int) -> String { colors[index % colors.count] }
+
+    /// Names that have no colour of their own are dashed.
+    private static func stroke(_ index: Int) -> String {
+        "stroke=\"\(color(index))\"" + (index < colors.count ? "" : " stroke-dasharray=\"4 2\"")
     }
 
     private func draw(_ panel: Panel, _ names: [String]) -> String {
@@ -140,13 +158,13 @@ struct Plot {
             text += label(reference.label, end.0, end.1 - 4, "text-anchor=\"end\" fill=\"#555555\"")
         }
         for series in panel.series {
-            let color = Self.colors[(names.firstIndex(of: series.name) ?? 0) % Self.colors.count]
-            text += draw(series, color, place)
+            text += draw(series, names.firstIndex(of: series.name) ?? 0, place)
         }
         return text
     }
 
-    private func draw(_ series: Series, _ color: String, _ place: (Double, Double) -> (Double, Double)) -> String {
+    private func draw(_ series: Series, _ index: Int, _ place: (Double, Double) -> (Double, Double)) -> String {
+        let (color, stroke) = (Self.color(index), Self.stroke(index))
         let points = series.points.filter { $0.x.isFinite && $0.y.isFinite }
         func path(_ places: [(Double, Double)]) -> String {
             places.map { fixed($0.0, 1) + "," + fixed($0.1, 1) }.joined(separator: " ")
@@ -159,11 +177,11 @@ struct Plot {
             let band = points.map { end($0, 1) } + points.reversed().map { end($0, -1) }
             text += "<polygon points=\"\(path(band))\" fill=\"\(color)\" fill-opacity=\"0.18\"/>\n"
             let middle = path(points.map { place($0.x, $0.y) })
-            text += "<polyline points=\"\(middle)\" fill=\"none\" stroke=\"\(color)\" stroke-width=\"1.6\"/>\n"
+            text += "<polyline points=\"\(middle)\" fill=\"none\" \(stroke) stroke-width=\"1.6\"/>\n"
         }
         for point in points {
             if !series.isLine {
-                text += line(end(point, 1), end(point, -1), "stroke=\"\(color)\" stroke-width=\"1.6\"")
+                text += line(end(point, 1), end(point, -1), "\(stroke) stroke-width=\"1.6\"")
             }
             let (x, y) = place(point.x, point.y)
             text += "<circle cx=\"\(fixed(x, 1))\" cy=\"\(fixed(y, 1))\" r=\"2.4\" fill=\"\(color)\"/>\n"

@@ -27,6 +27,8 @@ struct PooledFeatures: Sendable {
         }
     }
 
+    /// Values of all layers.
+    var count: Int { layers.reduce(0) { $0 + $1.range.count / $1.repeats } }
     /// Values of the layer that has most.
     var widest: Int { layers.map { $0.range.count / $0.repeats }.max() ?? 0 }
 

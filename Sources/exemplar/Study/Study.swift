@@ -1,5 +1,6 @@
 import ExemplarNetwork
 import ExemplarServer
+import JSONRPC
 import Transformations
 
 /// What every study is given: a model, patches and a seed.
@@ -35,7 +36,7 @@ struct Study: Sendable {
 extension Study {
     /// - Parameter count: of the patches, at most so many.
     init(_ arguments: ParsedArguments, count: Int) throws(CommandError) {
-        seed = UInt64(try arguments.integer("seed", in: 0...Int.max))
+        seed = UInt64(try arguments.integer("seed", in: TransformOptions.seeds))
         threads = try arguments.optionalInteger("threads", in: 1...1024) ?? UsableCores.current().count
         let folder = arguments.text("model")
         model = try LocalNetwork(folder: folder).network
@@ -47,11 +48,8 @@ extension Study {
     /// Each thread's maps are asked for by themselves: this is whether all have room.
     private func checkMemory() throws(CommandError) {
         let patch = model.configuration.input
-        let maps: Int
-        do throws(ModelError) {
-            maps = try model.embedderByteCount(maximumBatch: Self.batch, height: patch.height, width: patch.width)
-        } catch {
-            throw .failure(error.description)
+        let maps = try explained { () throws(ModelError) in
+            try model.embedderByteCount(maximumBatch: Self.batch, height: patch.height, width: patch.width)
         }
         // No more than there is work for.
         let count = min(threads, exemplars.contexts.count)
@@ -62,11 +60,7 @@ extension Study {
     func checkMemory(_ byteCount: Int, for subject: String, advice: String) throws(CommandError) {
         var limit = MemoryLimit.current()
         limit.taken = model.weightByteCount
-        do throws(ModelError) {
-            try limit.check(byteCount, for: subject, advice: advice)
-        } catch {
-            throw .failure(error.description)
-        }
+        try explained { () throws(ModelError) in try limit.check(byteCount, for: subject, advice: advice) }
     }
 }
 
@@ -100,11 +94,7 @@ extension Study {
     ) throws(CommandError) -> [Result] {
         try parallelMap(exemplars.contexts.count, threads: threads, unit: unit) {
             [model] () throws(CommandError) in
-            do throws(ModelError) {
-                return try model.makeEmbedder(maximumBatch: Self.batch)
-            } catch {
-                throw CommandError.failure(error.description)
-            }
+            try explained { () throws(ModelError) in try model.makeEmbedder(maximumBatch: Self.batch) }
         } _: { index, embedder in
             body(index, embedder)
         }

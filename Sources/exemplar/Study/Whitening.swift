@@ -37,9 +37,9 @@ struct Whitening: Sendable {
         self.columns = columns
     }
 
-    /// What a covariance of so many dimensions takes, with a map for each of its shrinkages.
-    static func byteCount(dimension: Int, shrinkages: Int) -> Int {
-        (shrinkages + 1) * (dimension + 1) * dimension / 2 * MemoryLayout<Double>.stride
+    /// What the covariance of so many draws takes while it is computed, with a map for each of its shrinkages.
+    static func byteCount(dimension: Int, draws: Int, shrinkages: Int) -> Int {
+        ((shrinkages + 1) * (dimension + 1) * dimension / 2 + draws * dimension) * MemoryLayout<Double>.stride
     }
 
     /// The pooled covariance of two or more draws of each exemplar around its mean: the lower triangle, column by
