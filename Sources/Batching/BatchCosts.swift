@@ -22,4 +22,15 @@ struct BatchCosts<Key: BatchKey> {
         costs[key] = average(costs[key])
         usual[key.runsInPieces] = average(usual[key.runsInPieces])
     }
+
+    /// What those of so many patches that run in pieces, or do not, take of one worker; nil where nothing is known of
+    /// what patches cost.
+    func seconds(of patchCounts: [Key: Int], inPieces: Bool) -> Double? {
+        var seconds = 0.0
+        for (key, patchCount) in patchCounts where key.runsInPieces == inPieces {
+            guard let cost = self[key] ?? usual(inPieces: inPieces) else { return nil }
+            seconds += Double(patchCount) * cost
+        }
+        return seconds
+    }
 }

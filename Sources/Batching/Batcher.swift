@@ -73,8 +73,10 @@ where Instant.Duration == Duration {
     }
 
     /// In what time there should be room for so many patches of a connection, or patches of pieces; nil where there is
-    /// now.
-    public func refusal(of patchCount: Int, inPieces: Bool, for connection: ConnectionID) -> Duration? {
+    /// now. Whoever finds none is remembered.
+    ///
+    /// - Parameter inPieces: nil where that will turn out: room for either is enough.
+    public func refusal(of patchCount: Int, inPieces: Bool?, for connection: ConnectionID) -> Duration? {
         let now = now()
         // What waits of both kinds together leaves room for either.
         if patchCount > 0, patchCount <= limits.queue - queuedPatchCount,
@@ -92,16 +94,11 @@ where Instant.Duration == Duration {
         admit(job, deadline: deadline, isAccepted: isAccepted, defersBrief: false).admission
     }
 
-    /// Takes a job in, or says why not; wakes no worker as long as all that waits is brief.
+    /// The same.
     ///
+    /// - Parameter defersBrief: wakes no worker as long as all that waits is brief.
     /// - Returns: with `isDeferred` the caller is to ask `nextIfBrief` for it soon, and compute it.
-    public func admitDeferringBrief(
-        _ job: Job, deadline: Instant?, isAccepted: Bool = false
-    ) -> (admission: StateMachine.Admission, isDeferred: Bool) {
-        admit(job, deadline: deadline, isAccepted: isAccepted, defersBrief: true)
-    }
-
-    private func admit(
+    public func admit(
         _ job: Job, deadline: Instant?, isAccepted: Bool, defersBrief: Bool
     ) -> (admission: StateMachine.Admission, isDeferred: Bool) {
         let now = now()

@@ -27,10 +27,7 @@ where Instant.Duration == Duration {
     private var records: [UInt64: JobRecord<Job, Instant>] = [:]
     private var running: [UInt64: BatchRecord<Job, Instant>] = [:]
     private var runningPieceCount = 0
-    /// Patches of each key that are not in the queue yet for their job's lead.
-    private var heldBack: [Job.Key: Int] = [:]
-    /// The same of each connection.
-    private var heldBackOf: [ConnectionID: Int] = [:]
+    private var heldBack = HeldBack<Job.Key>()
     private var lastID: UInt64 = 0
     /// The job whose piece had its turn and could not start. It may have left.
     private var held: UInt64?
@@ -44,9 +41,7 @@ where Instant.Duration == Duration {
     }
 
     /// Patches that wait.
-    public var queuedPatchCount: Int { waiting.patchCount + heldBackCount }
-
-    private var heldBackCount: Int { heldBack.values.reduce(0, +) }
+    public var queuedPatchCount: Int { waiting.patchCount + heldBack.count }
 
     /// Of these, patches of pieces.
     public var queuedPieceCount: Int { waiting.pieceCount }
@@ -104,26 +99,46 @@ where Instant.Duration == Duration {
         let queued = min(count, max(1, job.lead))
         waiting.append(job: lastID, of: job.connection, key: job.key, patches: 0..<queued)
         records[lastID] = JobRecord(job: job, deadline: deadline, unfinished: count, queued: queued)
-        holdBack(count - queued, job)
+        heldBack.add(count - queued, of: job.connection, key: job.key)
         if let deadline { deadlines.add(deadline, of: lastID) }
         return .admitted
     }
 
     /// In what time there should be room for so many patches of a connection, or patches of pieces; nil where there is
     /// now. Whoever finds none is remembered (`QueueFairness`).
+    ///
+    /// - Parameter inPieces: nil where that will turn out: room for either is enough.
     public mutating func refusal(
-        of patchCount: Int, inPieces: Bool = false, for connection: ConnectionID, at now: Instant
+        of patchCount: Int, inPieces: Bool? = false, for connection: ConnectionID, at now: Instant
     ) -> Duration? {
-        let room = limits.queue - (inPieces ? waiting.pieceCount : batchablePatchCount + heldBackCount)
-        let leavesRoom = fairness.appliesTo(connection, inPieces: inPieces, at: now)
-        let heldBack = inPieces ? 0 : heldBackOf[connection] ?? 0
-        let own = leavesRoom ? waiting.patchCount(of: connection, inPieces: inPieces) + heldBack : 0
-        guard patchCount <= 0 || patchCount > room - own else { return nil }
+        guard let inPieces else {
+            let isRefused = [false, true].allSatisfy { inPieces in
+                !hasRoom(for: patchCount, inPieces: inPieces, of: connection, at: now)
+            }
+            guard isRefused else { return nil }
+            _ = refusal(of: patchCount, inPieces: true, for: connection, at: now)
+            return refusal(of: patchCount, inPieces: false, for: connection, at: now)
+        }
+        guard !hasRoom(for: patchCount, inPieces: inPieces, of: connection, at: now) else { return nil }
         let retryAfter = timeToCompute(pieces: inPieces)
-        if patchCount > room {
+        if patchCount > room(inPieces: inPieces) {
             fairness.didRefuse(connection, inPieces: inPieces, retryAfter: retryAfter, at: now)
         }
         return retryAfter
+    }
+
+    private func room(inPieces: Bool) -> Int {
+        limits.queue - (inPieces ? waiting.pieceCount : batchablePatchCount + heldBack.count)
+    }
+
+    /// Whether there is room beside what the connection has to leave to others.
+    private func hasRoom(for patchCount: Int, inPieces: Bool, of connection: ConnectionID, at now: Instant) -> Bool {
+        var room = room(inPieces: inPieces)
+        if fairness.appliesTo(connection, inPieces: inPieces, at: now) {
+            room -= waiting.patchCount(of: connection, inPieces: inPieces)
+            if !inPieces { room -= heldBack.count(of: connection) }
+        }
+        return 1 <= patchCount && patchCount <= room
     }
 
     /// Until when a connection may be refused although there is room; nil where none may.
@@ -257,21 +272,13 @@ where Instant.Duration == Duration {
         return finished
     }
 
-    private mutating func holdBack(_ patchCount: Int, _ job: Job) {
-        guard patchCount != 0 else { return }
-        let count = (heldBack[job.key] ?? 0) + patchCount
-        heldBack[job.key] = count > 0 ? count : nil
-        let own = (heldBackOf[job.connection] ?? 0) + patchCount
-        heldBackOf[job.connection] = own > 0 ? own : nil
-    }
-
     /// Puts what the job's lead allows now into the queue; false where that is nothing.
     private mutating func queueMore(of id: UInt64) -> Bool {
         guard let record = records[id] else { return false }
         let end = min(record.job.patchCount, record.first + max(1, record.job.lead))
         guard end > record.queued else { return false }
         waiting.append(job: id, of: record.job.connection, key: record.job.key, patches: record.queued..<end)
-        holdBack(record.queued - end, record.job)
+        heldBack.add(record.queued - end, of: record.job.connection, key: record.job.key)
         records[id]?.queued = end
         return true
     }
@@ -320,28 +327,20 @@ where Instant.Duration == Duration {
     /// ones cost; at least 1 ms.
     public func timeToCompute(pieces: Bool = false) -> Duration {
         // Before the first batch nothing is known; a tenth of a second keeps clients from hammering.
-        guard let queued = seconds(of: waiting.patchCounts, pieces), let later = seconds(of: heldBack, pieces) else {
-            return .milliseconds(100)
-        }
+        guard let queued = costs.seconds(of: waiting.patchCounts, inPieces: pieces),
+            let later = costs.seconds(of: heldBack.patchCounts, inPieces: pieces)
+        else { return .milliseconds(100) }
         let seconds = (queued + later) / Double(pieces ? limits.pieces : limits.workers)
         return max(.milliseconds(1), .seconds(min(seconds, 3600)))
-    }
-
-    /// Of one worker; nil where nothing is known of what patches cost.
-    private func seconds(of patchCounts: [Job.Key: Int], _ pieces: Bool) -> Double? {
-        var seconds = 0.0
-        for (key, patchCount) in patchCounts where key.runsInPieces == pieces {
-            guard let cost = costs[key] ?? costs.usual(inPieces: pieces) else { return nil }
-            seconds += Double(patchCount) * cost
-        }
-        return seconds
     }
 
     private mutating func remove(_ jobs: [(id: UInt64, job: Job)]) {
         guard !jobs.isEmpty else { return }
         var ids: [ConnectionID: Set<UInt64>] = [:]
         for (id, job) in jobs {
-            if let record = records.removeValue(forKey: id) { holdBack(-record.heldBack, job) }
+            if let record = records.removeValue(forKey: id) {
+                heldBack.add(-record.heldBack, of: job.connection, key: job.key)
+            }
             ids[job.connection, default: []].insert(id)
         }
         for (connection, ids) in ids { waiting.remove(jobs: ids, of: connection) }

@@ -21,6 +21,26 @@ struct JobRecord<Job: BatchJob, Instant: Sendable> {
     }
 }
 
+/// Patches that are not in the queue yet, for their job's lead.
+struct HeldBack<Key: Hashable & Sendable>: Sendable {
+    /// More than 0 each.
+    private(set) var patchCounts: [Key: Int] = [:]
+    private var ofConnections: [ConnectionID: Int] = [:]
+
+    var count: Int { patchCounts.values.reduce(0, +) }
+
+    func count(of connection: ConnectionID) -> Int { ofConnections[connection] ?? 0 }
+
+    /// - Parameter patchCount: below 0 for those that are held back no more.
+    mutating func add(_ patchCount: Int, of connection: ConnectionID, key: Key) {
+        guard patchCount != 0 else { return }
+        let count = (patchCounts[key] ?? 0) + patchCount
+        patchCounts[key] = count > 0 ? count : nil
+        let own = (ofConnections[connection] ?? 0) + patchCount
+        ofConnections[connection] = own > 0 ? own : nil
+    }
+}
+
 /// What the batcher keeps of a batch while it runs.
 struct BatchRecord<Job: BatchJob, Instant: Sendable> {
     let slices: [Slice<Job>]

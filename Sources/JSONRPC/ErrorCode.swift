@@ -60,7 +60,7 @@ public struct ResponseError: Error, Equatable, Sendable {
     public var code: ErrorCode
     /// A sentence for the person who reads it.
     public var message: String
-    /// Details for programs; left out of the reply when empty.
+    /// Details for programs; an empty object where there are none.
     public var data: [JSONValue.Member]
 
     /// An error of the given kind.

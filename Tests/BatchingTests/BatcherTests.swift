@@ -81,7 +81,7 @@ import Testing
             // Whole nanoseconds are counted, and these are.
             #expect(batcher.nextDeadline == deadline, "seed \(seed), step \(name)")
             if deadline != nil { deadlines += 1 }
-            for isPiece in [false, true] {
+            for isPiece in [false, true, nil] {
                 let count = Int.random(in: 0...50, using: &random)
                 let connection = ConnectionID(.random(in: 0..<3, using: &random))
                 let now = clock.withLock { $0 }
@@ -197,7 +197,7 @@ import Testing
                     name, of: .random(in: 0..<3, using: &random), key: key,
                     patches: .random(in: 1...4, using: &random))
                 name += 1
-                _ = batcher.admitDeferringBrief(job, deadline: nil)
+                _ = batcher.admit(job, deadline: nil, isAccepted: false, defersBrief: true)
             }
             while let batch = batcher.nextIfBrief() {
                 own += batch.patchCount

@@ -43,6 +43,24 @@ import Testing
         }
     }
 
+    /// Work that may turn out to be of either kind is let in where one of them has room, and nobody is remembered as
+    /// turned away for the other; where neither has, both are.
+    @Test(arguments: [(asked: 1, isLetIn: true), (5, false)]) func whoIsLetInAsEitherIsNotTurnedAway(
+        asked: Int, isLetIn: Bool
+    ) throws {
+        var machine = machine(queue: 4)
+        admit([TestJob(1, of: 1, patches: 4)], to: &machine)
+        let refusal = machine.refusal(of: asked, inPieces: nil, for: ConnectionID(2), at: start)
+        #expect((refusal == nil) == isLetIn)
+        _ = machine.finish(try #require(next(&machine)), at: start)
+        // Of either kind the first has half of the queue now, which is all unless somebody is to come back.
+        for (name, key) in [(2, ""), (4, "8")] as [(Int, TestKey)] {
+            admit([TestJob(name, of: 1, key: key, patches: 2)], to: &machine)
+            let admission = machine.admit(TestJob(name + 1, of: 1, key: key), deadline: nil, at: start)
+            #expect((admission == .admitted) == isLetIn, "\(key): \(admission)")
+        }
+    }
+
     /// Of two that want everything the first may take half of what the other leaves, and that one the same of the rest:
     /// a quarter stays free for whoever comes. One of them has it all again once the other has not come back.
     @Test func whoDoesNotComeBackIsForgotten() throws {

@@ -23,6 +23,11 @@ struct BinaryProcess {
         return (status, String(decoding: try contents(file), as: UTF8.self))
     }
 
+    /// - Parameter script: of a shell, to which the binary is $0 and the arguments $1 and so on.
+    init(shell script: String, _ arguments: [String]) throws {
+        child = try ChildProcess(["/bin/sh", "-c", script, ChildProcess.exemplar()] + arguments, environment: [])
+    }
+
     private init(child: ChildProcess) { self.child = child }
 
     var identifier: pid_t { child.identifier }

@@ -67,6 +67,32 @@ import Testing
         #expect(svg.split(separator: "<g ").count == svg.split(separator: "</g>").count)
     }
 
+    /// A legend that is wider than the picture goes on in another row, and names without a colour of their own are dashed.
+    @Test func aLongLegendIsWrapped() throws {
+        func svg(_ count: Int) -> String {
+            let series = (0..<count).map { index in
+                Plot.Series(name: "representation \(index)", points: [Plot.Point(x: 0, y: 1), Plot.Point(x: 1, y: 2)])
+            }
+            let panel = Plot.Panel(title: "", x: Plot.Axis("x", to: 1), y: Plot.Axis("y", to: 2), series: series)
+            return Plot(panels: [panel], columns: 1, caption: "").svg
+        }
+        func places(_ svg: String) throws -> [(x: Double, y: Double)] {
+            try svg.split(separator: "\n").filter { $0.contains(">representation ") }.map { line in
+                let parts = line.split(separator: "\"")
+                return (try #require(Double(parts[1])), try #require(Double(parts[3])))
+            }
+        }
+        func height(_ svg: String) throws -> Double {
+            try #require(Double(svg.split(separator: "\"")[5]))
+        }
+        // Two such names have no place side by side in a picture of one panel.
+        let places = try places(svg(9))
+        #expect(Set(places.map(\.x)).count == 1 && Set(places.map(\.y)).count == 9)
+        let height = try height(svg(9))
+        #expect(places.allSatisfy { $0.y < height })
+        #expect(!svg(7).contains("stroke-dasharray") && svg(9).contains("stroke-dasharray"))
+    }
+
     @Test func fixedDecimals() {
         #expect(fixed(2.995732, 5) == "2.99573")
         #expect(fixed(-0.04, 1) == "0.0")

@@ -19,6 +19,10 @@ import Testing
         #expect(try address(["--unix", "/s"], ["EXEMPLAR_HOST": "h"]) == .unix(path: "/s"))
         #expect(throws: CommandError.self) { try address(["--unix", "/s", "--port", "9"]) }
         #expect(throws: CommandError.self) { try address([], ["EXEMPLAR_PORT": "65536"]) }
+        // A server's own environment, or what Kubernetes makes of a service's name.
+        for port in ["0", "tcp://10.0.0.1:7350"] {
+            #expect(try address([], ["EXEMPLAR_PORT": port, "EXEMPLAR_UNIX": "/run/e"]) == .unix(path: "/run/e"))
+        }
     }
 
     @Test func everyInterfaceIsAskedByLoopback() throws {

@@ -89,6 +89,10 @@ import Transformations
         #expect(steps?.message.hasSuffix("did you mean rotation?") == true)
         #expect(try TransformationSteps("hue,scale") == [.hue, .scale])
         #expect(run(["bound", "--model", model, "--draws", "1"]) == 64)
+        #expect(run(["bound", "--model", model, "--plot", ""]) == 64)
+        #expect(run(["help", "--help"]) == 64)
+        let help = #expect(throws: CommandError.self) { try Exemplar.command("--help") }
+        #expect(help?.message == "there is no option --help")
         #expect(run(["invariance", "--model", model, "--count", "1"]) == 64)
     }
 
@@ -114,6 +118,15 @@ import Transformations
         try fixture.folder.write("exemplars.safetensors", Array("no tensors".utf8))
         #expect(message().contains("exemplars.safetensors"))
         #expect(message("/nonexistent").hasPrefix("/nonexistent does not exist"))
+
+        // They are nobody's rows where there is no head, which is what is wrong then.
+        let headless = try TemporaryModel(.random(StudyFixture.configuration(head: false), seed: 1))
+        let path = fixture.folder.path + "/exemplars.safetensors"
+        try fixture.write(rows: fixture.rows)
+        let other = try LocalNetwork(folder: headless.path).network
+        let exemplars = try ExemplarSet(path, model: other, folder: headless.path, count: 9)
+        #expect(exemplars.rows == nil && exemplars.contexts.count == 8)
+        #expect(run(["invariance", "--model", headless.path, "--exemplars", path, "--count", "2"]) == 0)
 
         let folder = try TemporaryFolder()
         #expect(message(folder.path).contains("has no photographs"))

@@ -164,6 +164,31 @@ import Transformations
         #expect(try server.connect().isQuiet())
     }
 
+    /// Whoever is closed for its line has the replies to its earlier requests first, and then hears why.
+    @Test func aLineWithoutAnEndBehindARequest() throws {
+        let oracle = Oracle.wide(transformations: .everyStep)
+        let model = try TemporaryModel(oracle)
+        let server = try Self.server(oracle, model, ["--read-timeout", "600"])
+        let clients = try (0..<8).map { _ in try server.connect() }
+        let transform = #","transform":{"mode":"mean","samples":\#(isInstrumented ? 10 : 100),"seed":1}"#
+        for client in clients { try client.send(line: oracle.embedLine(id: "7", [1], transform)) }
+        for client in clients { client.trySend(String(repeating: " ", count: 3_000_000).utf8) }
+        try server.waitForLog("the lines that clients have begun take too much memory")
+        var refused = 0
+        for client in clients {
+            client.trySend("\(HostileClientTests.live(1))\n".utf8)
+            let replies = [try client.reply(), try client.reply()]
+            // One that had room for its line hears of it at once.
+            guard !replies.contains(where: { $0.result?["status"] == "ok" }) else { continue }
+            refused += 1
+            #expect(replies[0].embeddings.count == 1, "\(replies[0].line)")
+            let last = replies[1]
+            #expect(last.code == -32000 && last.id == .null && last.data?["retry_after_ms"] == 100, "\(last.line)")
+            #expect(try client.isClosedByServer())
+        }
+        #expect(refused > 0)
+    }
+
     /// What a connection keeps for its next line is given back, at once where lines that have begun need the room.
     @Test(arguments: [1, 3]) func storageOfLinesThatHaveEnded(loops: Int) throws {
         let model = try TemporaryModel(.tiny())

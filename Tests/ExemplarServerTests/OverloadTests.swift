@@ -100,7 +100,9 @@ import Testing
             let images = Array(repeating: "\"\(image)\"", count: images).joined(separator: ",")
             let handler = RequestHandler(
                 configuration: ServerConfiguration(models: .single(folder.path)), threads: 1, memory: memory,
-                refusal: { _, inPieces, _ in isFull(inPieces) ? .seconds(1) : nil }, token: nil)
+                refusal: { _, inPieces, _ in
+                    (inPieces.map(isFull) ?? (isFull(false) && isFull(true))) ? .seconds(1) : nil
+                }, token: nil)
             let line =
                 #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"images":[\#(images)]\#(parameters)}}"#
             var parser = RequestParser()

@@ -55,7 +55,7 @@ import Transformations
 
     private func reply(of task: InferenceTask) -> (text: String, capacity: Int) {
         for unit in 0..<task.unitCount {
-            if case .patches = task.answer {
+            if case .pixels = task.answer {
                 task.transform(unit: unit)
             } else {
                 row(task.dimension, unit).withUnsafeBufferPointer { task.take($0, ofUnit: unit) }

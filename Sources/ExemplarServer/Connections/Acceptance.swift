@@ -60,7 +60,7 @@ extension Server {
 
     private var hasPlace: Bool { shared.connectionCount < shared.configuration.maxConnections }
 
-    /// Whether every loop has heard its clients since the candidates came; the server's own has in each turn.
+    /// Whether every loop has had a turn since the candidates came; the server's own has one now.
     var haveAllAnswered: Bool { shared.loops.dropFirst().allSatisfy { $0.answeredPing.current == lastPing } }
 
     /// Finds places for candidates, in a turn after that in which they came.

@@ -19,7 +19,7 @@ struct Anticipation {
     /// An answer was sent.
     mutating func didAnswer(at now: ContinuousClock.Instant) { answered = now }
 
-    /// Something came from a client.
+    /// Something came: from a client, or from another thread for one.
     mutating func didHear(at now: ContinuousClock.Instant) {
         guard let last = answered else { return }
         answered = nil

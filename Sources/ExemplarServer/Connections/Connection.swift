@@ -30,6 +30,8 @@ final class Connection {
     var hasEnded = false
     /// To be closed as soon as the output is gone.
     var isClosing = false
+    /// Why, to be said once everything else that is owed has been.
+    var lastWords: ResponseError?
     /// Whether the client has shown the token, or need not.
     var isAuthorized: Bool
     var wrongTokens = 0

@@ -73,11 +73,10 @@ extension EventLoop {
         connection.lineStarted = nil
         setOwedLine(false, connection)
         connection.isClosing = true
-        let error = ResponseError.overloaded(.milliseconds(100)) {
+        connection.lastWords = .overloaded(.milliseconds(100)) {
             "The lines that clients have begun take all the memory that they may: connect again in \($0) ms, or send "
                 + "shorter lines."
         }
-        answer(.failure(error), unnamed(connection), connection)
         advance(connection)
     }
 
@@ -93,6 +92,10 @@ extension EventLoop {
         // One that waits for its turn takes no lines, whatever else there is to do for it.
         var left = connection.waitsForTurn ? 0 : ServerConfiguration.requestsPerTurn
         takeLines(connection, &left)
+        if connection.inFlight == 0, let error = connection.lastWords {
+            connection.lastWords = nil
+            answer(.failure(error), unnamed(connection), connection)
+        }
         while true {
             guard let sent = connection.flush() else {
                 remove(connection)

@@ -174,6 +174,7 @@ final class EventLoop: @unchecked Sendable {
         guard isDraining else { return }
         figures.busy.set(connections.values.count { !$0.isIdle })
         figures.untaken.set(connections.values.count { !$0.output.isEmpty })
+        figures.inFlight.set(connections.values.reduce(0) { $0 + $1.inFlight })
         if index > 0 { shared.wakeServer() }
     }
 }

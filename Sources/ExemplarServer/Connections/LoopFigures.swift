@@ -8,10 +8,11 @@ final class LoopFigures: Sendable {
     let owedLines = SharedCount()
     /// The last of the server's pings (`EventLoop.Order.ping`) that the loop has answered.
     let answeredPing = SharedCount()
-    /// While draining: connections that are owed something, and those that have replies to take; of the first -1 as
-    /// long as the loop has not looked.
+    /// While draining: connections that are owed something, those that have replies to take, and requests whose replies
+    /// have not come; of the first -1 as long as the loop has not looked.
     let busy = SharedCount(-1)
     let untaken = SharedCount()
+    let inFlight = SharedCount()
 }
 
 /// A number that several threads change or read.

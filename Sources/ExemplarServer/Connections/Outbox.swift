@@ -23,7 +23,7 @@ enum Delivery: Sendable {
     case reply(InferenceTask, ByteBuffer, ErrorCode?)
     /// The images of a request are decoded, or could not be.
     case decoded(Result<InferenceTask, ResponseError>, ImageOrder.Origin)
-    /// The deadline of a request passed while it was computed.
+    /// The deadline of a request passed while it waited or was computed.
     case expired(InferenceTask)
     /// The server has something for the loop.
     case order(EventLoop.Order)

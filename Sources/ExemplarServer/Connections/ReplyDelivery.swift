@@ -76,24 +76,17 @@ extension EventLoop {
             switch delivery {
             case .reply(let task, let reply, let error):
                 if let error { count(error) }
-                let address = task.address
-                // Its connection may be gone.
-                guard let connection = connections[address.connection.rawValue] else { continue }
-                connection.inFlight -= 1
-                connection.owedByteCount -= task.replyByteCount
-                append(reply, address, connection)
-                touched.insert(address.connection.rawValue)
+                guard let connection = settled(task.address, task.replyByteCount, &touched) else { continue }
+                append(reply, task.address, connection)
             case .decoded(let result, let origin):
-                let address = origin.address
-                guard let connection = connections[address.connection.rawValue] else { continue }
-                connection.inFlight -= 1
-                connection.owedByteCount -= origin.replyByteCount
+                guard let connection = settled(origin.address, origin.replyByteCount, &touched) else { continue }
                 switch result {
                 case .success(let task): admit(task, origin.deadline, connection, isAccepted: true)
-                case .failure(let error): answer(.failure(error), address, connection)
+                case .failure(let error): answer(.failure(error), origin.address, connection)
                 }
-                touched.insert(address.connection.rawValue)
-            case .expired(let task): answerExpired(task.address, owed: task.replyByteCount)
+            case .expired(let task):
+                guard let connection = settled(task.address, task.replyByteCount, &touched) else { continue }
+                answer(.failure(.deadlineExceeded), task.address, connection)
             case .order(let order): take(order)
             }
         }
@@ -102,13 +95,15 @@ extension EventLoop {
         }
     }
 
+    /// The connection that a request came on, which is owed it no more; nil where it is gone.
+    ///
     /// - Parameter owed: what was counted of its reply when it was admitted.
-    func answerExpired(_ address: ReplyAddress, owed: Int = 0) {
-        guard let connection = connections[address.connection.rawValue] else { return }
+    private func settled(_ address: ReplyAddress, _ owed: Int, _ touched: inout Set<UInt64>) -> Connection? {
+        guard let connection = connections[address.connection.rawValue] else { return nil }
         connection.inFlight -= 1
         connection.owedByteCount -= owed
-        answer(.failure(.deadlineExceeded), address, connection)
-        advance(connection)
+        touched.insert(address.connection.rawValue)
+        return connection
     }
 }
 

@@ -45,7 +45,11 @@ extension Server {
     }
 
     /// Requests that were admitted, or wait for their images to be decoded, and are not answered.
-    private var unansweredCount: Int { shared.batcher.read { $0.jobCount } + shared.images.jobCount }
+    private var unansweredCount: Int {
+        let waiting = shared.batcher.read { $0.jobCount } + shared.images.jobCount
+        // A reply may still be being written, or on its way, to a connection that may be gone.
+        return max(waiting, shared.loops.reduce(0) { $0 + $1.inFlight.current })
+    }
 
     /// When the time for draining is over. Once it is, a loop that has not looked yet wakes the server.
     var nextEnd: ContinuousClock.Instant? { isDrainOver ? nil : drainDeadline }

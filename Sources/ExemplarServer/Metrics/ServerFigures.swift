@@ -22,7 +22,7 @@ struct LoadFigures: Sendable, Equatable {
     /// Of the images over which the network runs, by their area.
     var queuedImagePatches: Int
     var queueLimit: Int
-    /// Requests admitted and not yet answered, those among them whose images are not decoded yet.
+    /// Requests admitted and not yet answered, those whose images are not decoded yet among them.
     var requestsInFlight: Int
     /// Requests whose images are being decoded, or wait for it.
     var requestsDecoding: Int

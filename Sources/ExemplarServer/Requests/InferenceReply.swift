@@ -31,7 +31,7 @@ extension InferenceTask {
                     encoding: encoding, values: UnsafeBufferPointer(rows),
                     transform: draws.map { draws in { self.write(draws, encoding, to: &$0) } }))
         case .classes(let top): return .written { self.writeClasses(top: top, to: &$0) }
-        case .patches: return .written { self.writePatches(to: &$0) }
+        case .pixels: return .written { self.writePatches(to: &$0) }
         }
     }
 

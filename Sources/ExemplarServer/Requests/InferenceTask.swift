@@ -17,7 +17,7 @@ final class InferenceTask: @unchecked Sendable {
         /// The most probable classes, this many.
         case classes(top: Int)
         /// The transformed patches themselves.
-        case patches
+        case pixels
     }
 
     let address: ReplyAddress
@@ -41,11 +41,8 @@ final class InferenceTask: @unchecked Sendable {
     /// Units that may be under way beyond the first that is not computed: whose rows are added in their order.
     let lead: Int
     let pixels: UnsafeMutableBufferPointer<UInt8>
-    private let lock = Monitor(Failure())
-
-    private struct Failure {
-        var error: ResponseError?
-    }
+    /// The first error, and who may change the averages.
+    private let lock = Monitor<ResponseError?>(nil)
 
     /// The mean over one input's draws, taken in their order whatever the order in which they are computed.
     struct Average {
@@ -72,7 +69,7 @@ final class InferenceTask: @unchecked Sendable {
         self.arrival = arrival
         self.inputs = inputs
         var isPixels = false
-        if case .patches = answer { isPixels = true }
+        if case .pixels = answer { isPixels = true }
         dimension = isPixels ? 0 : served.model.dimension(of: selection)
         unitStarts = inputs.entries.reduce(into: [0]) { starts, entry in
             starts.append(starts[starts.count - 1] + InferenceTask.units(of: entry, draws: draws, model: served.model))
@@ -183,11 +180,11 @@ final class InferenceTask: @unchecked Sendable {
 
     /// The whole request fails; the first reason stands.
     func fail(_ error: ResponseError) {
-        lock.withLock { $0.error = $0.error ?? error }
+        lock.withLock { $0 = $0 ?? error }
     }
 
     /// Why the reply is an error, if it is one already.
-    var failure: ResponseError? { lock.withLock { $0.error } }
+    var failure: ResponseError? { lock.withLock { $0 } }
 
     var hasFailed: Bool { failure != nil }
 }
@@ -224,7 +221,7 @@ struct InferenceJob: BatchJob {
 
     var key: Key {
         var kind = task.isOverImages ? Key.Kind.images : .patches
-        if case .patches = task.answer { kind = .pixels }
+        if case .pixels = task.answer { kind = .pixels }
         return Key(
             model: ObjectIdentifier(task.served), selection: task.selection, kind: kind,
             sharedBatch: kind == .patches ? task.served.sharedBatch : 0)

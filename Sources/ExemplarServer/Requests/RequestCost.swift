@@ -29,7 +29,7 @@ struct Work: Sendable {
     /// Of the reply to `count` inputs, at most.
     func replyByteCount(_ count: Int) -> Int {
         // α in full takes some 400 bytes; how many draws an input had, and their standard error, 46.
-        let parameters = if case .patches = answer { draws?.count ?? 0 } else { 0 }
+        let parameters = if case .pixels = answer { draws?.count ?? 0 } else { 0 }
         let names = ByteBuffer.byteCount(ofJSONString: served.name) + nameBytes
         let rows = count * (rowBytes + (draws == nil ? 0 : 48))
         return 512 + arrival.address.id.json.count + names + rows + parameters * 512
@@ -48,7 +48,7 @@ struct Work: Sendable {
             values += count * dimension * 2 * MemoryLayout<Double>.stride
             values += min(units, served.lead) * dimension * MemoryLayout<Float>.stride
         }
-        if case .patches = answer { values = units * served.model.configuration.input.count }
+        if case .pixels = answer { values = units * served.model.configuration.input.count }
         let beside = scratchBytes + (draws?.byteCount ?? 0) + arrival.address.id.json.count
         return inputs + values + replyByteCount(count) + beside
     }
@@ -110,15 +110,26 @@ extension RequestHandler {
         }
     }
 
+    /// Whether the network runs over an input that is no patch.
+    func runsInPieces(_ entries: [InputBlock.Entry], _ work: Work) -> Bool {
+        let patch = work.served.model.configuration.input
+        return work.draws == nil && entries.contains { $0.height != patch.height || $0.width != patch.width }
+    }
+
     /// What the network's maps of each input take, where it runs over one that is no patch; else nothing.
     func passByteCounts(
         _ entries: [InputBlock.Entry], _ work: Work, _ parameter: String
     ) throws(ResponseError) -> [Int] {
-        let patch = work.served.model.configuration.input
-        guard work.draws == nil, entries.contains(where: { $0.height != patch.height || $0.width != patch.width })
-        else { return [] }
+        guard runsInPieces(entries, work) else { return [] }
         var counts: [Int] = []
-        for entry in entries { counts.append(try passByteCount(entry, work, parameter)) }
+        for (index, entry) in entries.enumerated() {
+            // Images of one request are mostly alike.
+            if index > 0, entry.height == entries[index - 1].height, entry.width == entries[index - 1].width {
+                counts.append(counts[index - 1])
+            } else {
+                counts.append(try passByteCount(entry, work, parameter))
+            }
+        }
         return counts
     }
 

@@ -30,8 +30,8 @@ struct RequestHandler {
     let configuration: ServerConfiguration
     let threads: Int
     let memory: MemoryBudget
-    /// In what time the queue should have room for so many patches; nil where it has now.
-    let refusal: @Sendable (_ patchCount: Int, _ inPieces: Bool, _ connection: ConnectionID) -> Duration?
+    /// In what time the queue should have room for so many patches (`Batcher.refusal`); nil where it has now.
+    let refusal: @Sendable (_ patchCount: Int, _ inPieces: Bool?, _ connection: ConnectionID) -> Duration?
     /// The bytes of the token that clients must send; nil without one.
     let token: [UInt8]?
 

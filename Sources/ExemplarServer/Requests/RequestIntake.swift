@@ -16,7 +16,7 @@ extension EventLoop {
             return 1
         case .batch(let entries):
             let expected = entries.count { $0.id != nil }
-            guard hasRoom(for: expected * ServerConfiguration.shortReply, connection) else {
+            guard expected == 0 || hasRoom(for: expected * ServerConfiguration.shortReply, connection) else {
                 answer(.failure(.tooManyReplies), unnamed(connection), connection)
                 return entries.count
             }
@@ -122,17 +122,11 @@ extension EventLoop {
     func admit(
         _ task: InferenceTask, _ deadline: ContinuousClock.Instant?, _ connection: Connection, isAccepted: Bool = false
     ) {
-        // A long reply takes longer to write than a patch to compute.
-        let job = InferenceJob(task: task)
-        let admission: InferenceBatcher.StateMachine.Admission
-        if task.replyByteCount <= ServerConfiguration.briefReply {
-            let isDeferred: Bool
-            (admission, isDeferred) = shared.batcher.admitDeferringBrief(
-                job, deadline: deadline, isAccepted: isAccepted)
-            mayBeBrief = mayBeBrief || isDeferred
-        } else {
-            admission = shared.batcher.admit(job, deadline: deadline, isAccepted: isAccepted)
-        }
+        let (admission, isDeferred) = shared.batcher.admit(
+            InferenceJob(task: task), deadline: deadline, isAccepted: isAccepted,
+            // A long reply takes longer to write than a patch to compute.
+            defersBrief: task.replyByteCount <= ServerConfiguration.briefReply)
+        mayBeBrief = mayBeBrief || isDeferred
         settle(admission, of: task.address, owed: task.replyByteCount, connection) {
             shared.handler.overloaded(retryAfter: $0)
         }

@@ -8,9 +8,7 @@ extension RequestHandler {
     ) throws(ResponseError) -> Outcome {
         var selection = try selection(request.layers, served.model)
         selection.pooling = Pooling(request.pool)
-        let draws = try request.transform.map { options throws(ResponseError) in
-            try Draws(options, of: served.model, limit: configuration.queue)
-        }
+        let draws = try draws(request.transform, served.model)
         let dimension = served.model.dimension(of: selection)
         let rowBytes = EmbeddingResult.rowByteCount(dimension: dimension, encoding: request.encoding)
         let names = served.model.names(of: selection).reduce(0) { $0 + ByteBuffer.byteCount(ofJSONString: $1) + 1 }
@@ -30,9 +28,7 @@ extension RequestHandler {
             throw ResponseError(
                 .notSupported, "\(served.name) has no head, so it does not know any exemplars; use the method embed.")
         }
-        let draws = try request.transform.map { options throws(ResponseError) in
-            try Draws(options, of: served.model, limit: configuration.queue)
-        }
+        let draws = try draws(request.transform, served.model)
         let dimension = served.model.dimension(of: selection)
         let top = min(request.top, dimension)
         // An index, two numbers and the names of the members take 121 bytes at most.
@@ -52,10 +48,15 @@ extension RequestHandler {
         let draws = try Draws(request.transform, of: served.model, limit: configuration.queue)
         return try task(
             Work(
-                arrival: arrival, served: served, selection: served.model.embeddingOnly, answer: .patches, draws: draws,
+                arrival: arrival, served: served, selection: served.model.embeddingOnly, answer: .pixels, draws: draws,
                 rowBytes: draws.count * (Base64.encodedCount(served.model.configuration.input.count) + 3) + 3,
                 nameBytes: 0, scratchBytes: 0, takesLargerInputs: true),
             request.inputs, deadline: request.deadline)
+    }
+
+    private func draws(_ options: TransformOptions?, _ model: Model) throws(ResponseError) -> Draws? {
+        guard let options else { return nil }
+        return try Draws(options, of: model, limit: configuration.queue)
     }
 
     private func task(_ work: Work, _ inputs: InputEntries, deadline: Duration?) throws(ResponseError) -> Outcome {
@@ -70,16 +71,16 @@ extension RequestHandler {
     private func patchTask(
         _ work: Work, _ entries: [EncodedString], _ type: InputEntries.ElementType, _ shape: InputEntries.Shape
     ) throws(ResponseError) -> InferenceTask {
-        // First of all: to plan the network for a shape costs thousands of times what to claim one does.
         try InputBlock.checkLengths(entries, type: type, shape: shape)
         let entry = InputBlock.Entry(height: shape.height, width: shape.width)
-        let passByteCount = try passByteCounts([entry], work, "shape").first
         let units = entries.count * InferenceTask.units(of: entry, draws: work.draws, model: work.served.model)
         try checkFit(work, entries.count, units: units, "patches")
         // Before anything is decoded: under overload most requests are refused, and what they take the others lack.
-        if let retryAfter = refusal(units, passByteCount != nil, work.connection) {
+        if let retryAfter = refusal(units, runsInPieces([entry], work), work.connection) {
             throw overloaded(retryAfter: retryAfter)
         }
+        // Last: to plan the network for a shape costs thousands of times what to claim one does.
+        let passByteCount = try passByteCounts([entry], work, "shape").first
         let byteCount = entries.count * shape.height * shape.width * shape.channels * type.byteCount
         let lease = try lease(work.byteCount(entries.count, inputs: byteCount, units: units), "patches")
         let block = try InputBlock(entries, type: type, shape: shape)
@@ -105,9 +106,7 @@ extension RequestHandler {
                     + "to be decoded: send fewer at a time.")
         }
         // As for patches.
-        if let retryAfter = refusal(least, false, work.connection),
-            work.draws != nil || refusal(least, true, work.connection) != nil
-        {
+        if let retryAfter = refusal(least, work.draws == nil ? nil : false, work.connection) {
             throw overloaded(retryAfter: retryAfter)
         }
         let fileLease = try lease(byteCount, "images")
@@ -123,15 +122,15 @@ extension RequestHandler {
             byteCount: byteCount
         ) { sizes throws(ResponseError) in
             for entry in sizes.entries { try handler.checkSize(entry, work, "images") }
-            let passByteCounts = try handler.passByteCounts(sizes.entries, work, "images")
             let units = sizes.entries.reduce(0) {
                 $0 + InferenceTask.units(of: $1, draws: work.draws, model: work.served.model)
             }
             guard units <= limit else { throw handler.tooMuch(units, "images") }
             // Nor is decoded what would be refused afterwards.
-            if let retryAfter = handler.refusal(units, !passByteCounts.isEmpty, work.connection) {
+            if let retryAfter = handler.refusal(units, handler.runsInPieces(sizes.entries, work), work.connection) {
                 throw handler.overloaded(retryAfter: retryAfter)
             }
+            let passByteCounts = try handler.passByteCounts(sizes.entries, work, "images")
             let taken = work.byteCount(sizes.entries.count, inputs: sizes.pixels, units: units)
             let lease = try handler.lease(taken + sizes.decoding, beside: byteCount, "images")
             return { block in

@@ -86,6 +86,42 @@ import Testing
         #expect(Exemplar.run(short + ["--rate", "0"], environment: [:]) == 64)
     }
 
+    /// A token may come out of a pipe, once.
+    @Test func theTokenIsReadOnce() throws {
+        let model = try TemporaryModel(LocalEmbeddingTests.oracle(channels: 3))
+        let folder = try TemporaryFolder()
+        try folder.write("token", Array("correct horse\n".utf8))
+        let token = folder.file("token")
+        let server = try ServerProcess(["--model", model.path, "--threads", "1", "--token-file", token])
+        let load = #"cat "$1" | "$0" load --port "$2" --duration 0.1 --warm-up 0 --token-file /dev/stdin"#
+        let run = try BinaryProcess(shell: load, [token, "\(server.port)"]).wait()
+        #expect(run.status == 0, "\(run.log)")
+    }
+
+    /// What a server answers to the token is said, whatever it is.
+    @Test func anErrorBeforeTheLoadIsTheServers() throws {
+        let model = try TemporaryModel(LocalEmbeddingTests.oracle(channels: 3))
+        let folder = try TemporaryFolder()
+        try folder.write("token", Array("correct horse\n".utf8))
+        let server = try ServerProcess(
+            ["--model", model.path, "--threads", "1", "--max-connections", "2", "--token-file", folder.file("token")])
+        func failure(connections: Int, token: String) throws -> ClientError? {
+            let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 64)
+            defer { chunk.deallocate() }
+            var plan = plan(.closed)
+            plan.connections = connections
+            let template = try RequestTemplate(plan, patchByteCount: 11 * 9 * 3, model: nil)
+            return #expect(throws: ClientError.self) {
+                _ = try LoadRun(
+                    plan, template: template, address: .tcp(host: "127.0.0.1", port: server.port), token: token,
+                    through: chunk)
+            }
+        }
+        func code(_ error: ClientError?) -> Int? { if case .server(let error) = error { error.code } else { nil } }
+        #expect(code(try failure(connections: 1, token: "wrong")) == -32002)
+        #expect(code(try failure(connections: 3, token: "correct horse")) == -32009)
+    }
+
     /// As many channels as a config.json may name, and more than a photograph has.
     @Test func aModelOfManyChannelsIsLoaded() throws {
         let channels = NetworkConfiguration.PatchShape.channelCounts.upperBound
