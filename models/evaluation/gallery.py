@@ -93,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
         from exemplar_client import ExemplarError
         from training import photographs
 
-        from . import served, sheets  # noqa: F401
+        from . import served, sheets
     except ImportError as error:
         print(f"{error}: pip install ../clients/python -r evaluation/requirements.txt", file=sys.stderr)
         return 1
@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         text = page([section(model, options.binary) for model in options.models])
         options.output.write_text(text, encoding="utf-8")
-    except (ExemplarError, OSError, photographs.PhotographError, served.ServerError) as error:
+    except (ExemplarError, OSError, photographs.PhotographError, served.ServerError, sheets.SheetError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{options.output}: {len(text.encode()) / 1e6:.1f} MB")
