@@ -65,11 +65,12 @@ def section(model: str, binary: Path) -> str:
         return figure(cv2.imencode(".png", pixels[..., ::-1])[1].tobytes(), "png", caption, True)
 
     folder = HERE.parent / model
+    kernels = sheets.filters(folder)  # Before a server is started: a network without is refused.
     with served.running(binary, folder) as client:
         found, ranks = sheets.neighbours(client)
         parts = [
             f"<h2>{html.escape(model)}</h2><h3>First filters</h3>",
-            picture(sheets.filters(folder), "The kernels of the first convolution, the largest weights first."),
+            picture(kernels, "The kernels of the first convolution, the largest weights first."),
             "<h3>Surrogate classes</h3>",
             picture(sheets.surrogates(client, folder), "A row a class: an exemplar, then what T_α makes of it."),
             "<h3>Nearest neighbours</h3>",
