@@ -67,7 +67,7 @@ import Testing
         #expect(svg.split(separator: "<g ").count == svg.split(separator: "</g>").count)
     }
 
-    /// A legend that is wider than the picture goes on in another row, and names without a colour of their own are dashed.
+    /// A legend that is wider than the picture goes on in another row; names without a colour of their own are dashed.
     @Test func aLongLegendIsWrapped() throws {
         func svg(_ count: Int) -> String {
             let series = (0..<count).map { index in

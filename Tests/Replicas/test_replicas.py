@@ -59,8 +59,10 @@ class Replica:
 
     def start(self):
         command = [BINARY, "serve", "--model", str(MODEL), "--threads", "1", "--port", str(self.port)]
+        # Settings that this shell may hold are no part of the test.
+        own = {name: value for name, value in os.environ.items() if not name.startswith("EXEMPLAR_")}
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([*command, "--metrics-port", str(self.metrics)], stderr=log)
+            self.process = subprocess.Popen([*command, "--metrics-port", str(self.metrics)], stderr=log, env=own)
         wait_until(self.listens, f"{self.name} listens: {self.log.read_text()}")
 
     def listens(self):

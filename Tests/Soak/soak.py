@@ -54,9 +54,13 @@ ROUND = 10
 
 
 def start(binary, options, log, environment=None):
-    """A server on a free port, impatient, with a queue that can be filled."""
+    """A server on a free port, impatient, with a queue that can be filled, and by the settings given alone, whatever
+    this shell has set for others."""
     command = [binary, "serve", *options, "--port", "0", "--queue", "256"]
-    server = subprocess.Popen(command + ["--read-timeout", "1", "--write-timeout", "2"], stderr=log, env=environment)
+    command += ["--read-timeout", "1", "--write-timeout", "2"]
+    environment = os.environ if environment is None else environment
+    own = {name: value for name, value in environment.items() if not name.startswith("EXEMPLAR_")}
+    server = subprocess.Popen(command, stderr=log, env=own)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and server.poll() is None:
         with open(log.name) as text:

@@ -27,7 +27,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--summary", type=Path, metavar="FILE.md", help="also write a table there, and a plot as FILE.svg")
     parser.add_argument(
-        "--from", type=Path, dest="source", metavar="results.json", help="report an earlier run instead")
+        "--from", type=Path, dest="source", metavar="results.json", help="write the summary of an earlier run")
     arguments = parser.parse_args()
     quick = arguments.quick
     arguments.networks = arguments.networks or (["small", "medium"] if quick else list(NETWORKS))
@@ -39,6 +39,10 @@ def parse() -> argparse.Namespace:
         parser.error("--seconds must be 0.01 to 60")
     if arguments.summary and arguments.summary.suffix != ".md":
         parser.error("--summary wants the name of a Markdown file, FILE.md")
+    if arguments.summary and arguments.only:
+        parser.error("--summary is of a whole session: leave --only out")
+    if arguments.source and not arguments.summary:
+        parser.error("--from wants --summary, which it writes and nothing else")
     return arguments
 
 

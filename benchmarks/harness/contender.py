@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 from .ending import SessionError
@@ -22,13 +24,14 @@ class Worker:
     """Takes commands as JSON lines on standard input and answers each with one line."""
 
     def __init__(self, command: list[str], cores: list[int]) -> None:
+        self._log = tempfile.TemporaryFile()
         # Libraries size their thread pools by the cores that a process may run on, when it starts.
         self._process = subprocess.Popen(
             command,
             cwd=BENCHMARKS,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._log,
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
 
@@ -41,8 +44,10 @@ class Worker:
             self._process.stdin.flush()
             reply = json.loads(self._read_line(timeout))
         except (OSError, ValueError) as error:
+            self._end()
+            said = self._last_words()
             self.close()
-            raise WorkerError(f"its worker ended: {error}") from None
+            raise WorkerError(f"its worker ended: {error}{said}") from None
         finally:
             # Thread pools that spin between passes would take the next contender's cores.
             self._signal(signal.SIGSTOP)
@@ -62,11 +67,25 @@ class Worker:
             line += chunk
         return line
 
+    def _last_words(self) -> str:
+        """What it wrote last to standard error: of a library that is missing or fails, the reason."""
+        if self._log.closed:  # It is asked once more, and has been quoted.
+            return ""
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        return f"; its last words: {lines[-1]}" if lines else ""
+
     def _signal(self, number: int) -> None:
         if self._process.poll() is None:
             self._process.send_signal(number)
 
     def close(self) -> None:
+        self._end()
+        for stream in (self._process.stdin, self._process.stdout, self._log):
+            with contextlib.suppress(OSError):  # Of a command that it did not take.
+                stream.close()
+
+    def _end(self) -> None:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()

@@ -15,10 +15,13 @@ FOLDER = REPOSITORY / ".build" / "bench-venv"
 
 
 def enter(peers: Collection[str] | None) -> None:
-    """Goes on in the environment's own Python, which this process becomes.
+    """Goes on in the environment's own Python, which this process becomes, without the settings of servers and commands
+    that this shell may hold: ours is measured as it is by default.
 
     :param peers: packages of peers/requirements.txt to have; None for all.
     """
+    for name in [name for name in os.environ if name.startswith("EXEMPLAR_")]:
+        del os.environ[name]
     python = FOLDER / "bin" / "python"
     if Path(sys.prefix).resolve() == FOLDER.resolve():
         return

@@ -16,8 +16,7 @@ from .progress import Progress
 def run(arguments: argparse.Namespace) -> int:
     """The exit status; --help says what each means."""
     if arguments.source is not None:
-        results = beginning.earlier(arguments.source)
-        return 1 if results is None else _write(results, arguments)
+        return ENDING.again(arguments)
     if not beginning.build_worker():
         return 1
     cores = machine.physical_cores()
@@ -30,14 +29,12 @@ def run(arguments: argparse.Namespace) -> int:
     def measure() -> None:
         with tempfile.TemporaryDirectory(prefix="exemplar-bench-") as folder:
             _measure(arguments, results, cores, Path(folder))
-        results["complete"] = arguments.only is None
 
     status = ending.status_of(measure)
     if any(contender.get("wrong") for cell in results["cells"] for contender in cell["contenders"]):
         print("A result of ours is wrong: see the report.", file=sys.stderr)
         status = status or 1
-        results["complete"] = False
-    return _write(results, arguments) or status if "machine" in results else status or 1
+    return ENDING.write(results, arguments, status)
 
 
 def _measure(arguments: argparse.Namespace, results: dict, cores: list[int], folder: Path) -> None:
@@ -89,11 +86,9 @@ def _measure(arguments: argparse.Namespace, results: dict, cores: list[int], fol
         prober.close()
 
 
-def _write(results: dict, arguments: argparse.Namespace) -> int:
-    status = ending.write(
-        results, "results.json", arguments.summary,
-        lambda folder: report.write(results, folder), lambda file: report.write_summary(results, file),
-    )
-    if status == 0:
-        print(f"{(ending.RESULTS / 'report.html').relative_to(BENCHMARKS.parent)} and report.md are written.")
-    return status
+def _report(results: dict, folder: Path) -> None:
+    report.write(results, folder)
+    print(f"{(folder / 'report.html').relative_to(BENCHMARKS.parent)} and report.md are written.")
+
+
+ENDING = ending.Ending("results.json", ("kernels", "averaging", "cells"), _report, report.write_summary)

@@ -8,6 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from training.arguments import whole
+
 from . import PARTS
 
 HERE = Path(__file__).resolve().parent
@@ -22,11 +24,11 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all when none is named")
     result.add_argument("--model", default="small", help="as the server names it; its folder lies in models/")
     result.add_argument("--host", default="127.0.0.1")
-    result.add_argument("--port", type=int, default=7350)
+    result.add_argument("--port", type=whole(1, 65535), default=7350)
     result.add_argument("--binary", type=Path, default=BINARY, help="serves the network with random weights")
-    result.add_argument("--patches", type=int, default=450, help="retrieval: held-out ones, for each seed")
-    result.add_argument("--seeds", type=int, default=3, help="retrieval and probe: how many")
-    result.add_argument("--draws", type=int, default=64, help="retrieval: the largest K of ĝ, at least 32")
+    result.add_argument("--patches", type=whole(2), default=450, help="retrieval: held-out ones, for each seed")
+    result.add_argument("--seeds", type=whole(1), default=3, help="retrieval and probe: how many")
+    result.add_argument("--draws", type=whole(32), default=64, help="retrieval: the largest K of ĝ, at least 32")
     result.add_argument("--together", action="store_true", help="retrieval: leave out single steps of T_α")
     result.add_argument("--output", type=Path, help="default: models/evaluation/results/MODEL")
     return result
@@ -37,9 +39,6 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
         print(f"error: no part is named {', '.join(unknown)}; there are {', '.join(PARTS)}", file=sys.stderr)
-        return 2
-    if options.draws < 32:
-        print("error: --draws must be 32 or more", file=sys.stderr)
         return 2
     try:
         from exemplar_client import Client, ConnectionFailed, ExemplarError
@@ -63,13 +62,15 @@ def main(arguments: list[str] | None = None) -> int:
             for part in options.parts or PARTS:
                 # Each part is stored when it is done: what is interrupted costs one part.
                 runs.run(part, options, client, untrained, output)
-            report.write(output)
+            others = report.write(output, client.model(options.model)["sha256"])
     except (ConnectionFailed, ExemplarError, OSError, photographs.PhotographError, served.ServerError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"interrupted: finished parts are in {output}, name the others to go on", file=sys.stderr)
         return 130
+    if others:
+        print(f"left out, since they are of other weights: {', '.join(others)}. Run them again.", file=sys.stderr)
     print((output / "results.md").read_text(encoding="utf-8"))
     return 0
 

@@ -65,11 +65,12 @@ def section(model: str, binary: Path) -> str:
         return figure(cv2.imencode(".png", pixels[..., ::-1])[1].tobytes(), "png", caption, True)
 
     folder = HERE.parent / model
+    kernels = sheets.filters(folder)  # Before a server is started: a network without is refused.
     with served.running(binary, folder) as client:
         found, ranks = sheets.neighbours(client)
         parts = [
             f"<h2>{html.escape(model)}</h2><h3>First filters</h3>",
-            picture(sheets.filters(folder), "The kernels of the first convolution, the largest weights first."),
+            picture(kernels, "The kernels of the first convolution, the largest weights first."),
             "<h3>Surrogate classes</h3>",
             picture(sheets.surrogates(client, folder), "A row a class: an exemplar, then what T_α makes of it."),
             "<h3>Nearest neighbours</h3>",
@@ -93,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
         from exemplar_client import ExemplarError
         from training import photographs
 
-        from . import served, sheets  # noqa: F401
+        from . import served, sheets
     except ImportError as error:
         print(f"{error}: pip install ../clients/python -r evaluation/requirements.txt", file=sys.stderr)
         return 1
@@ -107,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         text = page([section(model, options.binary) for model in options.models])
         options.output.write_text(text, encoding="utf-8")
-    except (ExemplarError, OSError, photographs.PhotographError, served.ServerError) as error:
+    except (ExemplarError, OSError, photographs.PhotographError, served.ServerError, sheets.SheetError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{options.output}: {len(text.encode()) / 1e6:.1f} MB")

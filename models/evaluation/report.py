@@ -8,9 +8,20 @@ from pathlib import Path
 from . import labelled, plots, runs
 
 
-def write(output: Path) -> None:
-    """results.md and the plots of every part that ``output`` holds."""
-    parts = runs.stored(output)
+PLOTS = {"retrieval": ("gain", "steps"), "matching": ("matching",)}
+"""The plots of each part, as files of ``.svg``."""
+
+
+def write(output: Path, digest: str) -> list[str]:
+    """results.md and the plots of every part in ``output`` that was measured with the weights of this sha256.
+
+    :returns: the parts of other weights, which are left out, and their plots removed.
+    """
+    stored = runs.stored(output)
+    parts = {name: part for name, part in stored.items() if part["model"]["sha256"] == digest}
+    others = [name for name in stored if name not in parts]
+    for plot in (plot for name in others for plot in PLOTS.get(name, ())):
+        (output / f"{plot}.svg").unlink(missing_ok=True)
     sections = {"retrieval": retrieval, "probe": probe, "matching": matching, "cost": cost}
     text = []
     for name, section in sections.items():
@@ -30,6 +41,7 @@ def write(output: Path) -> None:
         plots.steps(parts["retrieval"], output / "steps.svg")
     if "matching" in parts:
         plots.matching(parts["matching"], output / "matching.svg")
+    return others
 
 
 def _filled(line: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import subprocess
 import threading
@@ -16,6 +17,9 @@ from safetensors import safe_open
 
 START_TIMEOUT = 120
 """Seconds that a server may take until it listens."""
+
+STOP_TIMEOUT = 60
+"""Seconds that a server may take to answer what it has when it is to end; then it is killed."""
 
 
 class ServerError(Exception):
@@ -73,7 +77,9 @@ def pooled(client: Client, patches: np.ndarray, model: str, scales: dict[str, fl
 def running(binary: Path, folder: Path) -> Iterator[Client]:
     """A client of a server of one model folder, on a free port, for as long as the block runs."""
     command = [str(binary), "serve", "--model", str(folder), "--port", "0"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    # By its defaults, whatever this shell has set for other servers.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("EXEMPLAR_")}
+    process = subprocess.Popen(command, env=own, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     watchdog = threading.Timer(START_TIMEOUT, process.kill)
     watchdog.start()
     try:
@@ -93,4 +99,8 @@ def running(binary: Path, folder: Path) -> Iterator[Client]:
     finally:
         watchdog.cancel()
         process.terminate()
-        process.wait()
+        try:
+            process.wait(timeout=STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,10 @@ PAPER = 255
 GREEN = (0, 140, 60)
 
 
+class SheetError(Exception):
+    """A network of which there is no such picture."""
+
+
 def grid(patches: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
     """One picture of patches uint8 [n, h, w, 3], row by row."""
     count, height, width, _ = patches.shape
@@ -30,9 +35,16 @@ def grid(patches: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
 
 
 def filters(folder: Path, enlargement: int = 6) -> np.ndarray:
-    """The kernels of the first convolution as colours: each over its own largest weight, 0 in the middle grey."""
+    """The kernels of the first convolution as colours: each over its own largest weight, 0 in the middle grey.
+
+    :raises SheetError: there is none, or it does not see three colours.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    names = [layer["name"] for layer in config["layers"] if layer["type"] == "convolution"]
+    if not names or config["input"]["channels"] != 3:
+        raise SheetError(f"{folder} has no convolution of three channels, whose kernels could be drawn in colour")
     with safe_open(folder / "model.safetensors", "numpy") as tensors:
-        kernels = tensors.get_tensor("conv1.weight").astype(np.float64)
+        kernels = tensors.get_tensor(f"{names[0]}.weight").astype(np.float64)
     largest = np.abs(kernels).max(axis=(1, 2, 3), keepdims=True)
     pictures = np.rint(127.5 + 127.5 * kernels / np.maximum(largest, 1e-12)).astype(np.uint8).transpose(0, 2, 3, 1)
     order = np.argsort(-largest.ravel(), kind="stable")

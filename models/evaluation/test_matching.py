@@ -85,6 +85,6 @@ def test_the_whole_runs_and_reports(client, tmp_path, monkeypatch):
     assert found["scores"]["SIFT"]["above SIFT"] == [0, 0, 0]
     assert all(0 <= score["mean"][0] <= 1 for score in found["scores"].values())
     runs.store("matching", tmp_path, client, plan, found)
-    report.write(tmp_path)
+    assert report.write(tmp_path, "0" * 64) == []
     assert "## Descriptor matching" in (tmp_path / "results.md").read_text()
     assert (tmp_path / "matching.svg").stat().st_size > 0

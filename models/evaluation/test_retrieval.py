@@ -151,8 +151,16 @@ def test_the_whole_runs_and_reports(client, tmp_path, monkeypatch):
             retrieval.AVERAGE_CONTEXT: {"2": 3.0, "32": 40.0},
         },
     })
-    report.write(tmp_path)
+    assert report.write(tmp_path, "0" * 64) == []
     assert runs.stored(tmp_path)["retrieval"]["tasks"] == results.tasks
     table = (tmp_path / "results.md").read_text()
     assert "| SIFT |" in table and "upsampling" in table and "## Time" in table
     assert all((tmp_path / f"{plot}.svg").stat().st_size > 0 for plot in ("gain", "steps"))
+    # The network was trained anew, and only its cost is measured since: what the other was worth is not told of it.
+    cost = json.loads((tmp_path / "cost.json").read_text())
+    cost["model"]["sha256"] = "1" * 64
+    (tmp_path / "cost.json").write_text(json.dumps(cost))
+    assert report.write(tmp_path, "1" * 64) == ["retrieval"]
+    table = (tmp_path / "results.md").read_text()
+    assert "`111111111111`" in table and "## Time" in table and "| SIFT |" not in table
+    assert not list(tmp_path.glob("*.svg")) and (tmp_path / "retrieval.json").exists()

@@ -7,6 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from .arguments import number, served_name, whole
+
 
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(prog="training", description="Train an Exemplar-CNN and write its model folder.")
@@ -18,23 +20,30 @@ def parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         command.add_argument("--model", choices=("small", "medium", "large"), default="small")
-        command.add_argument("--exemplars", type=int, default=2000, help="N, the surrogate classes")
+        command.add_argument("--photographs", type=Path, help="a folder of PNG and JPEG files (default: bundled ones)")
+        command.add_argument("--exemplars", type=whole(2), default=2000, help="N, the surrogate classes")
         command.add_argument(
-            "--distance", type=float, default=0.5, help="least distance between exemplars, in sides of the larger")
-        command.add_argument("--steps", type=int, default=40000, help="optimiser steps of the whole schedule")
-        command.add_argument("--batch", type=int, default=128)
-        command.add_argument("--learning-rate", type=float, default=0.05, help="the highest, after the warm-up")
-        command.add_argument("--seed", type=int, default=1406)
-        command.add_argument("--threads", type=int, default=0, help="0: as many as torch takes")
+            "--distance", type=number(0), default=0.5, help="least distance between exemplars, in sides of the larger")
+        command.add_argument("--steps", type=whole(1), default=40000, help="optimiser steps of the whole schedule")
+        command.add_argument("--batch", type=whole(1), default=128, help="patches of a step")
         command.add_argument(
-            "--device", choices=("auto", "cpu", "cuda"), default="auto", help="to train on; auto: cuda if there is one")
-        command.add_argument("--folder", type=Path, help="checkpoints (default: models/training/runs/MODEL)")
-        command.add_argument("--output", type=Path, help="model folder (default: models/MODEL)")
+            "--learning-rate", type=number(0, is_least_one=False), default=0.05, help="the highest, after the warm-up")
+        command.add_argument("--seed", type=whole(0, 2**31 - 1), default=1406, help="of exemplars and first weights")
+        command.add_argument("--threads", type=whole(0), default=0, help="0: as many as torch takes")
+        if name == "train":
+            command.add_argument(
+                "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: cuda if there is one")
+        if name != "evaluate":
+            command.add_argument("--name", type=served_name, help="to serve it as (default: the name of its folder)")
+        command.add_argument("--folder", type=Path, help="checkpoints (default: models/training/runs/OUTPUT's name)")
+        command.add_argument("--output", type=Path, help="model folder (default: models/MODEL, the shipped one)")
     return result
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
+    if options.photographs and not options.output:
+        parser().error("--photographs wants --output: models/MODEL holds the shipped network")
     try:
         import torch
 
@@ -46,14 +55,17 @@ def main(arguments: list[str] | None = None) -> int:
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    configuration = train.Configuration(
-        model=options.model, exemplars=options.exemplars, distance=options.distance, steps=options.steps,
-        batch=options.batch, learning_rate=options.learning_rate, seed=options.seed,
-    )
     here = Path(__file__).resolve().parent
-    folder = options.folder or here / "runs" / options.model
-    output = options.output or here.parent / options.model
+    output = (options.output or here.parent / options.model).resolve()
+    folder = options.folder or here / "runs" / output.name
     try:
+        own = options.photographs and photographs.of_folder(options.photographs)
+        configuration = train.Configuration(
+            model=options.model, exemplars=options.exemplars, distance=options.distance, steps=options.steps,
+            batch=options.batch, learning_rate=options.learning_rate, seed=options.seed,
+            photographs=str(options.photographs) if own else None,
+            photographs_sha256=photographs.digest(own) if own else None,
+        )
         if options.command == "train":
             train.run(configuration, folder, train.choose_device(options.device))
         from . import evaluate, export
@@ -70,12 +82,13 @@ def main(arguments: list[str] | None = None) -> int:
             }
             print(json.dumps(figures, indent=2))
             return 0
-        export.write(configuration, folder, output)
-    except (train.CheckpointError, train.DeviceError, photographs.PhotographError) as error:
+        export.write(configuration, folder, output, output.name if options.name is None else options.name)
+    except (OSError, train.CheckpointError, train.DeviceError, photographs.PhotographError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted: the same command goes on from the last checkpoint", file=sys.stderr)
+        again = ": the same command goes on from the last checkpoint, if there is one yet"
+        print("\ninterrupted" + (again if options.command == "train" else ""), file=sys.stderr)
         return 130
     return 0
 

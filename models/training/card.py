@@ -9,7 +9,24 @@ from collections import Counter
 from . import exemplars, photographs, train
 
 
-def text(configuration: train.Configuration, checkpoint: dict, data: train.Data, figures: dict, digest: str) -> str:
+BUNDLED = (
+    "Photographs bundled in scikit-image and scikit-learn",
+    "under the licences above; the patches from china.jpg are crops of a photograph by danielbuechele, CC BY 2.0 "
+    "(https://creativecommons.org/licenses/by/2.0/), resampled. The held-out photographs took no part in training.",
+    "retrieval on the held-out photographs was not measured here. Six photographs are little; two of them, the retina "
+    "and the stained tissue, are unlike everyday scenes.",
+)
+OWN = (
+    "Files of a folder of one's own",
+    "which are parts of the photographs above: their terms are to be stated here before the folder is passed on.",
+    "that was not measured here.",
+)
+"""What is said of photographs: where they come from, under which terms, what they leave open."""
+
+
+def text(
+    configuration: train.Configuration, name: str, checkpoint: dict, data: train.Data, figures: dict, digest: str
+) -> str:
     """Markdown for the model folder's README.md."""
     c, ranges = configuration, configuration.ranges
     trained, random = figures["trained"], figures["random"]
@@ -17,8 +34,11 @@ def text(configuration: train.Configuration, checkpoint: dict, data: train.Data,
     share = trained["bound"] / maximum
     counts = Counter(origin[0] for origin in data.origin)
     state = "" if step >= c.steps else f"**Half-trained: step {step:,} of {c.steps:,}.**\n\n"
-    training = "\n".join(f"| {p.name} | {p.credit} | {p.package} | {counts[p.name]} |" for p in photographs.TRAINING)
-    held_out = "\n".join(f"| {p.name} | {p.credit} | {p.package} | held out |" for p in photographs.HELD_OUT)
+    rows = [f"| {p.name} | {p.credit} | {p.package} | {counts[p.name]} |" for p in data.photographs]
+    if c.photographs is None:
+        rows += [f"| {p.name} | {p.credit} | {p.package} | held out |" for p in photographs.HELD_OUT]
+    used = "\n".join(rows)
+    origin, terms, limits = (BUNDLED if c.photographs is None else OWN)
     means = "\n".join(
         f"| ĝ, mean of {samples} draws | {row['top1']:.1%} | {row['bound']:.2f} | {row['bound'] / maximum:.0%} |"
         for samples, row in trained["mean_of_samples"].items()
@@ -26,14 +46,14 @@ def text(configuration: train.Configuration, checkpoint: dict, data: train.Data,
     )
     machines = checkpoint.get("machines", ["a machine that was not noted"])
     sides = ", ".join(f"{side:g}" for side in exemplars.SIDES)
-    return _filled(f"""# {c.model}: an Exemplar-CNN trained on {len(photographs.TRAINING)} photographs
+    return _filled(f"""# {name}: an Exemplar-CNN trained on {len(data.photographs)} photographs
 
 {state}The {c.model} network of Dosovitskiy et al. 2014 (section 4.1), trained to tell {c.exemplars:,} exemplars apart
 under random transformations, written by `python -m training` (`models/training/README.md`). sha256 of
 `model.safetensors`: `{digest}`.
 
 ## Data
-Photographs bundled in scikit-image and scikit-learn; {c.exemplars:,} exemplars of 32×32 from source sides of {sides}
+{origin}; {c.exemplars:,} exemplars of 32×32 from source sides of {sides}
 pixels, positions by gradient energy. Exemplars of one photograph whose scales are within a factor of 1.5 keep
 {c.distance:g} of the larger side between their centres along x or y; across larger steps of scale no distance is kept.
 Since translation alone reaches {ranges.translation:g} of the side, neighbouring classes overlap in part, which limits
@@ -41,12 +61,9 @@ the bound.
 
 | photograph | credit and licence | package | exemplars |
 |---|---|---|---|
-{training}
-{held_out}
+{used}
 
-`exemplars.safetensors` holds a random {min(512, c.exemplars)} of the exemplars with their surroundings, under the
-licences above; the patches from china.jpg are crops of a photograph by danielbuechele, CC BY 2.0
-(https://creativecommons.org/licenses/by/2.0/), resampled. The held-out photographs took no part in training.
+`exemplars.safetensors` holds a random {min(512, c.exemplars)} of the exemplars with their surroundings, {terms}
 
 ## Recipe
 SGD with Nesterov momentum {c.momentum}, batch {c.batch}, {step:,} steps ({step * c.batch / 1e6:.2f} M samples),
@@ -75,9 +92,8 @@ knows nothing; a head trained on random features would do better and was not mea
 over four quadrants, a flat layer's values four times as they are served, so that every layer weighs the same.
 
 ## Limits
-The figures say how well the training exemplars are told apart, not how good the embedding is on other images: retrieval
-on the held-out photographs was not measured here. Six photographs are little; two of them, the retina and the stained
-tissue, are unlike everyday scenes. One run, one seed (it sets the exemplars and the first weights; the draws of α
+The figures say how well the training exemplars are told apart, not how good the embedding is on other images: {limits}
+One run, one seed (it sets the exemplars and the first weights; the draws of α
 depend on the step alone). Not for recognising people, nor for medical use.
 """)
 

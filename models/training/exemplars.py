@@ -33,11 +33,11 @@ def select(
     one thing with two labels, and cap the information bound.
     """
     generator = np.random.default_rng(seed)
-    images = [photographs.load(photograph).astype(np.float32) / 255 for photograph in chosen]
     # Equal shares: the large photographs are not the richer ones.
-    quotas = [count // len(images) + (index < count % len(images)) for index in range(len(images))]
+    quotas = [count // len(chosen) + (index < count % len(chosen)) for index in range(len(chosen))]
     contexts, origin = [], []
-    for photograph, image, quota in zip(chosen, images, quotas):
+    for photograph, quota in zip(chosen, quotas):
+        image = photographs.load(photograph).astype(np.float32) / 255
         places = _places(image, quota, distance, generator)
         if len(places) < quota:
             raise photographs.PhotographError(

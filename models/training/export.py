@@ -14,13 +14,17 @@ from safetensors.torch import load_file, save_file
 from . import card, evaluate, network, train
 from .extent import CENTRE, PATCH
 
+FILES = ("config.json", "model.safetensors", "golden.safetensors", "exemplars.safetensors", "README.md")
 GOLDEN_PATCHES = 3
 EXEMPLARS_KEPT = 512
 HALF_PRECISION = {"medium": ("fc", "head"), "large": ("fc", "head")}  # Keeps every file below 40 MB.
 
 
-def write(configuration: train.Configuration, folder: Path, output: Path) -> None:
-    """Exports ``folder``'s checkpoint, whole or half-trained, to the model folder ``output``."""
+def write(configuration: train.Configuration, folder: Path, output: Path, name: str) -> None:
+    """Exports ``folder``'s checkpoint, whole or half-trained, to the model folder ``output``.
+
+    :param name: what the model is served as.
+    """
     checkpoint = train.read_checkpoint(configuration, folder)
     if checkpoint is None:
         raise train.CheckpointError(f"{folder} has no checkpoint: train first")
@@ -29,9 +33,11 @@ def write(configuration: train.Configuration, folder: Path, output: Path) -> Non
     save_file(stored(configuration, checkpoint["network"]), output / "model.safetensors")
     trained = load(configuration, output / "model.safetensors")
     patches = data.contexts[:, :, CENTRE, CENTRE]
-    text = json.dumps(description(configuration, data, feature_scales(trained, normalised(patches, data))), indent=2)
+    scales = feature_scales(trained, normalised(patches, data))
+    text = json.dumps(description(configuration, name, data, scales), indent=2)
     (output / "config.json").write_text(text + "\n")
-    save_file(golden(trained, patches[:GOLDEN_PATCHES], json.loads(text)), output / "golden.safetensors")
+    outputs = golden(configuration.model, trained, patches[:GOLDEN_PATCHES], json.loads(text))
+    save_file(outputs, output / "golden.safetensors")
     kept = np.random.default_rng(configuration.seed).choice(
         configuration.exemplars, min(EXEMPLARS_KEPT, configuration.exemplars), replace=False
     )
@@ -47,14 +53,14 @@ def write(configuration: train.Configuration, folder: Path, output: Path) -> Non
     }
     digest = hashlib.sha256((output / "model.safetensors").read_bytes()).hexdigest()
     readme = output / "README.md"
-    text = card.text(configuration, checkpoint, data, figures, digest)
+    text = card.text(configuration, name, checkpoint, data, figures, digest)
     if readme.exists():
         text, dropped = card.merged(text, readme.read_text(), digest)
         if dropped:
             print(f"{readme}: {', '.join(dropped)} spoke of other weights and are gone: evaluate anew", file=sys.stderr)
     readme.write_text(text)
-    for path in output.iterdir():
-        path.chmod(0o644)  # safetensors writes files for their owner alone; a server runs as another user.
+    for file in FILES:
+        (output / file).chmod(0o644)  # safetensors writes files for their owner alone; a server runs as another user.
     print(f"wrote {output}", file=sys.stderr)
 
 
@@ -64,7 +70,8 @@ def check_exemplars(data: train.Data, output: Path) -> None:
     index = kept["index"].long()
     if index.max() >= len(data.contexts) or not torch.equal(data.contexts[index].permute(0, 2, 3, 1), kept["patches"]):
         raise train.CheckpointError(
-            f"{output} was trained on other exemplars: give the --exemplars, --distance and --seed of its training"
+            f"{output} was trained on other exemplars: give the --exemplars, --distance, --seed and --photographs of "
+            "its training"
         )
 
 
@@ -105,12 +112,12 @@ def feature_scales(trained: network.ExemplarNetwork, inputs: torch.Tensor) -> di
     return {name: (total / len(inputs)) ** -0.5 for name, total in squares.items()}
 
 
-def description(configuration: train.Configuration, data: train.Data, scales: dict[str, float]) -> dict:
+def description(configuration: train.Configuration, name: str, data: train.Data, scales: dict[str, float]) -> dict:
     """config.json."""
     ranges = configuration.ranges
     return {
         "format": "exemplar-network/1",
-        "name": configuration.model,
+        "name": name,
         "input": {"channels": 3, "height": PATCH, "width": PATCH},
         "preprocessing": {"scale": 1 / 255, "mean": data.mean.tolist(), "std": data.std.tolist()},
         "layers": network.layers(configuration.model, configuration.exemplars),
@@ -134,10 +141,12 @@ def description(configuration: train.Configuration, data: train.Data, scales: di
 
 
 @torch.inference_mode()
-def golden(trained: network.ExemplarNetwork, patches: torch.Tensor, config: dict) -> dict[str, torch.Tensor]:
+def golden(
+    model: str, trained: network.ExemplarNetwork, patches: torch.Tensor, config: dict
+) -> dict[str, torch.Tensor]:
     """The self-test: ``patches`` U8 [n, 32, 32, 3] and every layer's output in float64 arithmetic from the weights as
     stored and the preprocessing as config.json says it, kept as F32."""
-    exact = network.ExemplarNetwork(config["name"], trained.head.out_features, 0.0).double().eval()
+    exact = network.ExemplarNetwork(model, trained.head.out_features, 0.0).double().eval()
     exact.load_state_dict({name: tensor.double() for name, tensor in trained.state_dict().items()})
     preprocessing = config["preprocessing"]
     mean, std = (torch.tensor(preprocessing[key], dtype=torch.float64)[:, None, None] for key in ("mean", "std"))

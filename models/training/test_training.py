@@ -142,18 +142,28 @@ def test_another_configurations_checkpoint_is_refused(tmp_path, capsys):
         train.read_checkpoint(TINY, tmp_path)
 
 
-@pytest.mark.parametrize("model, dimensions", [("small", 128), ("medium", 512)])
-def test_the_exported_folder_loads_back(tmp_path, monkeypatch, model, dimensions):
+@pytest.fixture
+def figures(monkeypatch):
+    """Figures of the card, made up."""
     monkeypatch.setattr(evaluate, "surrogate", lambda *_, **__: {
         "bound": 0.1, "bound_half_width": 0.1, "top1": 0.1, "top1_half_width": 0.1, "maximum": 2.5, "draws": 1,
         "seed": 1, "mean_of_samples": {}})
+
+
+@pytest.mark.parametrize("model, dimensions", [("small", 128), ("medium", 512)])
+def test_the_exported_folder_loads_back(tmp_path, figures, model, dimensions):
     configuration = train.Configuration(model=model, exemplars=12, steps=5, seed=3)
     network = train.ExemplarNetwork(model, 12, 0.5)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     train.save(configuration, tmp_path, network, optimizer, 1, 1.0, ["a machine", "another"])
-    export.write(configuration, tmp_path, tmp_path / model)
+    (tmp_path / model).mkdir()
+    (tmp_path / model / "mine").touch(0o600)
+    export.write(configuration, tmp_path, tmp_path / model, "eyes")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / model).iterdir()}
+    assert modes == {name: 0o644 for name in export.FILES} | {"mine": 0o600}
     config = json.loads((tmp_path / model / "config.json").read_text())
     weights, golden = (load_file(tmp_path / model / f"{name}.safetensors") for name in ("model", "golden"))
+    assert config["name"] == "eyes"
     layers = [layer["name"] for layer in config["layers"]]
     assert set(weights) == {f"{n}.{k}" for n in layers if not n.startswith("pool") for k in ("weight", "bias")}
     assert weights["fc.weight"].dtype == (torch.float16 if model == "medium" else torch.float32)
@@ -174,7 +184,9 @@ def test_the_exported_folder_loads_back(tmp_path, monkeypatch, model, dimensions
                 train.Data.load(dataclasses.replace(configuration, **other)), tmp_path / model)
     written = (tmp_path / model / "README.md").read_text()
     assert all(len(line) <= 120 for line in written.splitlines() if not line.startswith("|"))
+    assert written.startswith("# eyes: an Exemplar-CNN trained on 2 photographs\n")
     written = " ".join(written.split())
+    assert f"The {model} network of" in written and "bundled in scikit-image" in written and "held out |" in written
     assert "Half-trained: step 1 of 5" in written and "on a machine and another." in written
 
 

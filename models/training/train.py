@@ -21,7 +21,8 @@ from .network import ExemplarNetwork
 
 @dataclass(frozen=True)
 class Configuration:
-    """Everything that the result depends on."""
+    """Everything that the result depends on. ``photographs`` is a folder of one's own in place of the bundled ones,
+    wherever it lies; ``photographs_sha256`` is what its files are."""
 
     model: str = "small"
     exemplars: int = 2000
@@ -37,6 +38,8 @@ class Configuration:
     clip: float = 5.0
     bfloat16: bool = True
     ranges: transformations.Ranges = transformations.Ranges()
+    photographs: str | None = None
+    photographs_sha256: str | None = None
 
 
 class DeviceError(Exception):
@@ -49,7 +52,8 @@ class CheckpointError(Exception):
 
 @dataclass
 class Data:
-    """What training draws from: contexts uint8 [N, 3, 74, 74]; the statistics of their pixels in [0, 1]."""
+    """What training draws from: contexts uint8 [N, 3, 74, 74]; the statistics of their pixels in [0, 1]; where each and
+    all of them come from."""
 
     contexts: torch.Tensor
     mean: torch.Tensor
@@ -57,18 +61,19 @@ class Data:
     colour_mean: torch.Tensor
     components: torch.Tensor
     origin: list
+    photographs: tuple[photographs.Photograph, ...]
 
     @staticmethod
     def load(configuration: Configuration, device: torch.device = torch.device("cpu")) -> "Data":
-        chosen = exemplars.select(
-            photographs.TRAINING, configuration.exemplars, configuration.distance, configuration.seed
-        )
+        folder = configuration.photographs
+        used = photographs.TRAINING if folder is None else photographs.of_folder(Path(folder))
+        chosen = exemplars.select(used, configuration.exemplars, configuration.distance, configuration.seed)
         contexts = torch.from_numpy(chosen.contexts).permute(0, 3, 1, 2).contiguous()
         centre = contexts[:, :, CENTRE, CENTRE].double() / 255
         pixels = centre.permute(0, 2, 3, 1).reshape(-1, 3)
         mean, components = transformations.principal_components(pixels)
         tensors = (contexts, pixels.mean(0), pixels.std(0), mean, components)
-        return Data(*(tensor.to(device) for tensor in tensors), chosen.origin)
+        return Data(*(tensor.to(device) for tensor in tensors), chosen.origin, used)
 
     def patches(self, index: torch.Tensor, alpha: transformations.Parameters) -> torch.Tensor:
         """T_α of the exemplars ``index``, normalised for the network, rounded to 8 bits as the server sees them."""
@@ -97,7 +102,7 @@ def step_generator(configuration: Configuration, step: int) -> torch.Generator:
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` is the accelerator where torch sees one, else the processor.
+    """``auto`` is the CUDA device where torch sees one, else the processor.
 
     :raises DeviceError: torch does not see what was asked for.
     """
@@ -208,6 +213,7 @@ def read_checkpoint(configuration: Configuration, folder: Path) -> dict | None:
     except Exception as error:
         raise CheckpointError(f"{path} cannot be read ({error}): delete it to start afresh") from error
     wanted = json.loads(json.dumps(dataclasses.asdict(configuration)))
+    del wanted["photographs"]  # Which files they are counts, not where they lie.
     found = json.loads(json.dumps(found))
     different = sorted(key for key in wanted if wanted[key] != found.get(key))
     if different:

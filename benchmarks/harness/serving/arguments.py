@@ -25,7 +25,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--binary", type=Path, metavar="FILE", help="another server than the one built from here")
     parser.add_argument("--model", type=Path, default=REPOSITORY / "models" / "medium", metavar="FOLDER")
     parser.add_argument("--summary", type=Path, metavar="FILE.md", help="also write the report there, and FILE.svg")
-    parser.add_argument("--from", type=Path, dest="source", metavar="serving.json", help="report an earlier run")
+    parser.add_argument(
+        "--from", type=Path, dest="source", metavar="serving.json", help="write the summary of an earlier run")
     arguments = parser.parse_args()
     arguments.rounds = arguments.rounds or (1 if arguments.quick else 5)
     arguments.seconds = arguments.seconds or (0.8 if arguments.quick else 2)
@@ -33,6 +34,10 @@ def parse() -> argparse.Namespace:
         parser.error("--rounds must be 1 to 100, --seconds 0.1 to 60")
     if arguments.summary and arguments.summary.suffix != ".md":
         parser.error("--summary wants the name of a Markdown file, FILE.md")
+    if arguments.summary and arguments.only:
+        parser.error("--summary is of a whole session: leave --only out")
+    if arguments.source and not arguments.summary:
+        parser.error("--from wants --summary, which it writes and nothing else")
     if arguments.binary and not arguments.source and not arguments.binary.is_file():
         parser.error(f"there is no {arguments.binary}")
     arguments.binary = arguments.binary and arguments.binary.resolve()

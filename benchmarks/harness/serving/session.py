@@ -43,8 +43,7 @@ def unbatched(cores: int) -> tuple[MosecSettings, ...]:
 def run(arguments: argparse.Namespace) -> int:
     """The exit status; --help says what each means."""
     if arguments.source is not None:
-        results = beginning.earlier(arguments.source)
-        return 1 if results is None else _write(results, arguments)
+        return ENDING.again(arguments)
     if not beginning.build_worker() or not (arguments.binary or beginning.build_server()):
         return 1
     arguments.binary = arguments.binary or beginning.SERVER
@@ -58,10 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
                 session.measure()
             finally:
                 session.close()
-        results["complete"] = True
 
-    status = ending.status_of(measure)
-    return _write(results, arguments) or status
+    return ENDING.write(results, arguments, ending.status_of(measure))
 
 
 class Session:
@@ -175,13 +172,10 @@ class Session:
                 self._results.setdefault("configurations", {})[name] = str(server.settings)
 
 
-def _write(results: dict, arguments: argparse.Namespace) -> int:
-    def write(file: Path) -> None:
-        report.write(results, file)
+def _report(results: dict, folder: Path) -> None:
+    report.write(results, folder / "serving.md")
+    print((folder / "serving.md").read_text())
 
-    status = ending.write(
-        results, "serving.json", arguments.summary, lambda folder: write(folder / "serving.md"), write
-    )
-    if status == 0:
-        print((ending.RESULTS / "serving.md").read_text())
-    return status
+
+FIGURES = ("rounds", "offered", "idle", "overload", "allocations", "restarts")
+ENDING = ending.Ending("serving.json", FIGURES, _report, report.write)

@@ -16,6 +16,11 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 START_TIMEOUT = 60
 SEED = 21
 
+BINARY = os.environ.get("EXEMPLAR_BINARY")
+# The servers and commands of the tests are set by the tests alone, whatever this shell has set for others.
+for name in [name for name in os.environ if name.startswith("EXEMPLAR_")]:
+    del os.environ[name]
+
 
 @pytest.fixture
 def server():
@@ -34,10 +39,9 @@ def client(server):
 @pytest.fixture(scope="session")
 def binary():
     """The path of the built `exemplar`."""
-    binary = os.environ.get("EXEMPLAR_BINARY")
-    if not binary:
+    if not BINARY:
         pytest.skip("EXEMPLAR_BINARY names no built server")
-    return binary
+    return BINARY
 
 
 @contextlib.contextmanager

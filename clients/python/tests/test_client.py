@@ -7,7 +7,7 @@ import fake_server
 import numpy as np
 import pytest
 from conftest import is_settled
-from exemplar_client import Client, ConnectionFailed, ExemplarError, ProtocolError
+from exemplar_client import Client, ConnectionFailed, ExemplarError, ModelChanged, ProtocolError
 from fake_server import DIMENSION, PATCH_SHAPE, FakeServer, expected, failure, patches, result
 
 
@@ -65,6 +65,29 @@ def test_large_inputs_keep_their_order_when_replies_do_not():
         array = patches(4 * 256)
         np.testing.assert_array_equal(client.embed(array), expected(array))
         assert [request["method"] for request in server.requests] == ["model"] + ["embed"] * 4
+
+
+@pytest.mark.parametrize(
+    "ask, differences",
+    [
+        (lambda c: c.embed(patches(300)), {"model": "another"}),
+        (lambda c: c.embed(patches(300)), {"layers": ["fc"]}),
+        (lambda c: c.embed(patches(300)), {"dim": 1, "embeddings": ["AAAAAA=="] * 44}),
+        (lambda c: c.classify(patches(300)), {"model": "another"}),
+        (lambda c: c.transform(patches(200), samples=2), {"parameters": [{"hue": 0.5}] * 2}),
+    ],
+)
+def test_parts_of_different_models_are_not_put_together(ask, differences):
+    def answer(request, server):
+        reply = fake_server.standard_answer(request, server)
+        if sum(earlier["method"] == request["method"] for earlier in server.requests) > 1:
+            reply["result"] |= differences
+        return reply
+
+    with FakeServer(answer) as server, Client(port=server.port, timeout=10) as client:
+        with pytest.raises(ModelChanged, match="ask again"):
+            ask(client)
+        assert client.live() == {"status": "ok"} and is_settled(client)
 
 
 def test_replies_larger_than_the_socket_buffers_do_not_stall():

@@ -62,9 +62,7 @@ def exemplar(binary, command, tmp_path, port=None):
     """Runs a command line of the README, from another folder, so that what it writes goes there."""
     for name in ("docs", "models"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("EXEMPLAR_")}
-    if port:
-        environment["EXEMPLAR_PORT"] = str(port)
+    environment = {**os.environ, **({"EXEMPLAR_PORT": str(port)} if port else {})}
     done = subprocess.run(
         [binary, *shlex.split(command)],
         cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False,

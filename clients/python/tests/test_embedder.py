@@ -47,6 +47,14 @@ def test_options_go_out(embedder, server):
     assert "transform" not in server.requests[-1]["params"]
 
 
+def test_inputs_are_split_by_the_server_s_own_limits(embedder, server):
+    array = patches(100)
+    for limit in ({"max_line_bytes": 4096}, {"max_reply_bytes": 2048}):
+        server.requests.clear()
+        np.testing.assert_array_equal(embedder(port=server.port, **limit).transform(array), expected(array))
+        assert len([request for request in server.requests if request["method"] == "embed"]) > 1
+
+
 def test_a_pipeline_learns_is_cloned_and_pickled(embedder, server):
     from sklearn.base import clone
     from sklearn.model_selection import cross_val_score

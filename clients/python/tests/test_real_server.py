@@ -1,5 +1,6 @@
 """The client against the real server, where EXEMPLAR_BINARY names one."""
 
+import os
 import threading
 
 import numpy as np
@@ -227,3 +228,7 @@ def test_many_entries_that_are_far_too_short(real_client):
         )
     assert caught.value.code == -32602
     assert real_client.live() == {"status": "ok"}
+
+
+def test_the_settings_of_this_shell_are_no_server_s():
+    assert [name for name in os.environ if name.startswith("EXEMPLAR_")] == []

@@ -10,12 +10,13 @@ imported when it is asked for, since it needs scikit-learn.
 """
 
 from ._client import Client
-from ._errors import ConnectionFailed, ExemplarError, ProtocolError
+from ._errors import ConnectionFailed, ExemplarError, ModelChanged, ProtocolError
 from ._export import export
 from ._results import Class, Embeddings, Transformed
 
 __all__ = [
-    "Class", "Client", "ConnectionFailed", "Embeddings", "ExemplarError", "ProtocolError", "Transformed", "export",
+    "Class", "Client", "ConnectionFailed", "Embeddings", "ExemplarError", "ModelChanged", "ProtocolError",
+    "Transformed", "export",
 ]
 __version__ = "0.1.0"
 

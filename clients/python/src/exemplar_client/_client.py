@@ -117,6 +117,7 @@ class Client:
         :param images: ``patches`` are encoded images.
         :returns: float32 [n, D].
         :raises ExemplarError: the server refused the request.
+        :raises ModelChanged: the server got another model between the requests that the patches took: embed them again.
         :raises ValueError: the array has another shape, or arguments contradict each other.
         :raises TypeError: the array has another type.
         """

@@ -46,6 +46,8 @@ class ExemplarEmbedder(TransformerMixin, BaseEstimator):
         steps: Sequence[str] | None = None,
         border: str | None = None,
         input_shape: Sequence[int] | None = None,
+        max_line_bytes: int = 4 << 20,
+        max_reply_bytes: int = 64 << 20,
     ):
         self.host = host
         self.port = port
@@ -62,6 +64,8 @@ class ExemplarEmbedder(TransformerMixin, BaseEstimator):
         self.steps = steps
         self.border = border
         self.input_shape = input_shape
+        self.max_line_bytes = max_line_bytes
+        self.max_reply_bytes = max_reply_bytes
 
     def fit(self, X: Any, y: Any = None) -> "ExemplarEmbedder":
         """Learns nothing; checks that the server runs and that the patches have the right size."""
@@ -86,7 +90,8 @@ class ExemplarEmbedder(TransformerMixin, BaseEstimator):
             )
 
     def _client(self) -> Client:
-        return Client(self.host, self.port, self.unix, self.timeout, token=self.token)
+        return Client(
+            self.host, self.port, self.unix, self.timeout, self.max_line_bytes, self.token, self.max_reply_bytes)
 
     def _patches(self, X: Any, client: Client) -> np.ndarray:
         shape = tuple(self.input_shape or client.model(self.model)["patch_shape"])

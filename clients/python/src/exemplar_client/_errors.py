@@ -33,3 +33,7 @@ class ConnectionFailed(ConnectionError):
 
 class ProtocolError(RuntimeError):
     """What answered does not speak this protocol."""
+
+
+class ModelChanged(RuntimeError):
+    """The parts of one input were answered by different models: the server has other ones since. Ask again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import numbers
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from . import _reference, _safetensors
 GOLDEN_PATCHES = 3
 
 _REQUIRED = {"convolution": ("out_channels", "kernel"), "max_pool": ("kernel", "stride"), "linear": ("out_features",)}
+_LEAST = {"kernel": 1, "stride": 1, "padding": 0}
 
 
 def export(
@@ -63,6 +65,9 @@ def export(
         "layers": layers,
         "embedding": embedding,
     }
+    missing = [key for key in ("scale", "mean", "std") if key not in preprocessing]
+    if missing:
+        raise ValueError(f"preprocessing lacks {', '.join(missing)}: it must have scale, mean and std")
     optional = {"head": head, "feature_scales": feature_scales, "transformations": transformations}
     config.update({key: value for key, value in optional.items() if value is not None})
 
@@ -95,6 +100,9 @@ def _check(layers: list[dict], named: dict[str, Any]) -> None:
         missing = [key for key in _REQUIRED[kind] if key not in layer]
         if missing:
             raise ValueError(f"{name}: a {kind} layer needs {', '.join(missing)}")
+        for key, least in _LEAST.items():
+            if key in layer and not _are_sides(layer[key], least):
+                raise ValueError(f"{name}: {key} must be a whole number from {least} on, or two, not {layer[key]!r}")
         if name in names:
             raise ValueError(f"two layers have the name {name}")
         names.append(name)
@@ -103,6 +111,11 @@ def _check(layers: list[dict], named: dict[str, Any]) -> None:
         for name in [value] if isinstance(value, str) else value or ():
             if name not in weighted:
                 raise ValueError(f"{argument} names {name}, which is no convolution or linear layer")
+
+
+def _are_sides(value: Any, least: int) -> bool:
+    sides = value if isinstance(value, (list, tuple)) else (value, value)
+    return len(sides) == 2 and all(isinstance(side, numbers.Integral) and side >= least for side in sides)
 
 
 def _stored(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ._errors import ProtocolError
+from ._errors import ModelChanged, ProtocolError
 
 Result = TypeVar("Result")
 
@@ -64,12 +64,22 @@ def documented(method: str, parse: Callable[[], Result]) -> Result:
         raise ProtocolError(f"The server's result of `{method}` is not the documented one.") from error
 
 
+def _check_same(results: Sequence[Any], *members: str) -> None:
+    """That one model answered all parts of an input, as far as the members that it answers alike tell.
+
+    :raises ModelChanged: they differ: the server loaded its models again meanwhile.
+    """
+    if any(result.get(member) != results[0].get(member) for result in results for member in members):
+        raise ModelChanged("The server got another model, or other layers of it, while it answered: ask again for all.")
+
+
 def embeddings(results: Sequence[Any], counts: Sequence[int]) -> Embeddings:
     """The results of the parts of one input, with so many entries each, as one."""
     return documented("embed", lambda: _embeddings(results, counts))
 
 
 def _embeddings(results: Sequence[Any], counts: Sequence[int]) -> Embeddings:
+    _check_same(results, "model", "layers", "dim")
     dimension = results[0]["dim"]
     vectors = np.concatenate([_vectors(r["embeddings"], count, dimension) for r, count in zip(results, counts)])
     common = {"embeddings": vectors, "model": results[0]["model"], "layers": tuple(results[0]["layers"])}
@@ -102,6 +112,7 @@ def classes(results: Sequence[Any], counts: Sequence[int]) -> list[list[Class]]:
     """The classes of every entry, the most probable first."""
 
     def parse() -> list[list[Class]]:
+        _check_same(results, "model")
         rows = [row for result in results for row in result["classes"]]
         if len(rows) != sum(counts):
             raise ValueError("wrong count")
@@ -122,6 +133,7 @@ def transformed(results: Sequence[Any], counts: Sequence[int], patch_shape: Sequ
     """The transformed patches of every entry, of the model's patch shape."""
 
     def parse() -> Transformed:
+        _check_same(results, "parameters")
         rows = [
             [np.frombuffer(base64.b64decode(text, validate=True), np.uint8).reshape(patch_shape) for text in row]
             for result in results
