@@ -79,6 +79,11 @@ faults: build ## Make system calls of the release server fail, one kind after th
 	@.ci/install-dependencies test
 	@python3 Tests/Soak/faults.py --binary $(BINARY) --model $(MODELS)/medium
 
+.PHONY: arm64
+arm64: toolchain ## Compile the kernels for arm64, look for spills, and compare their bits with AVX2's in an emulator
+	@.ci/install-dependencies arm64
+	@Tests/Arm64/run
+
 .PHONY: bench
 bench: toolchain ## Measure kernels and networks against the peak and against peers; QUICK=1: two minutes; ARGS=--help
 	@.ci/install-dependencies test

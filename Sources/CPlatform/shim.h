@@ -1,15 +1,15 @@
 // What Swift's Glibc module leaves out: CPU features, prefetch, and Linux's epoll, eventfd, signalfd and accept4.
 #pragma once
 #include <stdint.h>
-#include <errno.h>
-#include <string.h>
 #ifdef __linux__
+#include <errno.h>
 #include <execinfo.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
