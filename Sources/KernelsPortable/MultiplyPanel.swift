@@ -20,9 +20,9 @@ private enum Float32Weights: WeightReader {
     }
 }
 
-#if KERNELS_AVX512 || KERNELS_AVX2
-    // Lane by lane, which becomes one instruction: the library's conversions of whole vectors are generic, and where
-    // the optimiser keeps their specialisation out of line, it is a weak symbol that any module may define.
+#if KERNELS_AVX512 || KERNELS_AVX2 || arch(arm64)
+    // Lane by lane, which becomes one instruction or a few: the library's conversions of whole vectors are generic, and
+    // where the optimiser keeps their specialisation out of line, it is a weak symbol that any module may define.
     private enum Float16Weights: WeightReader {
         static var byteCount: Int { 2 }
         @inline(__always)
@@ -257,7 +257,7 @@ private func multiply<Weights: WeightReader>(_ type: Weights.Type, _ arguments: 
 func multiplyPanel(_ arguments: PanelArguments) {
     switch arguments.weightType {
     case .float32: multiply(Float32Weights.self, arguments)
-    #if KERNELS_AVX512 || KERNELS_AVX2
+    #if KERNELS_AVX512 || KERNELS_AVX2 || arch(arm64)
         case .float16: multiply(Float16Weights.self, arguments)
         case .bfloat16: multiply(BFloat16Weights.self, arguments)
     #else

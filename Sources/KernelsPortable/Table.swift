@@ -11,7 +11,7 @@ public func kernelTable() -> KernelTable {
     #else
         let instructionSet = InstructionSet.portable
     #endif
-    #if KERNELS_AVX512 || KERNELS_AVX2
+    #if KERNELS_AVX512 || KERNELS_AVX2 || arch(arm64)
         let takesHalfWeights = true
     #else
         let takesHalfWeights = false

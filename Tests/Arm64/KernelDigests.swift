@@ -71,19 +71,29 @@ private func multiply(_ kernels: KernelTable, rows: Int, tuples: Int, panels: In
     let input = Buffer(tuples * rows * step, seed: 1)
     let weights = Buffer(panels * tuples * depth * 16, seed: 2)
     let bias = Buffer(panels * 16, seed: 3)
-    for (hasBias, rectifies) in [(true, false), (true, true), (false, true)] {
-        let output = Buffer(tuples * rows * panels * 16, seed: hasBias ? nil : 4)
-        segments.withUnsafeBufferPointer { segments in
-            guard let start = segments.baseAddress else { return }
-            kernels.multiplyPanel(
-                PanelArguments(
-                    input: input.start, inputStep: step, segments: start, segmentCount: segments.count,
-                    weights: UnsafeRawPointer(weights.start), weightType: .float32, bias: hasBias ? bias.start : nil,
-                    output: output.start, outputStep: panels * 16, rows: rows, vectors: 1, rectifies: rectifies,
-                    tuples: tuples, inputTupleStep: rows * step, weightTupleStep: depth * 16,
-                    outputTupleStep: rows * panels * 16, panels: panels, weightPanelStep: tuples * depth * 16))
+    // Without the highest bit of the exponent any 16 bits are a number of either type.
+    let halves = UnsafeMutableRawPointer.allocate(byteCount: weights.count * 2, alignment: 64)
+    for index in 0..<weights.count {
+        halves.storeBytes(
+            of: UInt16(truncatingIfNeeded: weights.start[index].bitPattern >> 3) & 0xBFFF, toByteOffset: index * 2,
+            as: UInt16.self)
+    }
+    for (number, type) in [WeightType.float32, .float16, .bfloat16].enumerated() where tuples == 1 || number == 0 {
+        for (hasBias, rectifies) in [(true, false), (true, true), (false, true)] {
+            let output = Buffer(tuples * rows * panels * 16, seed: hasBias ? nil : 4)
+            segments.withUnsafeBufferPointer { segments in
+                guard let start = segments.baseAddress else { return }
+                kernels.multiplyPanel(
+                    PanelArguments(
+                        input: input.start, inputStep: step, segments: start, segmentCount: segments.count,
+                        weights: type == .float32 ? UnsafeRawPointer(weights.start) : UnsafeRawPointer(halves),
+                        weightType: type, bias: hasBias ? bias.start : nil, output: output.start,
+                        outputStep: panels * 16, rows: rows, vectors: 1, rectifies: rectifies, tuples: tuples,
+                        inputTupleStep: rows * step, weightTupleStep: depth * 16,
+                        outputTupleStep: rows * panels * 16, panels: panels, weightPanelStep: tuples * depth * 16))
+            }
+            report("multiplyPanel", number, rows, tuples, panels, hasBias ? 1 : 0, rectifies ? 1 : 0, of: output)
         }
-        report("multiplyPanel", rows, tuples, panels, hasBias ? 1 : 0, rectifies ? 1 : 0, of: output)
     }
 }
 
