@@ -15,7 +15,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends \
         libjemalloc2 libmicrohttpd12 libnettle8 libspng0 libstdc++6 libturbojpeg0 libwebp7 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --no-create-home --shell /usr/sbin/nologin --uid 7350 exemplar
+    && useradd --no-create-home --shell /usr/sbin/nologin --uid 7350 exemplar
 COPY --from=build /exemplar /usr/local/bin/exemplar
 COPY models /models
 # Inside the container every interface is the container's own; what is reachable from outside is decided where the
