@@ -42,6 +42,18 @@ import Testing
         withExtendedLifetime(client) {}
     }
 
+    /// Nor does somebody who takes nothing stay for longer, unless `--write-timeout` lets clients rest for longer.
+    @Test(arguments: [(nil, 120), (5, 120), (600, 600), (1e9, 1 << 30 / 1000)] as [(Double?, Int)])
+    func whoTakesNothingIsGone(patience: Double?, seconds: Int) throws {
+        let listener = try Listener.tcp(host: "127.0.0.1", port: 0)
+        if let patience { listener.allowSilence(of: .seconds(patience)) }
+        let client = try LineSocket(port: port(of: listener))
+        let accepted = try accept(listener)
+        defer { close(accepted) }
+        #expect(option(Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, of: accepted) / 1000 == seconds)
+        withExtendedLifetime(client) {}
+    }
+
     /// 127.0.0.0/8 and ::1 alone are reached from nowhere else. IPv4 in an address of IPv6 is not looked into: who
     /// wants that gives a token.
     @Test(arguments: [

@@ -1,3 +1,4 @@
+import CPlatform
 import Glibc
 import JSONRPC
 import TestSupport
@@ -108,5 +109,22 @@ import Testing
             }
             #expect(try server.waitForExit() == 0)
         }
+    }
+
+    /// What came before the signal is read before it, however late the server gets to either.
+    @Test func aDrainingServerReadsWhatCameBefore() throws {
+        let (server, model) = try server()
+        defer { withExtendedLifetime(model) {} }
+        let client = try server.connect()
+        #expect(try client.ask(oracle.embedLine()).embeddings.count == 1)
+        try server.pause()
+        try client.send(line: oracle.embedLine(id: "2"))
+        try waitUntil("it does not arrive") { exemplar_untaken_bytes(client.descriptor) == 0 }
+        server.send(SIGTERM)
+        server.send(SIGCONT)
+        let reply = try client.reply()
+        #expect(reply.id == 2 && reply.embeddings.count == 1, "\(reply.line)")
+        #expect(try client.readLine() == nil)
+        #expect(try server.waitForExit() == 0)
     }
 }
