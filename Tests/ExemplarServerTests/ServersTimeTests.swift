@@ -7,6 +7,9 @@ import Transformations
 
 /// Time that a client does not answer for: while the server works for it, or does not read it, no time-out of its runs.
 @Suite struct ServersTimeTests {
+    /// Longer than this test itself may be kept from its core between two calls.
+    private static let idleTimeout = isInstrumented ? "3" : "0.5"
+
     /// Whether something has come, or the end.
     private func hasNews(_ client: LineSocket) -> Bool {
         var byte: UInt8 = 0
@@ -21,14 +24,14 @@ import Transformations
                 translation: 0.1, scale: 0.9...1.1, rotationDegrees: 10, contrast: nil, color: nil, hue: nil,
                 border: .reflect))
         let model = try TemporaryModel(oracle, golden: 0)
-        let server = try ServerProcess(model: model.path, ["--idle-timeout", "0.2", "--queue", "100000"])
+        let server = try ServerProcess(model: model.path, ["--idle-timeout", Self.idleTimeout, "--queue", "100000"])
         // Ended by its deadline, so that it takes as long on every machine. Where this test is kept from its core the
         // answer may be there too early to tell anything.
-        for deadline in [1500, 6000, 24_000] {
+        for deadline in [2000, 8000, 32_000] {
+            let transform = #","transform":{"mode":"mean","samples":100000,"seed":1},"deadline_ms":\#(deadline)"#
+            let line = oracle.embedLine([1], transform)
             let client = try server.connect()
-            let parameters =
-                #","transform":{"mode":"mean","samples":100000,"seed":1},"deadline_ms":\#(deadline)"#
-            try client.send(line: oracle.embedLine([1], parameters))
+            try client.send(line: line)
             let bystander = try server.connect()
             #expect(try bystander.isClosedByServer())
             let isEarly = hasNews(client)
@@ -49,8 +52,10 @@ import Transformations
         let patience = isInstrumented ? "15" : "2"
         let server = try ServerProcess(
             model: model.path,
-            ["--read-timeout", patience, "--line-timeout", patience, "--write-timeout", "600", "--idle-timeout", "0.2"])
-        let client = try server.connect(receiveBuffer: 64 << 10)
+            [
+                "--read-timeout", patience, "--line-timeout", patience, "--write-timeout", "600", "--idle-timeout",
+                Self.idleTimeout,
+            ])
         // Some 25 MB for a few kilobytes, so that the half line comes with them: a grey image is small.
         let grey = Raster(height: 24, width: 24, channels: .rgb, pixels: [UInt8](repeating: 128, count: 24 * 24 * 3))
         let file = "\"\(base64(try #require(grey).png()))\""
@@ -58,6 +63,7 @@ import Transformations
         let line =
             #"{"jsonrpc":"2.0","id":1,"method":"embed","params":{"images":[\#(files)],"layers":["conv1"]}}"#
         let (half, rest) = (#"{"jsonrpc":"2.0","id":2,"#, #""method":"live"}"#)
+        let client = try server.connect(receiveBuffer: 64 << 10)
         try client.send(line + "\n" + half)
         try waitUntil("no reply") { hasNews(client) }
         let control = try server.connect()
