@@ -65,4 +65,27 @@ import Testing
         #expect(log.contains("exemplar crashed with SIGTRAP"))
         #expect(log.contains("libc.so.6"))
     }
+
+    /// The greatest number that each setting takes, by its flag; one more is refused with a word on what is taken.
+    @Test(arguments: [
+        ("port", 65_535), ("metrics-port", 65_535), ("threads", 1024), ("event-loops", 64), ("memory-limit", 1 << 50),
+        ("max-batch", 4096), ("queue", 1 << 24), ("max-connections", 1 << 20), ("max-line-bytes", 1 << 30),
+        ("max-reply-bytes", 1 << 31), ("max-pixels", 1 << 28),
+    ])
+    func numbersEndSomewhere(name: String, greatest: Int) throws {
+        func configuration(_ value: Int) throws -> ServerConfiguration {
+            try ServerConfiguration(
+                ParsedArguments(
+                    ["--\(name)", "\(value)"], options: Command.serve.options, operands: .none, environment: [:]))
+        }
+        _ = try configuration(greatest)
+        let least = name.hasSuffix("port") ? 0 : 1
+        _ = try configuration(least)
+        for value in [greatest + 1, least - 1] {
+            #expect(
+                throws: CommandError.usage(
+                    "--\(name) is '\(value)'; it must be a whole number from \(least) to \(greatest)")
+            ) { try configuration(value) }
+        }
+    }
 }

@@ -89,4 +89,25 @@ import Transformations
         #expect(try #require(int(queue["decoding"])) > 0, "all were decoded before the signal")
         try drain(server, clients, early, count)
     }
+
+    /// A server that is told to end before it has done its work says how much is lost, and its status tells it, too.
+    @Test(arguments: [false, true]) func whatIsLostIsCounted(byTimeout: Bool) throws {
+        let oracle = Oracle.wide(transformations: Self.ranges)
+        let model = try TemporaryModel(oracle, golden: 0)
+        let server = try ServerProcess(
+            model: model.path,
+            ["--queue", "1000000", "--isa", "portable", "--drain-timeout", byTimeout ? "0.1" : "600"])
+        let clients = try (0..<Self.clients).map { _ in try server.connect() }
+        // Minutes of work each.
+        let transform = #","transform":{"mode":"mean","samples":300000,"seed":1}"#
+        for client in clients { try client.send(oracle.embedLine([1], transform) + "\n" + Self.fence) }
+        #expect(try admitted(clients).allSatisfy(\.isEmpty))
+        server.send(SIGTERM)
+        try server.waitForLog("draining after SIGTERM requests=\(clients.count)")
+        if !byTimeout { server.send(SIGINT) }
+        #expect(try server.waitForExit() == 1)
+        let reason = byTimeout ? "the drain timeout is over: " : "ended by a second SIGINT: "
+        #expect(server.log.contains(reason + "\(clients.count) requests are lost"), "\(server.log)")
+        if byTimeout { #expect(server.log.contains("and what 0 connections have not taken"), "\(server.log)") }
+    }
 }

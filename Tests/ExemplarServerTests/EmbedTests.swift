@@ -99,6 +99,17 @@ import Testing
         #expect(distance(unit, plain.map { Double($0) / length }) < 1e-7)
     }
 
+    /// There is no length to divide by.
+    @Test func aVectorOfZerosStaysAsItIs() throws {
+        let silent = try TemporaryModel(oracle, golden: 0) { writer, name, shape, values in
+            try writer.add(name, shape: shape, name.hasPrefix("fc1") ? values.map { _ in 0 } : values)
+        }
+        let client = try ServerProcess(model: silent.path).connect()
+        let reply = try client.ask(oracle.embedLine([4, 5], #","normalize":"l2""#))
+        #expect(reply.embeddings.count == 2)
+        for row in reply.embeddings { #expect(floats(string(row) ?? "") == [Float](repeating: 0, count: 7)) }
+    }
+
     @Test func wrongEntriesAreNamed() throws {
         let good = base64(oracle.patch(1))
         for (entry, parameters) in [

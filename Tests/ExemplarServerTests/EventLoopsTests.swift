@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Glibc
 import JSONRPC
 import TestSupport
@@ -32,6 +33,52 @@ import Transformations
         server.send(SIGHUP)
         try server.waitForLog("info reloaded", skip: 1)
         try clients[0].waitForMemory { $0.models == loaded }
+    }
+
+    /// Connections that each loop watches, as the system tells of its poller; the fewest first.
+    private func connectionsOfLoops(_ server: ServerProcess) throws -> [Int] {
+        let process = "/proc/\(server.identifier)"
+        return try FileManager.default.contentsOfDirectory(atPath: process + "/fd").compactMap { name in
+            // What the server has just closed is gone.
+            let target = try? FileManager.default.destinationOfSymbolicLink(atPath: "\(process)/fd/\(name)")
+            guard target?.contains("eventpoll") == true else { return nil }
+            let text = try String(contentsOfFile: "\(process)/fdinfo/\(name)", encoding: .utf8)
+            return text.split(separator: "\n").count { line in
+                // tfd: 12 events: 1 data: 1f pos:0 …, of which `data` is the token: below 16 are no connections.
+                let words = line.split(separator: " ")
+                guard words.first == "tfd:", let data = words.firstIndex(of: "data:") else { return false }
+                return UInt64(words[data + 1], radix: 16) ?? 0 >= 16
+            }
+        }.sorted()
+    }
+
+    /// Each new connection goes to the loop that has fewest; where there is a token, once it is shown.
+    @Test(arguments: [false, true]) func everyLoopHasItsPart(withToken: Bool) throws {
+        let model = try TemporaryModel(.tiny(), golden: 0)
+        let token = try TemporaryFile("correct horse\n")
+        let server = try ServerProcess(
+            model: model.path, Self.arguments + (withToken ? ["--token-file", token.path] : []))
+        var clients: [LineSocket] = []
+        for count in 1...3 {
+            for _ in 0..<Self.loops {
+                let client = try server.connect()
+                if withToken { #expect(try client.ask(AccessTests.auth("correct horse")).code == nil) }
+                #expect(try client.isQuiet())
+                clients.append(client)
+            }
+            // On its way to another loop a connection is watched by none.
+            var parts: [Int] = []
+            try waitUntil("the loops have \(parts)") {
+                parts = try connectionsOfLoops(server)
+                return parts.reduce(0, +) == clients.count
+            }
+            #expect(parts == Array(repeating: count, count: Self.loops))
+        }
+        guard withToken else { return }
+        // Who has not shown it stays with the server's own.
+        let strangers = try (0..<4).map { _ in try server.connect() }
+        for stranger in strangers { #expect(try stranger.isQuiet()) }
+        #expect(try connectionsOfLoops(server) == [3, 3, 3 + strangers.count])
     }
 
     /// Pipelined requests on connections of all loops, which the batcher puts into the same batches: each reply comes

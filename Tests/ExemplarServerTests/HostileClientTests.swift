@@ -246,6 +246,18 @@ import Testing
         #expect(try first.isQuiet())
     }
 
+    /// What a shell allows is raised as far as nobody need be asked.
+    @Test func theSoftLimitOnDescriptorsIsRaised() throws {
+        let model = try TemporaryModel(.tiny(), golden: 0)
+        let server = try ServerProcess(
+            launching: ["serve", "--port", "0", "--model", model.path, "--max-connections", "100"],
+            limit: "ulimit -Sn 64; ")
+        try server.waitUntilItListens()
+        let clients = try (0..<100).map { _ in try server.connect() }
+        for client in clients { #expect(try client.isQuiet()) }
+        #expect(try server.openDescriptorCount() > 100)
+    }
+
     /// Nor do strangers keep anybody out by taking all descriptors, of which there are fewer than places.
     @Test func strangersWhoTakeAllDescriptorsMakeWay() throws {
         let oracle = Oracle.tiny()

@@ -261,6 +261,9 @@ import Transformations
         for reload in 0..<2 {
             server.send(SIGHUP)
             try server.waitForLog(of: ["info reloaded", "not reloaded"], skip: reload)
+            guard reload == 0 else { continue }
+            // The first models are in use, or this would show nothing.
+            #expect(try other.ask(Self.call("stats")).result?["queue"]?["in_flight"] == 1)
         }
         #expect(!server.log.contains("not reloaded"), "\(server.log)")
         #expect(try client.reply().embeddings.count == 1)

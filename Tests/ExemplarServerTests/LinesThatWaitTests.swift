@@ -99,8 +99,11 @@ import Testing
         let others = [
             try fixture.fill(beyond: Fixture.room / 2), try fixture.fill(beyond: Fixture.room / 4 * 3),
         ]
+        let before = try fixture.good.memory().lines
         let waiting = try fixture.server.connect()
         let writer = LineWriter(waiting, [Self.live(padding: 600 << 10)])
+        // It has begun; the thread that sends it may be kept from its core.
+        try fixture.good.waitForMemory { $0.lines > before }
         #expect(try fixture.isHeld(waiting))
         return Held(waiting: waiting, writer: writer, others: others)
     }

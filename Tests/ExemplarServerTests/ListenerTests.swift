@@ -42,6 +42,37 @@ import Testing
         withExtendedLifetime(client) {}
     }
 
+    /// Nor does somebody who takes nothing stay for longer, unless `--write-timeout` lets clients rest for longer.
+    @Test(arguments: [(nil, 120), (5, 120), (600, 600), (1e9, 1 << 30 / 1000)] as [(Double?, Int)])
+    func whoTakesNothingIsGone(patience: Double?, seconds: Int) throws {
+        let listener = try Listener.tcp(host: "127.0.0.1", port: 0)
+        if let patience { listener.allowSilence(of: .seconds(patience)) }
+        let client = try LineSocket(port: port(of: listener))
+        let accepted = try accept(listener)
+        defer { close(accepted) }
+        #expect(option(Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, of: accepted) / 1000 == seconds)
+        withExtendedLifetime(client) {}
+    }
+
+    /// 127.0.0.0/8 and ::1 alone are reached from nowhere else. IPv4 in an address of IPv6 is not looked into: who
+    /// wants that gives a token.
+    @Test(arguments: [
+        ("127.0.0.0", true), ("127.0.0.1", true), ("127.9.9.9", true), ("127.255.255.255", true),
+        ("126.255.255.255", false), ("128.0.0.1", false), ("10.0.0.1", false), ("10.127.0.1", false),
+        ("0.0.0.0", false), ("1.0.0.127", false), ("::1", true), ("::2", false), ("::", false), ("::1:2", false),
+        ("::1:1", false), ("1::1", false), ("::127.0.0.1", false), ("::ffff:127.0.0.1", false), ("7f00::1", false),
+    ])
+    func addressesOfThisMachineAlone(_ address: String, isLoopback: Bool) throws {
+        var hints = addrinfo()
+        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        hints.ai_flags = AI_NUMERICHOST
+        var found: UnsafeMutablePointer<addrinfo>?
+        try #require(getaddrinfo(address, "7350", &hints, &found) == 0)
+        let first = try #require(found)
+        defer { freeaddrinfo(first) }
+        #expect(Listener.isLoopback(first.pointee) == isLoopback)
+    }
+
     /// A name has several addresses: `localhost` those of both versions, of which a machine may lack one.
     @Test func theFirstAddressThatCanBeHad() throws {
         let taken = try Listener.tcp(host: "127.0.0.1", port: 0)

@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Glibc
 import JSONRPC
 import TestSupport
@@ -14,11 +15,13 @@ import Testing
 
     /// What a server logs from its start to its end by SIGTERM, while `body` talks to it.
     private func log(
-        _ arguments: [String], golden: Int = 2, _ body: (UInt16) throws -> Void = { _ in }
+        _ arguments: [String], golden: Int = 2, variables: [String: String] = [:],
+        _ body: (UInt16) throws -> Void = { _ in }
     ) throws -> [Substring] {
         let model = try TemporaryModel(oracle, golden: golden)
         let server = try ServerProcess(
-            launching: ["serve", "--port", "0", "--threads", "1", "--model", model.path] + arguments)
+            launching: ["serve", "--port", "0", "--threads", "1", "--model", model.path] + arguments,
+            variables: variables)
         let line = try server.waitForLog("listening on 127.0.0.1:")
         let port = line.split(separator: ":").last.flatMap { UInt16($0.prefix { $0.isNumber }) }
         try body(try #require(port, "\(line)"))
@@ -30,9 +33,11 @@ import Testing
 
     /// Of every level: a connection that idles is closed (debug), and a model has no golden vectors (warning).
     @Test func everyLineIsOneObject() throws {
-        let lines = try log(["--log-format", "json", "--log-level", "debug", "--idle-timeout", "0.2"], golden: 0) {
-            _ = try LineSocket(port: $0).isClosedByServer()
-        }
+        // Nine hours east of Greenwich, where it tells Greenwich's time.
+        let lines = try log(
+            ["--log-format", "json", "--log-level", "debug", "--idle-timeout", "0.2"], golden: 0,
+            variables: ["TZ": "UTC-9"]
+        ) { _ = try LineSocket(port: $0).isClosedByServer() }
         var levels: Set<String> = []
         var messages: [String] = []
         for line in lines {
@@ -42,6 +47,9 @@ import Testing
             let time = try #require(string(value["time"]))
             // 2025-01-31T12:34:56.789Z
             #expect(time.utf8.count == 24 && time.hasSuffix("Z"), "\(time)")
+            let age = -(try Date(time, strategy: .iso8601.year().month().day().time(includingFractionalSeconds: true)))
+                .timeIntervalSinceNow
+            #expect(abs(age) < 3600, "\(time)")
             levels.insert(try #require(string(value["level"])))
             messages.append(try #require(string(value["message"])))
         }

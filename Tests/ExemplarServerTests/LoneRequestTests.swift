@@ -1,3 +1,4 @@
+import CPlatform
 import Glibc
 import JSONRPC
 import TestSupport
@@ -9,9 +10,9 @@ import Testing
 
     /// A server that has computed something, so that it knows what a patch costs; that is brief, however slow the
     /// build.
-    private func server() throws -> (ServerProcess, TemporaryModel) {
+    private func server(_ arguments: [String] = []) throws -> (ServerProcess, TemporaryModel) {
         let model = try TemporaryModel(oracle)
-        let server = try ServerProcess(model: model.path, ["--brief-batch", "60"])
+        let server = try ServerProcess(model: model.path, ["--brief-batch", "60"] + arguments)
         #expect(try server.connect().ask(oracle.embedLine()).embeddings.count == 1)
         return (server, model)
     }
@@ -108,5 +109,23 @@ import Testing
             }
             #expect(try server.waitForExit() == 0)
         }
+    }
+
+    /// What came before the signal is read before it, however late the server gets to either: by its own loop; another
+    /// may be told only that no more is taken.
+    @Test func aDrainingServerReadsWhatCameBefore() throws {
+        let (server, model) = try server(["--event-loops", "1"])
+        defer { withExtendedLifetime(model) {} }
+        let client = try server.connect()
+        #expect(try client.ask(oracle.embedLine()).embeddings.count == 1)
+        try server.pause()
+        try client.send(line: oracle.embedLine(id: "2"))
+        try waitUntil("it does not arrive") { exemplar_untaken_bytes(client.descriptor) == 0 }
+        server.send(SIGTERM)
+        server.send(SIGCONT)
+        let reply = try client.reply()
+        #expect(reply.id == 2 && reply.embeddings.count == 1, "\(reply.line)")
+        #expect(try client.readLine() == nil)
+        #expect(try server.waitForExit() == 0)
     }
 }

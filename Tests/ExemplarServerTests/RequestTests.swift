@@ -57,6 +57,18 @@ import Testing
         #expect(try client.isQuiet())
     }
 
+    /// Nobody would get the embedding: one that is asked for after it comes without it.
+    @Test func workOfANotificationIsNotDone() throws {
+        let line = oracle.embedLine()
+        let notification = line.replacing(#""id":1,"#, with: "")
+        #expect(notification != line)
+        for sent in [notification, "[\(notification),\(notification)]"] { try client.send(line: sent) }
+        #expect(try client.ask(line).embeddings.count == 1)
+        let stats = try client.ask(LifeCycleTests.call("stats")).result
+        #expect(stats?["patches"] == 1 && stats?["requests"]?["embed"] == 1)
+        #expect(stats?["latency_ms"]?["total"]?["count"] == 1)
+    }
+
     @Test func whatIsNoRequestIsInvalid() throws {
         for (line, id) in [
             ("{}", "null"), ("42", "null"), ("\"live\"", "null"), ("null", "null"), ("true", "null"),

@@ -137,4 +137,27 @@ import Testing
         let flagged = try server(variables, ["--default-model", "b"]).connect()
         #expect(try flagged.ask(oracle.embedLine()).result?["model"] == "b")
     }
+
+    /// One model or a folder of them: of what is given the flag counts, and of the variables the narrower one.
+    @Test func oneModelOrAFolder() throws {
+        let others = try ["a", "b"].map { try TemporaryModel(.tiny(name: $0), golden: 0) }
+        let folder = try ModelsFolder(zip(["a", "b"], others).map { ($0, $1) })
+        let variables = base.merging(["EXEMPLAR_MODELS": folder.path]) { $1 }
+        func names(_ variables: [String: String], _ arguments: [String] = []) throws -> [String?] {
+            let models = try server(variables, arguments).connect().ask(Self.call("models")).result?["models"]
+            return array(models).map { string($0["name"]) }
+        }
+        #expect(try names(variables) == ["tiny"])
+        #expect(try names(variables, ["--models", folder.path]) == ["a", "b"])
+        #expect(try names(base, ["--models", folder.path]) == ["a", "b"])
+        #expect(try names(variables, ["--model", others[1].path]) == ["b"])
+        var folderAlone = variables
+        folderAlone["EXEMPLAR_MODEL"] = nil
+        #expect(try names(folderAlone) == ["a", "b"])
+        #expect(try names(folderAlone, ["--model", model.path]) == ["tiny"])
+        let both = try ServerProcess(
+            launching: ["serve", "--models", folder.path, "--model", model.path], variables: ["EXEMPLAR_PORT": "0"])
+        #expect(try both.waitForExit() == 64)
+        #expect(both.log.contains("--models") && both.log.contains("not both"), "\(both.log)")
+    }
 }

@@ -40,6 +40,8 @@ import Transformations
         Row("embed", #"{"patches":["QUJD"],"shape":[32,32,-3]}"#, "shape"),
         Row("embed", #"{"patches":["QUJD"],"shape":[1e300,32,3]}"#, "shape"),
         Row("embed", #"{"patches":["QUJD"],"shape":"32x32x3"}"#, "shape"),
+        Row("embed", #"{"patches":["QUJD"],"shape":[65537,32,3]}"#, "shape"),
+        Row("embed", #"{"patches":["QUJD"],"shape":[32,65537,3]}"#, "shape"),
         Row("embed", #"{"patches":["QUJD"],"model":1}"#, "model"),
         Row("embed", #"{"patches":["QUJD"],"layers":[]}"#, "layers"),
         Row("embed", #"{"patches":["QUJD"],"layers":"conv1"}"#, "layers"),
@@ -55,6 +57,7 @@ import Transformations
         Row("embed", #"{"patches":["QUJD"],"transform":{"mode":"median"}}"#, "transform.mode"),
         Row("embed", #"{"patches":["QUJD"],"transform":{"mode":"mean"}}"#, "transform.samples"),
         Row("embed", #"{"patches":["QUJD"],"transform":{"mode":"mean","samples":0}}"#, "transform.samples"),
+        Row("embed", #"{"patches":["QUJD"],"transform":{"mode":"mean","samples":1000001}}"#, "transform.samples"),
         Row("embed", #"{"patches":["QUJD"],"transform":{"mode":"mean","samples":2,"index":1}}"#, "transform.index"),
         Row(
             "embed", #"{"patches":["QUJD"],"transform":{"mode":"mean","samples":2,"tolerance":0}}"#,
@@ -66,6 +69,10 @@ import Transformations
             "embed", #"{"patches":["QUJD"],"transform":{"mode":"sample","seed":9007199254740993.0}}"#,
             "transform.seed"),
         Row("embed", #"{"patches":["QUJD"],"transform":{"mode":"sample","index":0.5}}"#, "transform.index"),
+        Row("embed", #"{"patches":["QUJD"],"transform":{"mode":"sample","index":-1}}"#, "transform.index"),
+        Row(
+            "embed", #"{"patches":["QUJD"],"transform":{"mode":"sample","index":9007199254740992}}"#,
+            "transform.index"),
         Row("embed", #"{"patches":["QUJD"],"transform":{"mode":"sample","steps":["zoom"]}}"#, "transform.steps"),
         Row("embed", #"{"patches":["QUJD"],"transform":{"mode":"sample","steps":"hue"}}"#, "transform.steps"),
         Row("embed", #"{"patches":["QUJD"],"transform":{"mode":"sample","border":"wrap"}}"#, "transform.border"),
@@ -79,6 +86,7 @@ import Transformations
         Row("embed", #"{"patches":["QUJD"],"transform":{"parameters":[{}],"seed":1}}"#, "transform.seed"),
         Row("classify", #"{"patches":["QUJD"],"layers":"all"}"#, "layers"),
         Row("classify", #"{"patches":["QUJD"],"top":0}"#, "top"),
+        Row("classify", #"{"patches":["QUJD"],"top":1000001}"#, "top"),
         Row("transform", #"{"patches":["QUJD"]}"#, "transform"),
         Row("transform", #"{"images":["QUJD"],"transform":{"mode":"sample"}}"#, "images"),
         Row("embed", "{\"patches\":[\"QUJD\"],\"layers\":[\(repeated("\"a\"", 257))]}", "layers"),
@@ -181,6 +189,25 @@ import Transformations
         #expect(list[0].translationX == 0.1 && list[0].translationY == -0.2 && list[0].scale == 1.1)
         #expect(list[0].rotationDegrees == -20 && list[0].contrast == [1, 2, 0.5] && list[0].hue == 0.05)
         #expect(list[0].power.saturation == 1 && list[0].factor.value == 4 && list[0].offset.saturation == -0.1)
+    }
+
+    /// The greatest numbers that the protocol takes; one more is among those that are wrong.
+    @Test func theGreatestNumbers() throws {
+        func mode(_ options: String) throws -> TransformOptions.Mode? {
+            try embed(#"{"patches":["QUJD"],"transform":\#(options)}"#).transform?.mode
+        }
+        #expect(
+            try mode(#"{"mode":"mean","samples":1000000}"#) == .mean(samples: 1_000_000, seed: nil, tolerance: nil))
+        #expect(
+            try mode(#"{"mode":"sample","index":9007199254740991}"#)
+                == .sample(seed: nil, index: 9_007_199_254_740_991))
+        let shape = try embed(#"{"patches":["QUJD"],"shape":[65536,65536,65536]}"#).inputs.kind
+        #expect(shape == .patches(.u8, shape: .init(height: 65_536, width: 65_536, channels: 65_536)))
+        let line = #"{"jsonrpc":"2.0","id":1,"method":"classify","params":{"patches":["QUJD"],"top":1000000}}"#
+        try withRequest(line) { request in
+            guard case .classify(let classify) = request else { throw UnexpectedBatch() }
+            #expect(classify.top == 1_000_000)
+        }
     }
 
     @Test func theOtherMethods() throws {

@@ -32,6 +32,22 @@ import Testing
         #expect(parse(array(values + 1))?.message?.contains("\(RequestParser.maxValueCount) values") == true)
     }
 
+    /// `data.offset` of a parse error is the byte where reading stopped.
+    @Test(arguments: [
+        ("", 0), ("nul", 0), ("GET / HTTP/1.1", 0), ("{", 1), (#"{"a":1,}"#, 7), (#"{"a":1 "b":2}"#, 7), ("{}x", 2),
+        ("  [1,2", 6), (#"{"é":1}x"#, 8), (#"{"a":1,"a":2}"#, 8), ("\"a\u{1}\"", 2),
+    ])
+    func whereReadingStops(line: String, offset: Int) {
+        var parser = RequestParser()
+        Array(line.utf8).withUnsafeBytes { bytes in
+            guard case .single(let incoming) = parser.parse(bytes), case .failure(let error) = incoming.request else {
+                Issue.record("a request")
+                return
+            }
+            #expect(error.code == .parseError && error.data == [.init("offset", .int(offset))], "\(error)")
+        }
+    }
+
     /// One row a way to get a line wrong: the line, the code, and the id of the reply.
     static let malformed: [Row] = [
         Row("GET / HTTP/1.1", .parseError),

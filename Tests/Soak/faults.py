@@ -56,11 +56,13 @@ class Bench:
         self.client = Client(port)
 
     def works(self, client, count=20):
-        """The client's requests, each answered as always."""
+        """The client's requests, each answered as always: alone, as they come here, none is too much."""
         for number in range(count):
             chosen, line = self.load.embed(self.load.random, number)
             client.send(line)
             self.load.check(client.reply(), chosen, self.load.answers)
+        if self.load.counts["overloaded"]:
+            raise Failure("a request was refused for want of room")
 
     def logged(self, text, skip):
         """Waits until the log has `text` once more than `skip` times."""
@@ -93,6 +95,8 @@ class Bench:
             with self.faults_over(function):
                 if works_at_last:
                     self.works(waiting)
+                with Client(self.port) as another:
+                    self.works(another)
 
     @contextlib.contextmanager
     def faults_over(self, function):

@@ -114,7 +114,7 @@ final class Listener {
     }
 
     /// 127.0.0.0/8, and ::1.
-    private static func isLoopback(_ address: addrinfo) -> Bool {
+    static func isLoopback(_ address: addrinfo) -> Bool {
         guard let base = address.ai_addr else { return false }
         let bytes = UnsafeRawBufferPointer(start: base, count: Int(address.ai_addrlen))
         switch address.ai_family {
