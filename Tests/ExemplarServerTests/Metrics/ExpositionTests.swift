@@ -93,11 +93,10 @@ import Testing
         var asked = 0
         for match in text.matches(of: /\b(?:exemplar|process)_[a-z_]+/) {
             let name = String(match.output)
-            // Rules record series of their own: `exemplar:…`.
             #expect(known.contains(name), "\(path) asks for \(name)")
             asked += 1
         }
-        #expect(asked >= 10)
+        #expect(asked > 5, "what else would they look at?")
     }
 
     @Test func histogramsCountWhatIsAtMostAsLarge() {
