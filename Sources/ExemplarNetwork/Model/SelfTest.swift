@@ -45,8 +45,9 @@ enum SelfTest {
             guard error <= tolerance(accuracy) else {
                 throw ModelError(
                     "The self-test failed: \(name) differs from golden.safetensors by \(error) of its RMS, more than "
-                        + "\(tolerance(accuracy)). The weights are damaged or belong to another file, or the kernels "
-                        + "for \(network.kernels.instructionSet.rawValue) are wrong on this CPU: try --isa portable.")
+                        + "\(tolerance(accuracy)). The weights are damaged or belong to another file; or the kernels "
+                        + "for \(network.kernels.instructionSet.rawValue) are wrong on this CPU: try --isa portable; "
+                        + "or the network, of very few channels, rounds worse than most: try --accuracy exact.")
             }
             largest = max(largest ?? 0, error)
         }

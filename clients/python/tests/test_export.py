@@ -47,6 +47,14 @@ NETWORKS = {
             {"type": "convolution", "name": "conv", "out_channels": 3, "kernel": 1},
         ],
     ),
+    "maps of one pixel behind a linear layer": dict(
+        input_shape=(8, 9, 1), preprocessing=PREPROCESSING, embedding="fc2", layers=[
+            {"type": "linear", "name": "fc1", "out_features": 5, "activation": "relu"},
+            {"type": "convolution", "name": "conv", "out_channels": 4, "kernel": 3, "padding": 1},
+            {"type": "linear", "name": "fc2", "out_features": 6},
+            {"type": "max_pool", "name": "pool", "kernel": 1, "stride": 1},
+        ],
+    ),
 }
 
 
@@ -60,6 +68,7 @@ def loops(layers, weights, x):
             weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
             y = np.array([sum(a * b for a, b in zip(row, x.ravel())) + c for row, c in zip(weight, bias)])
         else:
+            x = x.reshape(len(x), 1, 1) if x.ndim == 1 else x
             kernel, stride, padding = (pair(layer.get(key, default)) for key, default in
                                        (("kernel", 1), ("stride", 1), ("padding", 0)))
             sides = []

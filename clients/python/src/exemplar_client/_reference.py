@@ -29,6 +29,8 @@ def outputs(
     result = {}
     for layer in layers:
         kind, name = layer["type"], layer["name"]
+        if kind != "linear":
+            x = x.reshape(*x.shape[:2], *(x.shape[2:] or (1, 1)))  # Features are a map of one pixel.
         if kind == "max_pool":
             x = _max_pool(x, layer)
         else:
