@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Who may connect: tokens, addresses, Unix domain sockets.
-@Suite struct AccessTests {
+@Suite(.waiting) struct AccessTests {
     let oracle = Oracle.tiny()
     let model: TemporaryModel
 

@@ -8,7 +8,7 @@ import Transformations
 
 /// What SIGTERM owes those who came before it: each request that was admitted has its answer, once, and no refusal in
 /// its place.
-@Suite struct DrainTests {
+@Suite(.waiting) struct DrainTests {
     private static let ranges = TransformationRanges(
         translation: 0.1, scale: 0.9...1.1, rotationDegrees: 10, contrast: nil, color: nil, hue: nil, border: .reflect)
     private static let clients = 3

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Protocol §1 on a real socket: lines, however they come.
-@Suite struct FramingTests {
+@Suite(.waiting) struct FramingTests {
     let oracle = Oracle.tiny()
     let model: TemporaryModel
     let server: ServerProcess

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Clients that stop, stall, flood or break off: they lose their connection, and nobody else notices.
-@Suite struct HostileClientTests {
+@Suite(.waiting) struct HostileClientTests {
     static func live(_ id: Int) -> String { #"{"jsonrpc":"2.0","id":\#(id),"method":"live"}"# }
 
     @Test func connectionsBeyondTheLimitAreToldSo() throws {

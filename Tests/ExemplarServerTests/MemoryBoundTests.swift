@@ -8,7 +8,7 @@ import Transformations
 
 /// What clients can make a server hold, kind by kind: ids, batches that are collected, lines without an end, replies
 /// that nobody takes. Each reaches its bound here, and others go on.
-@Suite struct MemoryBoundTests {
+@Suite(.waiting) struct MemoryBoundTests {
     /// Bytes that requests, and lines, may take in these servers.
     private static let capacity = 8 << 20
 

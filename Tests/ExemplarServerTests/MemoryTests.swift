@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// The sum of everything that the server holds stays within its limit: what does not fit is refused by name.
-@Suite struct MemoryTests {
+@Suite(.waiting) struct MemoryTests {
     /// What `oracle` takes in a server of two threads.
     private static func size(of model: TemporaryModel) throws -> (weights: Int, workers: Int) {
         let loaded = try Model.load(folder: model.path)

@@ -6,7 +6,7 @@ import Testing
 
 /// Clients that take their time, and servers that stood still: who gets on keeps its connection, and who only seems to
 /// does not keep what others need.
-@Suite struct SlowClientTests {
+@Suite(.waiting) struct SlowClientTests {
     private let oracle = Oracle.wide()
 
     /// Asks for a reply of about as many megabytes: of maps as base64, 0.2 MB each.
