@@ -109,7 +109,7 @@ import Testing
             thread = JoinableThread { [identifier = server.identifier, isOver] in
                 while !isOver.withLock({ $0 }) {
                     kill(identifier, SIGHUP)
-                    usleep(30_000)
+                    usleep(isInstrumented ? 300_000 : 30_000)
                 }
             }
         }
