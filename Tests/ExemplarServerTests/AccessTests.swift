@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Who may connect: tokens, addresses, Unix domain sockets.
-@Suite struct AccessTests {
+@Suite(.waiting) struct AccessTests {
     let oracle = Oracle.tiny()
     let model: TemporaryModel
 
@@ -100,18 +100,26 @@ import Testing
     /// Whoever does not show the token in time is told so and loses the connection; who has shown it may rest.
     @Test func theTokenMustComeInTime() throws {
         let token = try TemporaryFile("correct horse\n")
-        let server = try ServerProcess(
-            model: model.path, ["--token-file", token.path, "--auth-timeout", isInstrumented ? "15" : "3"])
-        let client = try server.connect()
-        #expect(try client.ask(Self.auth("correct horse")).result?["status"] == "ok")
-        let stranger = try server.connect()
+        let server = try ServerProcess(model: model.path, ["--token-file", token.path, "--auth-timeout", "1"])
+        var count = 0
+        // Again where this test was kept from its core for so long.
+        func connect(asking line: String) throws -> LineSocket {
+            for _ in 0..<20 {
+                count += 1
+                let client = try server.connect()
+                if (try? client.ask(line).result?["status"]) == "ok" { return client }
+            }
+            throw TestFailure("this machine is never in time")
+        }
+        let client = try connect(asking: Self.auth("correct horse"))
         // What anybody may ask does not buy time.
-        #expect(try stranger.isQuiet())
+        let stranger = try connect(asking: Self.call("live"))
         let reply = try stranger.reply()
         #expect(reply.code == -32002 && reply.id == .null)
         #expect(try stranger.readLine() == nil)
         #expect(try client.ask(oracle.embedLine()).code == nil)
-        #expect(try client.timedOut("auth") == 1)
+        let timedOut = try #require(int(try client.timedOut("auth")))
+        #expect((1..<count).contains(timedOut), "\(timedOut) of \(count)")
     }
 
     /// Connections without the token cannot use up the places of those that have it.

@@ -6,7 +6,7 @@ import Testing
 
 /// For each draw the layers are computed, pooled, scaled and concatenated; then comes the mean, and `normalize` last of
 /// all. What `classify` averages are logits. Each in double precision from the pixels on.
-@Suite struct AveragingOrderTests {
+@Suite(.waiting) struct AveragingOrderTests {
     private static let oracle: Oracle = {
         var oracle = Oracle.tiny(transformations: .everyStep)
         oracle.configuration.featureScales = ["conv1": 0.25, "fc1": 3]

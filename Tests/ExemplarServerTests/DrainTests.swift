@@ -8,7 +8,7 @@ import Transformations
 
 /// What SIGTERM owes those who came before it: each request that was admitted has its answer, once, and no refusal in
 /// its place.
-@Suite struct DrainTests {
+@Suite(.waiting) struct DrainTests {
     private static let ranges = TransformationRanges(
         translation: 0.1, scale: 0.9...1.1, rotationDegrees: 10, contrast: nil, color: nil, hue: nil, border: .reflect)
     private static let clients = 3
@@ -53,7 +53,7 @@ import Transformations
         let server = try ServerProcess(model: model.path, ["--queue", "100000", "--event-loops", "\(loops)"])
         let clients = try (0..<Self.clients).map { _ in try server.connect() }
         // Seconds to compute, where reading the requests takes a tenth of that: most wait when the signal comes.
-        let (count, samples) = (isInstrumented ? 10 : 20, 15)
+        let (count, samples) = isInstrumented ? (8, 8) : (20, 15)
         let transform = #","transform":{"mode":"mean","samples":\#(samples),"seed":1}"#
         for client in clients {
             let lines = (0..<count).map { oracle.embedLine(id: "\($0)", [UInt64($0)], transform) + "\n" }

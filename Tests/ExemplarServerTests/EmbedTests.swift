@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// The method `embed`: its answers against the oracle and against each other, and each way to ask wrongly.
-@Suite struct EmbedTests {
+@Suite(.waiting) struct EmbedTests {
     let oracle = Oracle.tiny()
     let model: TemporaryModel
     let server: ServerProcess

@@ -6,7 +6,7 @@ import Testing
 import Transformations
 
 /// Several event loops: a client cannot tell which of them has its connection.
-@Suite struct EventLoopsTests {
+@Suite(.waiting) struct EventLoopsTests {
     private static let loops = 3
     private static let arguments = ["--event-loops", "\(loops)"]
 

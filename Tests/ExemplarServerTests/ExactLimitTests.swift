@@ -7,7 +7,7 @@ import Testing
 import Transformations
 
 /// Limits hold as they are told: not a byte more, and nothing refused that they do not speak of.
-@Suite struct ExactLimitTests {
+@Suite(.waiting) struct ExactLimitTests {
     private static let ranges = TransformationRanges(
         translation: 0.2, scale: 0.8...1.25, rotationDegrees: 20, contrast: nil, color: nil, hue: nil,
         border: .reflect)

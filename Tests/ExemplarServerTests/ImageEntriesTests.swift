@@ -22,7 +22,7 @@ private func png(_ pixels: [UInt8], height: Int, width: Int) throws -> [UInt8] {
 }
 
 /// `images`: what is no image for this model is −32006 with the entry named; what is one says the same as its pixels.
-@Suite struct ImageEntriesTests {
+@Suite(.waiting) struct ImageEntriesTests {
     private let oracle = Oracle.tiny(transformations: .everyStep)
     private let model: TemporaryModel
     private let client: LineSocket

@@ -6,8 +6,8 @@ import Testing
 import Transformations
 
 /// Whose image is decoded next: connections take turns, and deadlines end by the clock.
-@Suite struct ImageTurnsTests {
-    private static let count = 150
+@Suite(.waiting) struct ImageTurnsTests {
+    private static let count = isInstrumented ? 30 : 150
     private static let ranges = TransformationRanges(
         translation: 0.1, scale: 0.9...1.1, rotationDegrees: 10, contrast: nil, color: nil, hue: nil, border: .reflect)
 

@@ -7,7 +7,7 @@ import Testing
 import Transformations
 
 /// Signals: draining, ending at once, loading again.
-@Suite struct LifeCycleTests {
+@Suite(.waiting) struct LifeCycleTests {
     static func call(_ method: String) -> String { #"{"jsonrpc":"2.0","id":"\#(method)","method":"\#(method)"}"# }
 
     @Test func anIdleServerEndsAtOnce() throws {

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// A client whose line finds no room while models are reloaded is not read, and is read again once there is room.
-@Suite struct LinesThatWaitTests {
+@Suite(.waiting) struct LinesThatWaitTests {
     /// A server whose reloads last until the test ends them: `a` is loaded a second time beside the one that serves,
     /// and then the config.json of `b` is held.
     private final class Fixture {

@@ -10,7 +10,7 @@ import Testing
 @_silgen_name("ptsname") private func ptsname(_ terminal: Int32) -> UnsafePointer<CChar>?
 
 /// The log: one line an event, in the format and from the level asked for, and nothing of what requests hold.
-@Suite struct LogTests {
+@Suite(.waiting) struct LogTests {
     private let oracle = Oracle.tiny(transformations: .everyStep)
 
     /// What a server logs from its start to its end by SIGTERM, while `body` talks to it.

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// A request that meets an idle server is computed by the event loop, others by the workers: nobody should see which.
-@Suite struct LoneRequestTests {
+@Suite(.waiting) struct LoneRequestTests {
     private let oracle = Oracle.wide()
 
     /// A server that has computed something, so that it knows what a patch costs; that is brief, however slow the

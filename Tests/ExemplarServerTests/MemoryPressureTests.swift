@@ -9,7 +9,7 @@ import Testing
 
 /// Clients with images of every size, with patches and with files, and reloads in between, in a server that has memory
 /// for few of them at a time: every request is answered exactly once, and in the end nothing stays taken.
-@Suite struct MemoryPressureTests {
+@Suite(.waiting) struct MemoryPressureTests {
     /// Sizes of images; the last ones never fit.
     private static let sizes = [(24, 25), (40, 30), (60, 90), (95, 96), (96, 96), (64, 64), (400, 400)]
     private static let requestCount = isInstrumented ? 6 : 40
@@ -109,7 +109,7 @@ import Testing
             thread = JoinableThread { [identifier = server.identifier, isOver] in
                 while !isOver.withLock({ $0 }) {
                     kill(identifier, SIGHUP)
-                    usleep(30_000)
+                    usleep(isInstrumented ? 300_000 : 30_000)
                 }
             }
         }

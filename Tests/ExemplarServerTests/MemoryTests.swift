@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// The sum of everything that the server holds stays within its limit: what does not fit is refused by name.
-@Suite struct MemoryTests {
+@Suite(.waiting) struct MemoryTests {
     /// What `oracle` takes in a server of two threads.
     private static func size(of model: TemporaryModel) throws -> (weights: Int, workers: Int) {
         let loaded = try Model.load(folder: model.path)
@@ -101,12 +101,14 @@ import Testing
 
     /// New models find no room beside the passes of images that run: refused, and the images are answered.
     @Test func aReloadBesideImages() throws {
-        let oracle = Oracle.wide()
+        // Images that last for as long as models are loaded, in every build.
+        let oracle = Oracle.wide(side: 5)
         let model = try TemporaryModel(oracle)
         let (weights, workers) = try Self.size(of: model)
         let models = weights + workers
+        let (height, width) = isInstrumented ? (80, 72) : (120, 100)
         let pass = try Model.load(folder: model.path)
-            .embedderByteCount(maximumBatch: 1, height: 120, width: 100, members: 2)
+            .embedderByteCount(maximumBatch: 1, height: height, width: width, members: 2)
         // Room for the pass, and for a second set of models, and not for both.
         let limit = models + max(models, 2 * pass) + pass / 2
         #expect(2 * models + pass > limit)
@@ -114,7 +116,7 @@ import Testing
             model: model.path, ["--memory-limit", "\(limit)", "--isa", "portable"])
         let (client, good) = (try server.connect(), try server.connect())
         let before = try good.memory()
-        let image = oracle.imageLine(120, 100)
+        let image = oracle.imageLine(height, width)
         let expected = try client.ask(image).embeddings
         #expect(expected.count == 1)
         var outcomes = 0

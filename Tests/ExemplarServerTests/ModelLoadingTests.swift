@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Starting with models that are missing, damaged or ambiguous: status 1 and a sentence that names the file.
-@Suite struct ModelLoadingTests {
+@Suite(.waiting) struct ModelLoadingTests {
     /// The log of a server that does not start.
     private func refusal(_ arguments: [String]) throws -> String {
         let server = try ServerProcess(launching: ["serve", "--port", "0", "--threads", "1"] + arguments)

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Clients that ask and ask, and take no answer: what waits for them is bounded, and they are given up.
-@Suite struct NeverReadingClientTests {
+@Suite(.waiting) struct NeverReadingClientTests {
     /// Asks for as much as the server takes, reads nothing, and sees what becomes of the server's memory.
     private func neverRead(_ server: ServerProcess, _ method: String, _ line: String, count: Int) throws {
         let good = try server.connect()

@@ -2,7 +2,7 @@ import TestSupport
 import Testing
 
 /// Clients of other protocols: each is answered or turned away, none is left waiting, and the server goes on.
-@Suite struct OtherProtocolsTests {
+@Suite(.waiting) struct OtherProtocolsTests {
     /// What each says first.
     static let openings: [(name: String, bytes: [UInt8])] = [
         ("HTTP/1.1", Array("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".utf8)),

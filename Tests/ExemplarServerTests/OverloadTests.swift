@@ -8,7 +8,7 @@ import Testing
 @testable import ExemplarServer
 
 /// More work than there is room for: refused at once, with the time to wait, and nothing lost.
-@Suite struct OverloadTests {
+@Suite(.waiting) struct OverloadTests {
     @Test func aFullQueueRefusesAndRecovers() throws {
         let oracle = Oracle.wide()
         let model = try TemporaryModel(oracle)

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Workers that make no progress: seen from outside, over TCP and HTTP, and over as soon as they get on.
-@Suite struct ReadinessTests {
+@Suite(.waiting) struct ReadinessTests {
     private static let ready = #"{"jsonrpc":"2.0","id":"ready","method":"ready"}"#
 
     /// The status line and the body of `/readyz`.

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Settings of `exemplar serve` from the environment, over which the flag has the last word, seen from outside.
-@Suite struct ServeSettingsTests {
+@Suite(.waiting) struct ServeSettingsTests {
     private let oracle = Oracle.tiny()
     private let model: TemporaryModel
 

@@ -6,7 +6,7 @@ import Testing
 
 /// Clients that take their time, and servers that stood still: who gets on keeps its connection, and who only seems to
 /// does not keep what others need.
-@Suite struct SlowClientTests {
+@Suite(.waiting) struct SlowClientTests {
     private let oracle = Oracle.wide()
 
     /// Asks for a reply of about as many megabytes: of maps as base64, 0.2 MB each.
@@ -80,20 +80,22 @@ import Testing
     /// line may rest.
     @Test func aServerThatStoodStillReadsBeforeItJudges() throws {
         let model = try TemporaryModel(.tiny())
-        let server = try ServerProcess(model: model.path, ["--read-timeout", isInstrumented ? "8" : "1"])
+        let server = try ServerProcess(model: model.path, ["--read-timeout", isInstrumented ? "3" : "1"])
         let line = Array(#"{"jsonrpc":"2.0","id":1,"method":"live"}"#.utf8)
         let clients = try (0..<100).map { _ in try server.connect() }
         let watcher = try server.connect()
-        for client in clients { try client.send(line.prefix(20)) }
+        for client in clients { try client.send(line.prefix(19)) }
         let question = #"{"jsonrpc":"2.0","id":1,"method":"stats"}"#
         var questions = 0
         try waitUntil("half of each line is there") {
             questions += question.utf8.count + 1
-            return int(try watcher.ask(question).result?["bytes"]?["received"]) == questions + clients.count * 20
+            return int(try watcher.ask(question).result?["bytes"]?["received"]) == questions + clients.count * 19
         }
+        // Until now this test may itself have been kept from its core.
+        for client in clients { try client.send([line[19]]) }
         try server.pause()
         for client in clients { try client.send(line.dropFirst(20) + [0x0A]) }
-        sleep(isInstrumented ? 10 : 2)
+        sleep(isInstrumented ? 4 : 2)
         server.send(SIGCONT)
         for client in clients { #expect(try client.reply().code == nil) }
         #expect(try watcher.timedOut("read") == 0)
@@ -104,26 +106,30 @@ import Testing
     @Test func whoHardlyTakesAnythingMakesRoom() throws {
         let model = try TemporaryModel(oracle)
         let models = try ServerProcess(model: model.path).connect().memory().models
-        // 32 MB for requests and replies, of which 8 are much.
+        let folder = try temporaryFolder()
+        let socket = folder + "/socket"
+        defer {
+            unlink(socket)
+            rmdir(folder)
+        }
+        // 16 MB for requests and replies, of which 4 are much.
         let server = try ServerProcess(
             model: model.path,
             [
-                "--line-timeout", isInstrumented ? "30" : "5", "--write-timeout", "600", "--memory-limit",
-                "\(models + 128 << 20)",
+                "--line-timeout", "3", "--write-timeout", "600", "--memory-limit", "\(models + 64 << 20)", "--unix",
+                socket,
             ])
         let good = try server.connect()
-        var clients: [LineSocket] = []
-        for _ in 0..<3 {
-            let client = try server.connect(receiveBuffer: 4096)
-            try ask(client, megabytes: 8)
-            var byte: UInt8 = 0
-            #expect(recv(client.descriptor, &byte, 1, 0) == 1)
-            clients.append(client)
-        }
-        #expect(try good.memory().replies > 8 << 20)
+        // Its buffers in the kernel are small.
+        let clients = try (0..<3).map { _ in try LineSocket(unixPath: socket) }
+        // All at once: the last one's is to be there before the first one's time is over.
+        for client in clients { try ask(client, megabytes: 3) }
+        var byte: UInt8 = 0
+        for client in clients { #expect(recv(client.descriptor, &byte, 1, 0) == 1) }
+        #expect(try good.memory().replies > 4 << 20)
         try waitUntil("nobody makes room") {
             for client in clients { _ = try client.takesAByte() }
-            return try good.memory().replies <= 8 << 20
+            return try good.memory().replies <= 4 << 20
         }
         #expect(int(try good.timedOut("write")) ?? 0 >= 1)
     }

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// `transform.tolerance`: the draws at which a mean stops, foretold in double precision.
-@Suite struct ToleranceTests {
+@Suite(.waiting) struct ToleranceTests {
     private static let oracle = Oracle.tiny(transformations: .everyStep)
     private static let seed: UInt64 = 12
     private static let limit = 64

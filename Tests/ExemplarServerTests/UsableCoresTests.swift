@@ -6,7 +6,7 @@ import Testing
 @testable import ExemplarServer
 
 /// The kernel's files, by their texts and in trees of them; and a server that counts its cores.
-@Suite struct UsableCoresTests {
+@Suite(.waiting) struct UsableCoresTests {
     @Test func unifiedQuotas() {
         #expect(UsableCores.unifiedQuota("200000 100000\n") == 2)
         #expect(UsableCores.unifiedQuota("50000 100000\n") == 0.5)

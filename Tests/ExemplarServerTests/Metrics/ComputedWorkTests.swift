@@ -5,7 +5,7 @@ import Testing
 import Transformations
 
 /// The counters of work say what the network computed, no more.
-@Suite struct ComputedWorkTests {
+@Suite(.waiting) struct ComputedWorkTests {
     private static let stats = #"{"jsonrpc":"2.0","id":1,"method":"stats"}"#
     private static let ranges = TransformationRanges(
         translation: 0.1, scale: 0.9...1.1, rotationDegrees: 10, contrast: nil, color: nil, hue: nil, border: .reflect)
