@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// docs/protocol.md lists the members of long replies: each one that there is, and no other.
-@Suite struct DocumentedRepliesTests {
+@Suite(.waiting) struct DocumentedRepliesTests {
     private let model: TemporaryModel
     private let server: ServerProcess
     private let client: LineSocket

@@ -6,7 +6,7 @@ import Testing
 import Transformations
 
 /// Time that a client does not answer for: while the server works for it, or does not read it, no time-out of its runs.
-@Suite struct ServersTimeTests {
+@Suite(.waiting) struct ServersTimeTests {
     /// Longer than this test itself may be kept from its core between two calls.
     private static let idleTimeout = isInstrumented ? "3" : "0.5"
 

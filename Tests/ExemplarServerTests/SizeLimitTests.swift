@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Inputs and draws that no request may have: each is refused under the name of what is too much.
-@Suite struct SizeLimitTests {
+@Suite(.waiting) struct SizeLimitTests {
     private static let (pixels, queue) = (100, 10)
 
     private let oracle = Oracle.tiny(transformations: .everyStep)

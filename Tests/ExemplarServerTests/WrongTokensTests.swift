@@ -6,7 +6,7 @@ import Testing
 @testable import ExemplarServer
 
 /// Who guesses at the token has few tries, and fills no log with them.
-@Suite struct WrongTokensTests {
+@Suite(.waiting) struct WrongTokensTests {
     private let model: TemporaryModel
     private let token: TemporaryFile
 
