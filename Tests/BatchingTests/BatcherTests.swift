@@ -37,12 +37,13 @@ import Testing
             _ = batcher.admit(TestJob(name, of: UInt64(name % 7), patches: name % 11 + 1), deadline: nil)
         }
         tally.wait { $0.completed.count == jobCount ? () : nil }
+        batcher.stop()
+        // A job may be completed by one worker before another has counted its part.
+        tally.wait { $0.endedWorkers == workers ? () : nil }
         tally.withLock { tally in
             #expect(tally.completed.values.allSatisfy { $0 == 1 })
             for name in 0..<jobCount { #expect(tally.patches[name] == name % 11 + 1) }
         }
-        batcher.stop()
-        tally.wait { $0.endedWorkers == workers ? () : nil }
     }
 
     /// What is read beside the lock is what the state machine says, after whatever happened.

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Protocol §1 and the small methods of §2: ids, notifications, batches, and what each method answers.
-@Suite(.waiting) struct RequestTests {
+@Suite struct RequestTests {
     let oracle = Oracle.tiny()
     let model: TemporaryModel
     let server: ServerProcess

@@ -58,7 +58,7 @@ extension Oracle {
     /// A patch of seeded noise, row-major H × W × C.
     func patch(_ seed: UInt64) -> [UInt8] {
         var random = SeededGenerator(seed: seed)
-        return (0..<configuration.input.count).map { _ in UInt8.random(in: 0...255, using: &random) }
+        return random.bytes(configuration.input.count)
     }
 
     /// A line that asks for the embeddings of the patches of `seeds`.

@@ -4,6 +4,8 @@ import Testing
 
 /// A suite whose tests wait for a server most of the time. Swift runs as many tests at once as there are cores, and one
 /// that waits leaves its core to nobody: these have threads of their own, which are more.
+///
+/// Not for a suite that has a limit of time: it counts while a test waits for its thread.
 struct WaitingTests: SuiteTrait, TestTrait, TestScoping {
     let isRecursive = true
 
