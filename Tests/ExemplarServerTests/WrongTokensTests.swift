@@ -25,6 +25,15 @@ import Testing
 
     private static func guess(_ id: Int, _ token: String) -> String { request(id, "auth", #"{"token":"\#(token)"}"#) }
 
+    @Test func linesOfGuesses() throws {
+        let client = try server().connect()
+        client.trySend(String(repeating: Self.guess(1, "wrong token") + "\n", count: 1000).utf8)
+        client.finishSending()
+        var answers = 0
+        while try client.readLine() != nil { answers += 1 }
+        #expect(answers == 3)
+    }
+
     /// A JSON-RPC batch is taken whole, and holds no more tries than a connection has: what comes after the last of
     /// them is not looked at.
     @Test func aBatchOfGuesses() throws {

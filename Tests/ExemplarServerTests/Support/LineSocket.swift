@@ -113,6 +113,19 @@ final class LineSocket {
         }
     }
 
+    /// Takes what is left of a line of megabytes, behind which nothing has been sent, and keeps nothing of it: how many
+    /// bytes that was.
+    func skipLine() throws -> Int {
+        var chunk = [UInt8](repeating: 0, count: 1 << 20)
+        var taken = 0
+        while true {
+            let count = recv(descriptor, &chunk, chunk.count, 0)
+            guard count > 0 else { throw TestFailure("cut off after another \(taken) bytes: \(errno)") }
+            taken += count
+            if chunk[count - 1] == UInt8(ascii: "\n") { return taken }
+        }
+    }
+
     private func receive() throws -> Bool {
         var chunk = [UInt8](repeating: 0, count: 1 << 16)
         let count = recv(descriptor, &chunk, chunk.count, 0)
